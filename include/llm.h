@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * llm.h - run a large language model inside your program.
+ *
+ * This header is the whole API and its manual. A program needs nothing else:
+ *
+ *     engine  ->  model  ->  session  ->  step, read_text
+ *
+ * An engine is the machine (threads, memory, devices). A model is a GGUF file made ready on a device. A session is one
+ * timeline of tokens with what the model remembers of them. Put in (append, generate), step, take out (read_text).
+ *
+ * WORDS, used by every function below
+ *   Owns     create, load and fork give you a handle that you own; its _free gives it up. free(NULL) is fine. Handles
+ *            are freed in any order: an object keeps alive what it needs. "Borrowed" pointers are not yours to free and
+ *            live until the stated event. Descriptors and all they point to are copied or used up during the call;
+ *            of tables of callbacks, the functions and `user` must live until the last object made with them is freed.
+ *   Fails    every function that returns llm_status takes an llm_error last (NULL is fine) and writes it: an empty
+ *            message on success, else a sentence that says what, where and what was expected. On failure outputs are
+ *            untouched, handles included; LLM_E_SPACE alone sets the size needed. A NULL handle is LLM_E_INVALID.
+ *            LLM_E_INVALID (a bad argument) and LLM_E_MEMORY (the allocator said no) are possible everywhere and not
+ *            repeated below. A getter without a status answers 0 or NULL for a NULL handle.
+ *   Threads  shared:    any number of threads at once.
+ *            exclusive: one thread at a time, any thread; a second one gets LLM_E_BUSY.
+ *            anytime:   any thread, also from inside callbacks. No call may be in progress on an object being freed.
+ *   Since    the ABI minor version that brought the function; 0.1 unless it says otherwise.
+ *
+ * STRINGS    UTF-8, pointer and length in bytes. Length LLM_NUL: NUL-terminated. NULL pointer: absent. Length 0: empty.
+ *            What the library hands out has a length and a NUL after it. Paths are UTF-8 on Windows too.
+ * SIZES      f(..., buf, cap, &n): n receives the full size; LLM_E_SPACE if cap is too small (buf untouched); NULL with 0
+ *            asks for the size.
+ * DESCRIPTORS start with struct_size and are begun with LLM_INIT(type): all zero is every default; NULL is the same.
+ * CALLBACKS  run on a thread that called the library or on one of its workers, as each says. They must not throw or
+ *            longjmp, and may call only functions marked anytime.
+ *
+ * The library never aborts, exits, prints, reads the environment, installs signal handlers or keeps mutable globals.
+ */
+#ifndef LLM_H
+#define LLM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+template <class T> inline T llm_init_() { T d = T(); d.struct_size = static_cast<uint32_t>(sizeof(T)); return d; }
+#define LLM_INIT(type) llm_init_<type>()
+extern "C" {
+#else
+#define LLM_INIT(type) { .struct_size = (uint32_t)sizeof(type) }
+#endif
+
+#ifndef LLM_API
+#if defined(_WIN32) && defined(LLM_SHARED)
+#define LLM_API __declspec(dllimport)
+#else
+#define LLM_API
+#endif
+#endif
+
+/* ---- version and status ---------------------------------------------------------------------------------------- */
+
+#define LLM_ABI     0x00000001u             /* the ABI that this header describes: major << 16 | minor */
+#define LLM_NUL     ((size_t)-1)            /* as a length: "the string is NUL-terminated" */
+#define LLM_FOREVER INT64_MAX               /* as a budget: no bound */
+
+typedef int32_t llm_status;                 /* < 0: an error; > 0: a success with more to say. Only ever appended to. */
+enum {
+    LLM_OK = 0,
+    LLM_MORE = 1,                           /* step: work is left, call again */
+    LLM_E_INVALID = -1,                     /* an argument is out of its range */
+    LLM_E_STATE = -2,                       /* the object is in no state for this call */
+    LLM_E_BUSY = -3,                        /* another call is in progress on this exclusive object */
+    LLM_E_MEMORY = -4,                      /* the allocator or a stated limit said no */
+    LLM_E_IO = -5,                          /* a file, descriptor or reader failed */
+    LLM_E_FORMAT = -6,                      /* the file is not what it claims to be */
+    LLM_E_UNSUPPORTED = -7,                 /* well formed, but this library cannot do it */
+    LLM_E_VERSION = -8,                     /* the program needs a newer library */
+    LLM_E_CANCELLED = -9,                   /* a callback or llm_session_cancel asked for it */
+    LLM_E_CONTEXT_FULL = -10,               /* more tokens than the session's context holds; nothing was appended */
+    LLM_E_SPACE = -11,                      /* the caller's buffer is too small; the size needed was set */
+    LLM_E_DEVICE_LOST = -12,
+    LLM_E_NO_DEVICE = -13,                  /* no such device here */
+    LLM_E_NUMERIC = -14,                    /* NaN or infinity where a number was needed */
+    LLM_E_LIMIT = -15,                      /* a limit of the library or of the caller was passed */
+    LLM_E_NOT_FOUND = -16,                  /* no such key, file or item */
+    LLM_E_INTERNAL = -17                    /* a fault of the library: please report it */
+};
+
+/* Frozen: 512 bytes for ever, needs no initialising, written by every call that gets one. */
+typedef struct llm_error {
+    llm_status status;
+    uint32_t   message_len;
+    uint64_t   offset;                      /* place in the file or text in bytes, UINT64_MAX if none */
+    char       subject[112];                /* tensor, key, field ... that the message is about; may be empty */
+    char       message[384];                /* a sentence that can be shown as it is; NUL-terminated */
+} llm_error;
+
+/* The library's version, major << 16 | minor. Threads: anytime. */
+LLM_API uint32_t    llm_version(void);
+/* "LLM_E_IO" and so on; static; never NULL. Threads: anytime. */
+LLM_API const char *llm_status_name(llm_status status);
+
+enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3 };
+/* 1 if this build has the LLM_FEATURE_*, else 0. Threads: anytime. */
+LLM_API int32_t     llm_has(int32_t feature);
+
+typedef int32_t llm_token;                  /* >= 0 */
+#define LLM_TOKEN_NONE (-1)
+
+/* Frozen small elements of arrays. */
+typedef struct llm_str         { const char *ptr; size_t len; } llm_str;
+typedef struct llm_token_bias  { llm_token token; float bias; } llm_token_bias;
+typedef struct llm_token_score { llm_token token; float log_prob; } llm_token_score;
+
+typedef struct llm_engine    llm_engine;    /* shared */
+typedef struct llm_model     llm_model;     /* shared */
+typedef struct llm_tokenizer llm_tokenizer; /* shared */
+typedef struct llm_sampler   llm_sampler;   /* shared: a recipe; what it remembers lives in the session */
+typedef struct llm_session   llm_session;   /* exclusive */
+
+/* ---- hooks: tables of callbacks, all optional ------------------------------------------------------------------ */
+
+enum {                                      /* `kind` of an allocation: what it is for */
+    LLM_MEMORY_OTHER = 0, LLM_MEMORY_WEIGHTS = 1, LLM_MEMORY_STATE = 2, LLM_MEMORY_ARENA = 3, LLM_MEMORY_TOKENIZER = 4
+};
+typedef struct llm_allocator {              /* called from threads that call the library and from its workers */
+    uint32_t struct_size, reserved;
+    void *user;
+    void *(*allocate)(void *user, size_t size, size_t align, int32_t kind);     /* align: a power of two; NULL: no memory */
+    void  (*release)(void *user, void *ptr, size_t size, size_t align, int32_t kind);
+    void *reserved_ptr;
+} llm_allocator;
+
+enum { LLM_LOG_ERROR = 1, LLM_LOG_WARN = 2, LLM_LOG_INFO = 3, LLM_LOG_DEBUG = 4 };
+typedef struct llm_logger {
+    uint32_t struct_size;
+    int32_t  level;                         /* the most talkative level wanted; 0: LLM_LOG_WARN */
+    void *user;
+    void (*write)(void *user, int32_t level, const char *text, size_t len);
+} llm_logger;
+
+/* run() calls job(data, i) once for every i < n, on any threads, and returns when all are done. Jobs never wait for one
+ * another, so any number of threads will do. The library then makes no thread of its own. */
+typedef struct llm_parallel {
+    uint32_t struct_size;
+    uint32_t n_threads;                     /* how many usually run at once: how finely work is cut; at least 1 */
+    void *user;
+    void (*run)(void *user, uint32_t n, void (*job)(void *data, uint32_t i), void *data);
+} llm_parallel;
+
+typedef struct llm_reader {                 /* a model inside a host's archive */
+    uint32_t struct_size, reserved;
+    uint64_t size;
+    void *user;
+    llm_status (*read)(void *user, uint64_t offset, void *out, size_t n);   /* all n bytes or an error; on the thread that loads */
+} llm_reader;
+
+/* ---- engine ---------------------------------------------------------------------------------------------------- */
+
+enum { LLM_CPU_REFERENCE = 1, LLM_CPU_AVX2 = 2, LLM_CPU_AVX512 = 3, LLM_CPU_NEON = 4 };    /* tiers of CPU kernels */
+
+typedef struct llm_engine_desc {
+    uint32_t struct_size, flags;            /* flags: 0 */
+    int32_t  n_threads;                     /* 0: one per performance core; 1: the calling thread alone, none is made */
+    int32_t  n_arenas;                      /* passes that may be in progress at once; 0: 4 */
+    int32_t  n_chunk;                       /* most tokens a pass takes in; 0: 512 */
+    int32_t  cpu_tier;                      /* 0: the best of this machine; LLM_CPU_*: no better than this. Same bits */
+    uint64_t memory_limit;                  /* bytes the engine's objects may hold together; 0: no limit */
+    const llm_allocator *allocator;
+    const llm_logger    *logger;
+    const llm_parallel  *parallel;
+    const void          *reserved_ptr;
+} llm_engine_desc;
+
+/* Opens an engine. `abi` is the ABI number the program needs, LLM_ABI usually: an older library answers LLM_E_VERSION.
+ * Owns: *out. Fails: VERSION, UNSUPPORTED. Threads: shared. */
+LLM_API llm_status llm_engine_create(uint32_t abi, const llm_engine_desc *desc, llm_engine **out, llm_error *error);
+/* Gives the handle up; the engine goes when its last model, tokenizer and session have gone. */
+LLM_API void       llm_engine_free(llm_engine *engine);
+
+typedef struct llm_engine_info {
+    uint32_t struct_size;
+    int32_t  n_threads, n_arenas, n_chunk;  /* what the defaults came to */
+    int32_t  cpu_tier, reserved;            /* LLM_CPU_* in use */
+    uint64_t memory_used, memory_peak;      /* bytes held now, and the most since the engine was created */
+} llm_engine_info;
+/* Threads: anytime. */
+LLM_API llm_status llm_engine_get_info(const llm_engine *engine, llm_engine_info *info, llm_error *error);
+
+enum { LLM_DEVICE_KIND_CPU = 1, LLM_DEVICE_KIND_INTEGRATED = 2, LLM_DEVICE_KIND_DISCRETE = 3, LLM_DEVICE_KIND_SOFTWARE = 4 };
+typedef struct llm_device_info {            /* filled by the library, up to your struct_size */
+    uint32_t struct_size;
+    int32_t  device;                        /* the id to pass on; ids start at 1 */
+    int32_t  kind, reserved;                /* LLM_DEVICE_KIND_* */
+    const char *name; size_t name_len;      /* borrowed until the engine goes */
+    uint64_t memory_total, memory_free;     /* bytes; 0: unknown */
+} llm_device_info;
+/* How many devices there are; the CPU is always the first. Threads: shared. */
+LLM_API int32_t    llm_engine_device_count(const llm_engine *engine);
+/* Device by index, 0 and up. Fails: NOT_FOUND past the last. Threads: shared. */
+LLM_API llm_status llm_engine_device_info(const llm_engine *engine, int32_t index, llm_device_info *info, llm_error *error);
+
+/* ---- model ----------------------------------------------------------------------------------------------------- */
+
+enum { LLM_SOURCE_PATH = 0, LLM_SOURCE_FD = 1, LLM_SOURCE_BUFFER = 2, LLM_SOURCE_READER = 3 };
+typedef struct llm_source {                 /* `kind` says which fields count. Borrowed for the call. */
+    uint32_t struct_size;
+    int32_t  kind;
+    const char *path; size_t path_len;      /* PATH */
+    int64_t  fd;                            /* FD: POSIX descriptor, HANDLE on Windows; its file position is not used */
+    uint64_t offset, size;                  /* FD: where the artefact lies; size 0: to the end */
+    const void *data; size_t data_len;      /* BUFFER */
+    const llm_reader *reader;               /* READER */
+    const void *reserved_ptr;
+} llm_source;
+
+enum { LLM_MODEL_VOCAB_ONLY = 1 };          /* metadata and tokenizer, no weights */
+typedef struct llm_model_desc {
+    uint32_t struct_size, flags;            /* LLM_MODEL_* */
+    int32_t  device, reserved;              /* 0: the CPU; else an id of llm_device_info */
+    int32_t (*progress)(void *user, float fraction);    /* on the calling thread, often; nonzero cancels the load */
+    void *user;
+} llm_model_desc;
+
+/* Loads a GGUF model (v2, v3; give the first file of a split one). Files are read, not mapped: when this returns, the
+ * file may be replaced or removed. Owns: *out. Fails: IO, FORMAT, UNSUPPORTED, LIMIT, NO_DEVICE, CANCELLED. Threads: shared. */
+LLM_API llm_status llm_model_load(llm_engine *engine, const char *path, size_t path_len, const llm_model_desc *desc,
+                                  llm_model **out, llm_error *error);
+/* The same from any sources; several are the parts of a split model, in order. */
+LLM_API llm_status llm_model_load_from(llm_engine *engine, const llm_source *const *parts, size_t n_parts,
+                                       const llm_model_desc *desc, llm_model **out, llm_error *error);
+LLM_API void       llm_model_free(llm_model *model);
+
+typedef struct llm_model_info {
+    uint32_t struct_size, flags;
+    const char *architecture; size_t architecture_len;  /* borrowed until the model goes */
+    const char *name; size_t name_len;
+    uint64_t n_params, file_bytes, weight_bytes;        /* weight_bytes: all tensors as stored */
+    int32_t  n_vocab, n_ctx_train, n_embd, n_layers;
+} llm_model_info;
+/* Threads: shared. */
+LLM_API llm_status llm_model_get_info(const llm_model *model, llm_model_info *info, llm_error *error);
+
+enum { LLM_META_INT = 1, LLM_META_UINT = 2, LLM_META_FLOAT = 3, LLM_META_BOOL = 4, LLM_META_STRING = 5, LLM_META_ARRAY = 6 };
+typedef struct llm_meta {                   /* one metadata value; pointers are borrowed until the model goes */
+    uint32_t struct_size;
+    int32_t  type;                          /* LLM_META_*; of an array: LLM_META_ARRAY */
+    int32_t  item_type, reserved;           /* of an array: LLM_META_* of its items */
+    const char *key; size_t key_len;
+    const char *string; size_t string_len;  /* STRING */
+    int64_t  integer;                       /* INT, UINT (cast to uint64_t), BOOL */
+    double   number;                        /* FLOAT, and INT, UINT, BOOL as a double */
+    uint64_t n_items;                       /* ARRAY */
+} llm_meta;
+LLM_API size_t     llm_model_meta_count(const llm_model *model);
+/* By index, by key, and one item of an array. Fails: NOT_FOUND. Threads: shared. */
+LLM_API llm_status llm_model_meta_at(const llm_model *model, size_t index, llm_meta *out, llm_error *error);
+LLM_API llm_status llm_model_meta_find(const llm_model *model, const char *key, size_t key_len, llm_meta *out, llm_error *error);
+LLM_API llm_status llm_model_meta_item(const llm_model *model, size_t index, uint64_t item, llm_meta *out, llm_error *error);
+
+typedef struct llm_tensor_info {
+    uint32_t struct_size, n_dims;
+    const char *name; size_t name_len;      /* borrowed until the model goes */
+    const char *type; size_t type_len;      /* "Q4_0"; static */
+    uint64_t dims[4];                       /* dims[0] is the contiguous one */
+    uint64_t bytes;
+} llm_tensor_info;
+LLM_API size_t     llm_model_tensor_count(const llm_model *model);
+/* By index. Fails: NOT_FOUND. Threads: shared. */
+LLM_API llm_status llm_model_tensor_at(const llm_model *model, size_t index, llm_tensor_info *out, llm_error *error);
+
+/* ---- tokenizer ------------------------------------------------------------------------------------------------- */
+
+/* A tokenizer alone, from a GGUF file with a vocabulary. Owns: *out. Fails: IO, FORMAT, UNSUPPORTED. Threads: shared. */
+LLM_API llm_status llm_tokenizer_load(llm_engine *engine, const llm_source *source, llm_tokenizer **out, llm_error *error);
+LLM_API void       llm_tokenizer_free(llm_tokenizer *tokenizer);
+/* The model's, borrowed until the model is freed; NULL if it has none. Threads: shared. */
+LLM_API const llm_tokenizer *llm_model_tokenizer(const llm_model *model);
+
+enum {
+    LLM_ENCODE_ADD_SPECIAL = 1,             /* BOS and EOS as the model wants them */
+    LLM_ENCODE_PARSE_SPECIAL = 2            /* text like "<|im_end|>" becomes that control token; never for untrusted text */
+};
+/* Text to ids. Any bytes are accepted; n <= len + 2 always suffices as cap. Fails: SPACE. Threads: shared. */
+LLM_API llm_status llm_tokenizer_encode(const llm_tokenizer *t, const char *text, size_t len, uint32_t flags,
+                                        llm_token *tokens, size_t cap, size_t *n, llm_error *error);
+enum { LLM_DECODE_SHOW_SPECIAL = 1 };       /* control tokens as their text instead of nothing */
+/* Ids to bytes (valid UTF-8 where the tokens are); n does not count the NUL, which is written where cap leaves room.
+ * Fails: SPACE. Threads: shared. */
+LLM_API llm_status llm_tokenizer_decode(const llm_tokenizer *t, const llm_token *tokens, size_t n_tokens, uint32_t flags,
+                                        char *text, size_t cap, size_t *n, llm_error *error);
+LLM_API int32_t    llm_tokenizer_n_vocab(const llm_tokenizer *t);
+enum {
+    LLM_SPECIAL_BOS = 1, LLM_SPECIAL_EOS = 2, LLM_SPECIAL_EOT = 3, LLM_SPECIAL_EOM = 4, LLM_SPECIAL_UNK = 5,
+    LLM_SPECIAL_SEP = 6, LLM_SPECIAL_PAD = 7, LLM_SPECIAL_MASK = 8, LLM_SPECIAL_NEWLINE = 9, LLM_SPECIAL_FIM_PREFIX = 10,
+    LLM_SPECIAL_FIM_SUFFIX = 11, LLM_SPECIAL_FIM_MIDDLE = 12, LLM_SPECIAL_FIM_PAD = 13, LLM_SPECIAL_FIM_REPO = 14,
+    LLM_SPECIAL_FIM_SEP = 15
+};
+/* The id of a special token or LLM_TOKEN_NONE. Threads: shared. */
+LLM_API llm_token  llm_tokenizer_special(const llm_tokenizer *t, int32_t which);
+enum {                                      /* kind of a token */
+    LLM_TOKEN_NORMAL = 1, LLM_TOKEN_UNKNOWN = 2, LLM_TOKEN_CONTROL = 3, LLM_TOKEN_USER = 4, LLM_TOKEN_UNUSED = 5, LLM_TOKEN_BYTE = 6
+};
+enum { LLM_TOKEN_ENDS = 1 };                /* flag: a reply ends here */
+typedef struct llm_token_info {
+    uint32_t struct_size, flags;            /* LLM_TOKEN_ENDS */
+    int32_t  kind, reserved;                /* LLM_TOKEN_NORMAL ... */
+    const char *bytes; size_t n_bytes;      /* what it stands for in text; borrowed until the tokenizer goes; may be half a character */
+} llm_token_info;
+/* Fails: INVALID for an id outside the vocabulary. Threads: shared. */
+LLM_API llm_status llm_tokenizer_token(const llm_tokenizer *t, llm_token token, llm_token_info *out, llm_error *error);
+
+/* ---- sampler: an immutable recipe. All zero: greedy. Zero turns a stage off ------------------------------------ */
+
+typedef struct llm_sampler_desc {
+    uint32_t struct_size, flags;            /* flags: 0 */
+    float    temperature;                   /* 0: greedy, the likeliest token, lowest id on a tie */
+    int32_t  top_k;                         /* keep the k likeliest */
+    float    top_p, min_p;                  /* keep the shortest likeliest prefix of mass >= top_p; p >= min_p * p_max */
+    int32_t  min_keep;                      /* top_p and min_p keep at least so many; 0: 1 */
+    int32_t  penalty_last_n;                /* tokens the penalties look back at, prompt included; 0: 64; -1: all */
+    float    repeat_penalty;                /* divides positive logits, multiplies negative ones; 1 is off too */
+    float    frequency_penalty, presence_penalty;   /* subtracted: per occurrence; once */
+    uint32_t reserved;
+    const llm_token_bias *biases; size_t n_biases;  /* added first; -INFINITY bans a token */
+} llm_sampler_desc;
+/* Order of stages: bias, penalties, top_k, top_p, min_p, temperature, draw. The same recipe serves any session of models
+ * with this vocabulary size. Owns: *out. Threads: shared. */
+LLM_API llm_status llm_sampler_create(const llm_tokenizer *t, const llm_sampler_desc *desc, llm_sampler **out, llm_error *error);
+LLM_API void       llm_sampler_free(llm_sampler *sampler);
+
+/* ---- session: one timeline = tokens taken in, tokens pending, and what the model made of them ------------------ */
+
+enum { LLM_STATE_TYPE_F16 = 0, LLM_STATE_TYPE_F32 = 1, LLM_STATE_TYPE_INT8 = 2 };     /* types of what the model remembers (the KV cache) */
+enum { LLM_SESSION_RESERVE = 1 };           /* take all memory for n_ctx now; nothing is allocated later */
+typedef struct llm_session_desc {
+    uint32_t struct_size, flags;            /* LLM_SESSION_* */
+    int32_t  n_ctx;                         /* bound in tokens, not a reservation; 0: the model's, at most 4096 */
+    int32_t  state_type;                    /* LLM_STATE_TYPE_* */
+} llm_session_desc;
+
+/* Owns: *out. Fails: UNSUPPORTED (INT8 as yet; a vocabulary-only model: STATE). Threads: shared (the model). */
+LLM_API llm_status llm_session_create(llm_model *model, const llm_session_desc *desc, llm_session **out, llm_error *error);
+/* A second session with the same timeline; memory is shared until one of them writes. The fork does not generate.
+ * Owns: *out. Fails: BUSY. Threads: exclusive. */
+LLM_API llm_status llm_session_fork(llm_session *session, llm_session **out, llm_error *error);
+LLM_API void       llm_session_free(llm_session *session);
+
+/* Put in: nothing is computed here, and on failure the timeline is unchanged. Fails: CONTEXT_FULL, BUSY. Threads: exclusive. */
+enum {
+    LLM_APPEND_SCORE = 1,                   /* keep each of these tokens' log-probability: see llm_session_scores */
+    LLM_APPEND_PARSE_SPECIAL = 2,           /* text: as LLM_ENCODE_PARSE_SPECIAL */
+    LLM_APPEND_NO_BOS = 4                   /* text: no BOS at the beginning of an empty timeline */
+};
+LLM_API llm_status llm_session_append(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
+LLM_API llm_status llm_session_append_text(llm_session *s, const char *text, size_t len, uint32_t flags, llm_error *error);
+/* Makes the timeline these tokens; what the session already has of them, from the beginning on, is kept. */
+LLM_API llm_status llm_session_sync(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
+/* Keeps the first n tokens. The last of them is pending again, so that the next step brings its logits. */
+LLM_API llm_status llm_session_rewind(llm_session *s, size_t n_tokens, llm_error *error);
+
+enum { LLM_GENERATE_IGNORE_END = 1, LLM_GENERATE_SCORE = 2 };   /* end tokens do not end; keep drawn tokens' log-probabilities */
+typedef struct llm_generate_desc {
+    uint32_t struct_size, flags;            /* LLM_GENERATE_* */
+    uint64_t seed;                          /* a draw depends on (seed, position) alone */
+    int32_t  max_tokens;                    /* 0: until the context is full */
+    int32_t  reserved;
+    const llm_sampler *sampler;             /* NULL: greedy */
+    const llm_str *stops; size_t n_stops;   /* the reply ends before the first of these strings */
+    const llm_token *stop_tokens; size_t n_stop_tokens;
+    void (*on_logits)(void *user, float *logits, int32_t n_vocab);     /* before sampling, on the thread in step; may change them */
+    void *user;
+    const void *reserved_ptr;
+} llm_generate_desc;
+/* From here on, whenever nothing is pending, a step draws a token, until an end. Begins a new reply: text not yet read of
+ * an earlier one is dropped. Fails: STATE (an empty timeline). Threads: exclusive. */
+LLM_API llm_status llm_session_generate(llm_session *s, const llm_generate_desc *desc, llm_error *error);
+
+/* Advances n sessions of one model together by at most one pass over the weights. Returns LLM_MORE: work is left, call
+ * again; LLM_OK: nothing is left; < 0: nothing was done if an argument was wrong, else at least one session failed (its
+ * llm_session_state says why) and the others advanced. It may return early at any time: always loop. Sessions that ended
+ * are passed over. budget_us bounds the call: a pass that does not fit stops in its middle and a later step with the same
+ * sessions goes on; <= 0 does nothing but collect. How steps are cut or sessions mixed never changes a bit on the CPU.
+ * Fails: BUSY, MEMORY, NUMERIC, DEVICE_LOST. Threads: exclusive (each session). */
+enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: return once work is submitted. The CPU computes in the call regardless */
+LLM_API llm_status llm_session_step(llm_session *const *sessions, size_t n, int64_t budget_us, uint32_t flags, llm_error *error);
+
+enum {
+    LLM_STATE_READY = 0, LLM_STATE_WORKING = 1,             /* nothing to do; a step would do something */
+    LLM_END_TOKEN = 2, LLM_END_STOP = 3, LLM_END_LENGTH = 4, LLM_END_CONTEXT = 5, LLM_END_CANCELLED = 6
+};
+/* LLM_STATE_*, LLM_END_* (how the reply ended), or the error < 0 that stopped this session. Threads: anytime. */
+LLM_API int32_t    llm_session_state(const llm_session *s);
+/* Ends the reply or the work in progress: within 10 ms on the CPU. The session stays usable, at its last whole token.
+ * Holds until a step has reported it or the next generate. Threads: anytime, signal handlers too. */
+LLM_API void       llm_session_cancel(llm_session *s);
+
+/* Take out. */
+/* Writes what can be read of the reply: whole UTF-8 characters and a NUL, at most cap - 1 bytes. Returns the bytes written
+ * without the NUL; 0: nothing now. Half characters and what may become a stop string are kept back until decided; bytes
+ * that are no UTF-8 become U+FFFD. cap of 5 or more always makes progress. Threads: exclusive (busy: returns 0). */
+LLM_API size_t     llm_session_read_text(llm_session *s, char *buf, size_t cap);
+LLM_API size_t     llm_session_n_tokens(const llm_session *s);      /* of the timeline, pending ones included. Threads: anytime */
+LLM_API size_t     llm_session_n_pending(const llm_session *s);     /* not yet taken in. Threads: anytime */
+/* The timeline's tokens, the logits after the last token that was taken in ([n_vocab], as the model gave them), and the
+ * log-probability of each token of the timeline (NaN where none was asked for). Borrowed until the session changes.
+ * Fails: STATE (no logits yet: step first), BUSY. Threads: exclusive. */
+LLM_API llm_status llm_session_tokens(llm_session *s, const llm_token **tokens, size_t *n, llm_error *error);
+LLM_API llm_status llm_session_logits(llm_session *s, const float **logits, size_t *n, llm_error *error);
+LLM_API llm_status llm_session_scores(llm_session *s, const float **log_probs, size_t *n, llm_error *error);
+/* The likeliest tokens by those logits, best first, as many as cap holds, with log-probabilities. Fails and Threads as above. */
+LLM_API llm_status llm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error);
+
+typedef struct llm_session_info {
+    uint32_t struct_size, reserved;
+    uint64_t n_prompt, prompt_us;           /* tokens taken in that were not drawn, and the time in steps for them */
+    uint64_t n_generated, generate_us;
+    uint64_t state_bytes;                   /* pages this session refers to, shared ones included */
+    int32_t  n_ctx, state_type;
+} llm_session_info;
+/* Threads: exclusive. */
+LLM_API llm_status llm_session_get_info(llm_session *s, llm_session_info *info, llm_error *error);
+
+/* ---- estimate: from the file's header alone -------------------------------------------------------------------- */
+
+typedef struct llm_estimate_info {
+    uint32_t struct_size, reserved;
+    uint64_t total_bytes;                   /* the most the engine's allocator will hold: all that follows together */
+    uint64_t weight_bytes;                  /* weights in the device's layout */
+    uint64_t model_bytes;                   /* metadata, tokenizer and all else that loading keeps or needs at its peak */
+    uint64_t arena_bytes;                   /* all n_arenas of the engine in use */
+    uint64_t session_bytes;                 /* one session with its context full */
+} llm_estimate_info;
+/* What this model with one such session would hold. Reads the header only. Fails: as load. Threads: shared. */
+LLM_API llm_status llm_model_estimate(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *model,
+                                      const llm_session_desc *session, llm_estimate_info *out, llm_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

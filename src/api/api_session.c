@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT
+ * To be written. */
+typedef int lm_empty_api_api_session_c;

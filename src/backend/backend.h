@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * What a device must be able to do, and all that model, graph and session know of one. Floor 6. A backend knows buffers and flat
+ * lists of operations; it does not know what a model is.
+ *
+ *     backend --- weight (rows pushed in, laid out as it likes)
+ *             --- pool   (pages of state, by number)
+ *             --- exec   (a program made ready for its weights)
+ *             --- arena  (memory of one pass)
+ *             --- run    (one pass in progress: rows, exec, pool, arena, cursor)
+ *
+ * Threads: a backend may be used from any threads at once, with these exceptions: one weight is filled by one thread; pages of a
+ * pool are taken and given back under the caller's lock; run_step on a backend is called by one thread at a time (the engine's
+ * turnstile), while other runs exist paused. Everything may be NULL-freed. */
+#ifndef LM_BACKEND_BACKEND_H
+#define LM_BACKEND_BACKEND_H
+
+#include "ops/ops.h"
+
+#include "base/host.h"
+
+#include <stdatomic.h>
+
+typedef struct lm_backend lm_backend;
+typedef struct lm_weight lm_weight;
+typedef struct lm_pool lm_pool;
+typedef struct lm_exec lm_exec;
+typedef struct lm_run_arena lm_run_arena;
+typedef struct lm_run lm_run;
+
+typedef struct lm_device {                              /* what the engine tells of it */
+    const char *name;
+    int32_t  kind;                                      /* LLM_DEVICE_KIND_* */
+    uint64_t memory_total, memory_free;
+} lm_device;
+
+/* A session's state as a run sees it: page_table[class][position / LM_PAGE_POSITIONS] is a page number of the pool. Copied by
+ * run_begin. */
+typedef struct lm_slot { const uint32_t *pages[LM_MAX_PAGE_CLASSES]; uint32_t n_pages[LM_MAX_PAGE_CLASSES]; } lm_slot;
+
+typedef struct lm_batch {                               /* copied by run_begin; at most the arena's rows */
+    const lm_row *rows;   uint32_t n_rows;              /* of one slot: rising positions without gaps, one after another */
+    const lm_slot *slots; uint32_t n_slots;
+    uint32_t n_out;                                     /* rows with LM_ROW_LOGITS */
+} lm_batch;
+
+enum { LM_RUN_ALL_OPS = UINT32_MAX };
+typedef struct lm_run_control {
+    int64_t deadline_ns;                                /* lm_now_ns clock; INT64_MAX: none */
+    const _Atomic uint32_t *const *cancel;              /* any of these nonzero: stop; looked at between tasks */
+    uint32_t n_cancel;
+    uint32_t stop_op;                                   /* stop when all operations before this one are done (compare, tests) */
+} lm_run_control;
+
+struct lm_backend {
+    const struct lm_backend_table *table;
+    lm_host *host;
+};
+
+typedef struct lm_backend_table {
+    const char *name;                                   /* "cpu" */
+    void (*close)(lm_backend *backend);
+    void (*device)(const lm_backend *backend, lm_device *out);
+    /* Can this operation, with these weights and streams, run here? The same row that runs it answers. E_UNSUPPORTED says what. */
+    llm_status (*can_run)(const lm_backend *backend, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error);
+
+    /* Weights. begin, rows in rising order without gaps, end. rows: file bytes, row_bytes apart. */
+    uint64_t   (*weight_cost)(const lm_backend *backend, const lm_weight_info *info);      /* bytes from the allocator */
+    llm_status (*weight_begin)(lm_backend *backend, const lm_weight_info *info, lm_weight **out, llm_error *error);
+    llm_status (*weight_rows)(lm_backend *backend, lm_weight *weight, uint64_t row, uint64_t n, const void *rows, llm_error *error);
+    llm_status (*weight_end)(lm_backend *backend, lm_weight *weight, llm_error *error);
+    void       (*weight_free)(lm_backend *backend, lm_weight *weight);
+
+    /* State. The backend owns the bytes, the session the numbers and the counts of owners. Page numbers are small and reused. */
+    llm_status (*pool_open)(lm_backend *backend, const lm_program *program, int32_t state_type, lm_pool **out, llm_error *error);
+    void       (*pool_close)(lm_backend *backend, lm_pool *pool);                          /* frees pages still taken */
+    uint64_t   (*pool_page_cost)(const lm_backend *backend, const lm_program *program, int32_t state_type, uint32_t page_class);
+    llm_status (*page_take)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t *out, llm_error *error);
+    void       (*page_give)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t page);
+    /* to becomes a copy of from: before a session writes into a page that has another owner. */
+    llm_status (*page_copy)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t from, uint32_t to, llm_error *error);
+    /* One page in the canonical layout, whatever is kept inside: for each stream of the class, in order, K [position][head][k_dim] then
+     * V [position][head][v_dim], items of the state type. n: bytes, pool_page_bytes. */
+    uint64_t   (*pool_page_bytes)(const lm_backend *backend, const lm_pool *pool, uint32_t page_class);
+    llm_status (*page_export)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t page, void *out, llm_error *error);
+    llm_status (*page_import)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t page, const void *in, llm_error *error);
+
+    /* Programs and the memory of a pass. weights[i] belongs to program->weights[i]. program and weights outlive the exec. */
+    llm_status (*exec_open)(lm_backend *backend, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error);
+    void       (*exec_close)(lm_backend *backend, lm_exec *exec);
+    uint64_t   (*arena_cost)(const lm_backend *backend, const lm_program *program, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages);
+    llm_status (*arena_open)(lm_backend *backend, const lm_exec *exec, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages,
+                             lm_run_arena **out, llm_error *error);   /* max_pages: of all slots of a pass together */
+    void       (*arena_close)(lm_backend *backend, lm_run_arena *arena);
+
+    /* Runs. A run allocates nothing: it lives in its arena, which serves one run at a time. */
+    llm_status (*run_begin)(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm_run_arena *arena, const lm_batch *batch, lm_run **out, llm_error *error);
+    /* LLM_OK: the pass is done. LLM_MORE: stopped by the deadline or at stop_op; call again. LLM_E_CANCELLED: stopped by cancel; may be
+     * gone on with, or dropped. Another error: the run is dead, end it. */
+    llm_status (*run_step)(lm_backend *backend, lm_run *run, const lm_run_control *control, llm_error *error);
+    /* Row `index` of a value: after the pass only program->logits is certain; after stop_op, the values alive there. Host memory,
+     * until the run ends. */
+    const void *(*run_value)(lm_backend *backend, lm_run *run, int32_t value, uint32_t index);
+    void       (*run_end)(lm_backend *backend, lm_run *run);          /* done or not: its arena is free again */
+} lm_backend_table;
+
+/* Constructors: one line each, so that whoever composes an engine sees them all. */
+typedef struct lm_cpu_desc {
+    int32_t n_threads;                                  /* >= 1; 1: the caller alone */
+    int32_t tier;                                       /* LLM_CPU_*; 0: best */
+    const llm_parallel *parallel;                       /* NULL: our own pool */
+} lm_cpu_desc;
+llm_status lm_cpu_backend_open(lm_host *host, const lm_cpu_desc *desc, lm_backend **out, llm_error *error);
+int32_t    lm_cpu_backend_tier(const lm_backend *backend);                          /* LLM_CPU_* in use */
+/* Executes nothing, checks everything: shapes, ranges, rows, pages, state read before it was written, values overlapping. Logits 0. */
+llm_status lm_verify_backend_open(lm_host *host, lm_backend **out, llm_error *error);
+/* Runs every operation on both and compares every value written: E_INTERNAL names operation, row, item and both numbers where the
+ * difference passes max(absolute, relative * |a|); 0, 0 asks for the same bits. Closes both when closed. */
+llm_status lm_compare_backend_open(lm_host *host, lm_backend *a, lm_backend *b, double absolute, double relative, lm_backend **out, llm_error *error);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * What we ask of the compiler, in one place. Floor 0. */
+#ifndef LM_BASE_COMPILER_H
+#define LM_BASE_COMPILER_H
+
+/* At the head of every file that computes: no product and sum may be fused unless the code says fmaf. gcc fuses even
+ * intrinsics and ignores the standard pragma; clang fuses scalars under -std=c11 and knows only the standard pragma. */
+#if defined(__clang__)
+#define LM_EXACT_ARITHMETIC _Pragma("STDC FP_CONTRACT OFF")
+#elif defined(__GNUC__)
+#define LM_EXACT_ARITHMETIC _Pragma("GCC optimize(\"fp-contract=off\")")
+#else
+#define LM_EXACT_ARITHMETIC _Pragma("STDC FP_CONTRACT OFF")
+#endif
+
+#if defined(__GNUC__)
+#define LM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define LM_NOINLINE __attribute__((noinline))
+#define LM_INLINE static inline __attribute__((always_inline))
+#define LM_LIKELY(x) __builtin_expect(!!(x), 1)
+#define LM_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LM_PREFETCH(p) __builtin_prefetch((p))
+#else
+#define LM_PRINTF(fmt, args)
+#define LM_NOINLINE
+#define LM_INLINE static inline
+#define LM_LIKELY(x) (x)
+#define LM_UNLIKELY(x) (x)
+#define LM_PREFETCH(p) ((void)(p))
+#endif
+
+/* The hostile build (-DLM_HOSTILE=1): junk-filled memory, pages of one position in shuffled order, tiny staging. */
+#ifndef LM_HOSTILE
+#define LM_HOSTILE 0
+#endif
+
+#define LM_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define LM_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define LM_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ * The clock, the cores, files. Floor 0. Threads: any. */
+#ifndef LM_BASE_OS_H
+#define LM_BASE_OS_H
+
+#include "llm.h"
+
+int64_t lm_now_ns(void);                /* monotonic */
+int32_t lm_os_cores(void);              /* physical performance cores this process may run on; at least 1 */
+
+typedef struct lm_file { int64_t handle; } lm_file;     /* POSIX descriptor or Windows HANDLE */
+/* Opens a regular file for reading. path: UTF-8 of `len` bytes. E_IO, E_NOT_FOUND, E_INVALID (a NUL inside). Directories,
+ * FIFOs and devices are refused with E_IO. */
+llm_status lm_file_open(const char *path, size_t len, lm_file *out, llm_error *error);
+llm_status lm_file_size(lm_file file, uint64_t *out, llm_error *error);
+llm_status lm_file_read(lm_file file, uint64_t offset, void *out, size_t n, llm_error *error);  /* all n bytes or E_IO */
+void       lm_file_close(lm_file file);
+
+#endif

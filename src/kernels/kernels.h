@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ * The table of CPU kernels. Arithmetic on pointers, sizes, strides: no tensors, no models. Floor 5.
+ *
+ * lm_kernels_fill fills the table with the reference and overwrites it upward for the instruction sets at hand. Every kernel
+ * gives the bits of the reference (docs/ARITHMETIC.md), so a tier changes the time and nothing else. All pointers may be
+ * unaligned unless a comment says so; sizes are any, unless it says so. Kernels use at most 16 KiB of stack and never fail.
+ *
+ * WEIGHTS are packed in groups of 16 rows ("the 16-row layout", kernels/layout.h): lane = output row. The packed bytes of a group
+ * are exactly 16 rows of file bytes; the last group is filled with zero rows. Only `pack`, `linear` and `row` know it. */
+#ifndef LM_KERNELS_KERNELS_H
+#define LM_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LM_GROUP = 16 };                                 /* rows a group: lanes */
+enum { LM_KEYS = 16 };                                  /* keys stored side by side */
+enum { LM_CHUNK = 256 };                                /* keys of one attention chunk, by absolute position */
+enum { LM_KERNEL_TYPES = 43 };                          /* tables are indexed by GGUF type id; NULL: does not compute */
+
+/* The inputs of a product, in every form that weights read. Column c of n_cols begins at c * k (f32, q) and so on. */
+typedef struct lm_acts {
+    const float   *f32;                                 /* [n_cols, k]       F32, F16, BF16 weights */
+    const int8_t  *q32;  const float *d32;  const int32_t *s32;     /* [n_cols, k], [n_cols, k/32] scale, sum of q: Q4_0, Q8_0 */
+    const int8_t  *q256; const float *d256; const int16_t *s16;     /* [n_cols, k], [n_cols, k/256] scale, [n_cols, k/16] sums: K-quants */
+} lm_acts;
+
+enum { LM_ACTS_F32 = 1, LM_ACTS_Q32 = 2, LM_ACTS_Q256 = 4 };
+
+/* One chunk of attention: n_q queries that read the same kv head, against the keys [chunk_pos, chunk_pos + LM_CHUNK). */
+typedef struct lm_attend_args {
+    const float *q; size_t q_stride;                    /* query i: q + i * q_stride, [head_dim] */
+    size_t n_q, head_dim, v_dim;
+    const int32_t *lo, *hi;                             /* query i sees the keys with lo[i] <= position < hi[i], at least one of this chunk */
+    const void *const *k_pages, *const *v_pages;        /* of this kv head: page_positions keys each, from chunk_pos on; NULL: no query sees it */
+    int32_t chunk_pos;
+    int32_t page_positions;                             /* a multiple of LM_KEYS that divides LM_CHUNK */
+    float scale, softcap;                               /* s = q.k * scale; softcap c != 0: c tanh(s / c) */
+    float *max, *sum, *acc;                             /* out: [n_q], [n_q], [n_q, v_dim] */
+} lm_attend_args;
+
+typedef struct lm_kernels {
+    const char *name;                                   /* the tier: "reference", "avx2", "avx512", "neon" */
+
+    /* y[c * y_stride + r] = row r of W times column c, r < n_rows, c < n_cols. w: packed, from the first row's group on; the first
+     * row is a group's first. k: a multiple of the type's block. */
+    void (*linear[LM_KERNEL_TYPES])(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols);
+    /* Up to 16 rows of file bytes (row_bytes apart) into one packed group; missing rows are zero. */
+    void (*pack[LM_KERNEL_TYPES])(void *group, const void *rows, size_t row_bytes, size_t n_rows, size_t k);
+    /* One row of a packed matrix as f32: the bits of the `gguf` package's dequantization. w: the whole matrix. */
+    void (*row[LM_KERNEL_TYPES])(float *y, const void *w, size_t row, size_t k);
+
+    /* Activations. x[n], n a multiple of 32 / 256. */
+    void (*quantize_32)(int8_t *q, float *d, int32_t *s, const float *x, size_t n);
+    void (*quantize_256)(int8_t *q, float *d, int16_t *s, const float *x, size_t n);
+
+    void (*rms_norm)(float *y, const float *x, const float *w /* NULL: ones */, size_t n, float eps);   /* y may be x */
+    void (*add)(float *y, const float *a, const float *b, size_t n);                    /* y may be a or b */
+    void (*scale)(float *y, const float *x, float s, size_t n);                         /* y may be x */
+    void (*add_scaled)(float *y, const float *x, float s, size_t n);                    /* y = fma(s, x, y) */
+    void (*silu_mul)(float *y, const float *gate, const float *up, size_t n);           /* y may be either */
+    void (*softmax)(float *y, const float *x, size_t n);                                /* y may be x */
+    /* Rotates x[n_rot] in place; cs: n_rot / 2 (cos, sin) pairs. */
+    void (*rope_pairs)(float *x, const float *cs, size_t n_rot);
+    void (*rope_halves)(float *x, const float *cs, size_t n_rot);
+
+    /* State. K of one head: [positions / 16][k_dim][16]; V: [positions][v_dim]; f32 or f16. `at`: position within the page. */
+    void (*store_k_f32)(void *k_page, size_t at, const float *k, size_t k_dim);
+    void (*store_k_f16)(void *k_page, size_t at, const float *k, size_t k_dim);         /* clamped to +-65504; NaN stays */
+    void (*store_v_f32)(void *v_page, size_t at, const float *v, size_t v_dim);
+    void (*store_v_f16)(void *v_page, size_t at, const float *v, size_t v_dim);
+    void (*attend_f32)(const lm_attend_args *args);
+    void (*attend_f16)(const lm_attend_args *args);
+    /* Merges a later chunk's (max, sum, acc) of one query into the running ones. */
+    void (*attend_merge)(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim);
+    /* y = acc / sum: one division, then products. */
+    void (*attend_finish)(float *y, float sum, const float *acc, size_t v_dim);
+} lm_kernels;
+
+enum { LM_TIER_REFERENCE = 1, LM_TIER_AVX2 = 2, LM_TIER_AVX512 = 3, LM_TIER_NEON = 4 };    /* LLM_CPU_* */
+
+/* The table for a processor with `features` (LM_CPU_*, base/cpu.h), held to tiers <= `most` (0: no mask). Returns the tier. */
+int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most);
+
+/* Each tier's file overwrites what it has: kernels/ref, kernels/x86, kernels/arm. On other machines they do nothing. */
+void lm_kernels_ref(lm_kernels *table);
+void lm_kernels_avx2(lm_kernels *table);
+void lm_kernels_avx512(lm_kernels *table);
+void lm_kernels_neon(lm_kernels *table);
+
+/* Bytes of a packed group of 16 rows of k values; 0 if the type does not compute. */
+size_t lm_group_bytes(uint32_t type, size_t k);
+
+#endif

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT
+ * To be written. */
+typedef int lm_empty_kernels_x86_attend_avx512_c;

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ * A catalogue becomes a model: hyper-parameters, tokenizer, program, weights on a device. Floor 8. Immutable once loaded.
+ * Does not know sessions or a concrete backend. Threads: shared. */
+#ifndef LM_MODEL_MODEL_H
+#define LM_MODEL_MODEL_H
+
+#include "graph/graph.h"
+
+#include "backend/backend.h"
+
+#include "text/tokenizer.h"
+
+#include "files/catalogue.h"
+
+typedef struct lm_model {
+    lm_host *host;
+    lm_backend *backend;
+    lm_catalogue *catalogue;            /* keys and infos; sources released after loading */
+    lm_tokenizer *tokenizer;            /* or NULL */
+    const struct lm_arch *arch;         /* or NULL: vocabulary only */
+    lm_program *program;                /* or NULL: vocabulary only */
+    lm_weight **weights;                /* [program->n_weights] */
+    lm_exec *exec;
+    uint64_t n_params, weight_bytes;    /* as stored in the file */
+    uint32_t n_ctx_train, n_embd, n_layers, n_vocab;
+} lm_model;
+
+typedef struct lm_load {
+    bool vocab_only;
+    bool plan_only;                     /* stop before weights: for estimates. model->exec and ->weights stay NULL */
+    int32_t (*progress)(void *user, float fraction);
+    void *user;
+} lm_load;
+
+/* Parse, validate, then allocate. Takes over the catalogue on success only. Owns: *out. */
+llm_status lm_model_open(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_load *load, lm_model **out, llm_error *error);
+void       lm_model_close(lm_model *model);
+
+/* Bytes of weights on the backend. */
+uint64_t   lm_model_weight_cost(const lm_model *model);
+
+/* ---- architectures: one file each in model/arch/, one line each in model/arch/arch.h -------------------------------------- */
+
+/* Hyper-parameters every family shares, read and checked by model/params.c: no divisor is 0, no size is absurd. */
+enum { LM_MAX_LAYERS = 1024, LM_MAX_EXPERTS = 1024 };
+typedef struct lm_params {
+    uint32_t n_layers, n_embd, n_vocab, n_ctx_train, n_ff, n_head, n_head_kv, head_dim, v_dim, n_rot;
+    uint32_t n_expert, n_expert_used, n_ff_expert;
+    uint32_t rope;                      /* LM_ROPE_*: set by the architecture */
+    float rms_eps, attention_scale;     /* attention_scale: 1 / sqrt(head_dim) unless the file says otherwise */
+    lm_op_angles angles;
+} lm_params;
+
+typedef struct lm_arch {
+    const char *name;                   /* general.architecture */
+    /* Emits the whole program. Errors in the file are reported as such, with tensor or key. */
+    llm_status (*build)(const lm_catalogue *catalogue, const lm_params *params, lm_graph *graph, int32_t *logits, llm_error *error);
+} lm_arch;
+
+const lm_arch *lm_arch_find(llm_str name);
+
+#endif
