@@ -34,7 +34,6 @@
 #include "kernels/x86/linear_avx512.c"
 #include "kernels/x86/acts_avx512.c"
 #include "kernels/x86/attend_avx512.c"
-#include "kernels/arm/neon.c"
 #include "backend/cpu/team.c"
 #include "backend/cpu/weights.c"
 #include "backend/cpu/pages.c"

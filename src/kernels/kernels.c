@@ -1,3 +1,44 @@
 /* SPDX-License-Identifier: MIT
- * To be written. */
-typedef int lm_empty_kernels_kernels_c;
+ * The choice of kernels: one ladder, from the reference upward, that stops at the first missing feature or at the mask.
+ * A tier changes the time and no bit (docs/ARITHMETIC.md). Threads: any; nothing is kept. */
+#include "kernels/kernels.h"
+
+#include "tensor/type.h"
+#include "base/cpu.h"
+
+#include <string.h>
+
+int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most)
+{
+    const uint32_t avx512 = LM_CPU_AVX512 | LM_CPU_AVX512_VNNI;
+
+    memset(table, 0, sizeof(*table));
+    table->name = "reference";
+    lm_kernels_linear_ref(table);
+    lm_kernels_acts_ref(table);
+    lm_kernels_attend_ref(table);
+
+    if (!(features & LM_CPU_AVX2) || (most != 0 && most < LM_TIER_AVX2))
+        return LM_TIER_REFERENCE;
+    table->name = "avx2";
+    lm_kernels_linear_avx2(table);
+    lm_kernels_acts_avx2(table);
+    lm_kernels_attend_avx2(table);
+
+    if ((features & avx512) != avx512 || (most != 0 && most < LM_TIER_AVX512))
+        return LM_TIER_AVX2;
+    table->name = "avx512";
+    lm_kernels_linear_avx512(table);
+    lm_kernels_acts_avx512(table);
+    lm_kernels_attend_avx512(table);
+    return LM_TIER_AVX512;
+}
+
+size_t lm_group_bytes(uint32_t type, size_t k)
+{
+    const lm_type_info *info = lm_type_get(type);
+
+    if (!info || !info->computes)
+        return 0;
+    return k / info->block * info->block_bytes * LM_GROUP;
+}

@@ -40,7 +40,7 @@ typedef struct lm_attend_args {
 } lm_attend_args;
 
 typedef struct lm_kernels {
-    const char *name;                                   /* the tier: "reference", "avx2", "avx512", "neon" */
+    const char *name;                                   /* the tier: "reference", "avx2", "avx512" */
 
     /* y[c * y_stride + r] = row r of W times column c, r < n_rows, c < n_cols. w: packed, from the first row's group on; the first
      * row is a group's first. k: a multiple of the type's block. */
@@ -82,11 +82,16 @@ enum { LM_TIER_REFERENCE = 1, LM_TIER_AVX2 = 2, LM_TIER_AVX512 = 3, LM_TIER_NEON
 /* The table for a processor with `features` (LM_CPU_*, base/cpu.h), held to tiers <= `most` (0: no mask). Returns the tier. */
 int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most);
 
-/* Each tier's file overwrites what it has: kernels/ref, kernels/x86, kernels/arm. On other machines they do nothing. */
-void lm_kernels_ref(lm_kernels *table);
-void lm_kernels_avx2(lm_kernels *table);
-void lm_kernels_avx512(lm_kernels *table);
-void lm_kernels_neon(lm_kernels *table);
+/* Each file overwrites the entries it has: one function per concern and tier. On other machines those of kernels/x86 do nothing. */
+void lm_kernels_linear_ref(lm_kernels *table);
+void lm_kernels_acts_ref(lm_kernels *table);
+void lm_kernels_attend_ref(lm_kernels *table);
+void lm_kernels_linear_avx2(lm_kernels *table);
+void lm_kernels_acts_avx2(lm_kernels *table);
+void lm_kernels_attend_avx2(lm_kernels *table);
+void lm_kernels_linear_avx512(lm_kernels *table);
+void lm_kernels_acts_avx512(lm_kernels *table);
+void lm_kernels_attend_avx512(lm_kernels *table);
 
 /* Bytes of a packed group of 16 rows of k values; 0 if the type does not compute. */
 size_t lm_group_bytes(uint32_t type, size_t k);

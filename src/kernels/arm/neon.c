@@ -1,3 +1,0 @@
-/* SPDX-License-Identifier: MIT
- * To be written. */
-typedef int lm_empty_kernels_arm_neon_c;
