@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The whole library as one translation unit, in floor order: cc -O2 -c -Iinclude -Isrc src/llm_all.c
  * Generated lists stand in CMakeLists.txt; a test compares the two. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1                   /* before the first system header: the POSIX files of floor 0 ask for it */
+#endif
+#define _FILE_OFFSET_BITS 64
 #include "base/status.c"
 #include "base/mem.c"
 #include "base/host.c"

@@ -13,15 +13,22 @@
 #define LM_EXACT_ARITHMETIC _Pragma("STDC FP_CONTRACT OFF")
 #endif
 
-#if defined(__GNUC__)
+/* Our formatter's language is C99's on every system; gcc for Windows would otherwise check for Microsoft's. */
+#if defined(__clang__)
 #define LM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#elif defined(__GNUC__)
+#define LM_PRINTF(fmt, args) __attribute__((format(gnu_printf, fmt, args)))
+#else
+#define LM_PRINTF(fmt, args)
+#endif
+
+#if defined(__GNUC__)
 #define LM_NOINLINE __attribute__((noinline))
 #define LM_INLINE static inline __attribute__((always_inline))
 #define LM_LIKELY(x) __builtin_expect(!!(x), 1)
 #define LM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define LM_PREFETCH(p) __builtin_prefetch((p))
 #else
-#define LM_PRINTF(fmt, args)
 #define LM_NOINLINE
 #define LM_INLINE static inline
 #define LM_LIKELY(x) (x)

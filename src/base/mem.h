@@ -17,7 +17,8 @@ typedef struct lm_mem {
 void lm_mem_init(lm_mem *mem, const llm_allocator *hooks /* NULL: the C library's */, uint64_t limit);
 
 /* NULL when the allocator or the limit says no; callers answer with lm_fail_memory. Aligned to 64 bytes; blocks of 4 MiB and
- * more to 2 MiB, with huge pages asked for where the default allocator is used. Zero-filled. size 0 gives a valid block. */
+ * more stand 64 bytes behind a 2 MiB border (their header stands on it), with huge pages asked for where the default allocator is
+ * used. Zero-filled. size 0 gives a valid block. */
 void *lm_mem_new(lm_mem *mem, size_t size, int32_t kind /* LLM_MEMORY_* */);
 void *lm_mem_new_array(lm_mem *mem, size_t n, size_t size, int32_t kind);      /* checked n * size */
 /* Not filled (junk in the hostile build): for big blocks that are written before they are read. */

@@ -5,6 +5,10 @@
 
 #include "llm.h"
 
+/* The C library's memory, for lm_mem alone; align: a power of two. From 4 MiB on, huge pages are asked for. NULL: none left. */
+void   *lm_os_allocate(size_t size, size_t align);
+void    lm_os_release(void *ptr);
+
 int64_t lm_now_ns(void);                /* monotonic */
 int32_t lm_os_cores(void);              /* physical performance cores this process may run on; at least 1 */
 
@@ -12,7 +16,7 @@ typedef struct lm_file { int64_t handle; } lm_file;     /* POSIX descriptor or W
 /* Opens a regular file for reading. path: UTF-8 of `len` bytes. E_IO, E_NOT_FOUND, E_INVALID (a NUL inside). Directories,
  * FIFOs and devices are refused with E_IO. */
 llm_status lm_file_open(const char *path, size_t len, lm_file *out, llm_error *error);
-llm_status lm_file_size(lm_file file, uint64_t *out, llm_error *error);
+llm_status lm_file_size(lm_file file, uint64_t *out, llm_error *error);         /* E_IO if it is no regular file */
 llm_status lm_file_read(lm_file file, uint64_t offset, void *out, size_t n, llm_error *error);  /* all n bytes or E_IO */
 void       lm_file_close(lm_file file);
 

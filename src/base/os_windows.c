@@ -1,3 +1,129 @@
 /* SPDX-License-Identifier: MIT
- * To be written. */
-typedef int lm_empty_base_os_windows_c;
+ * The clock, the cores, memory and files of Windows; os_posix.c is the other half. Paths are UTF-8. */
+#if defined(_WIN32)
+#include "base/os.h"
+
+#include "base/compiler.h"
+#include "base/status.h"
+
+#include <malloc.h>
+#include <string.h>
+
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN 1
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX 1
+#endif
+#include <windows.h>
+#undef IN
+#undef OUT
+#undef near
+#undef far
+
+enum { OS_PATH_MAX = 4096 };
+
+void *lm_os_allocate(size_t size, size_t align) { return _aligned_malloc(size, align); }
+void lm_os_release(void *ptr) { _aligned_free(ptr); }
+
+int64_t lm_now_ns(void)
+{
+    LARGE_INTEGER frequency, now;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&now);
+    return now.QuadPart / frequency.QuadPart * 1000000000 + now.QuadPart % frequency.QuadPart * 1000000000 / frequency.QuadPart;
+}
+
+/* Physical cores of the best efficiency class in this process's group. */
+int32_t lm_os_cores(void)
+{
+    unsigned char bytes[32768];
+    DWORD size = sizeof bytes;
+    int32_t n = 0;
+    BYTE best = 0;
+    SYSTEM_INFO system;
+    if (GetLogicalProcessorInformationEx(RelationProcessorCore, (void *)bytes, &size))
+        for (DWORD at = 0; at < size;) {
+            SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX *info = (void *)(bytes + at);
+            BYTE class = ((const BYTE *)&info->Processor)[1];   /* EfficiencyClass, which older headers call Reserved */
+            if (class > best) {
+                best = class;
+                n = 0;
+            }
+            n += class == best;
+            at += info->Size;
+        }
+    if (n > 0)
+        return n;
+    GetSystemInfo(&system);
+    return system.dwNumberOfProcessors < 1 ? 1 : (int32_t)system.dwNumberOfProcessors;
+}
+
+static HANDLE os_handle(lm_file file) { return (HANDLE)(intptr_t)file.handle; }
+
+llm_status lm_file_open(const char *path, size_t len, lm_file *out, llm_error *error)
+{
+    wchar_t name[OS_PATH_MAX];
+    HANDLE handle;
+    int n;
+    if (!path || len == 0)
+        return lm_fail(error, LLM_E_INVALID, "the path is empty");
+    if (memchr(path, 0, len))
+        return lm_fail(error, LLM_E_INVALID, "the path holds a NUL byte");
+    n = len < OS_PATH_MAX ? MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, (int)len, name, OS_PATH_MAX - 1) : 0;
+    if (n <= 0)
+        return lm_fail_at(error, LLM_E_IO, path, len, UINT64_MAX, "cannot open a path of %zu bytes: too long or no UTF-8", len);
+    name[n] = 0;
+    handle = CreateFileW(name, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (handle == INVALID_HANDLE_VALUE) {
+        DWORD code = GetLastError();
+        return lm_fail_at(error, code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND ? LLM_E_NOT_FOUND : LLM_E_IO, path, len, UINT64_MAX,
+                          "cannot open '%.*s': %s (error %u)", (int)len, path,
+                          code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND ? "no such file"
+                          : code == ERROR_ACCESS_DENIED                                ? "permission denied, or a directory"
+                                                                                       : "the system refused",
+                          (unsigned)code);
+    }
+    if (GetFileType(handle) != FILE_TYPE_DISK) {
+        CloseHandle(handle);
+        return lm_fail_at(error, LLM_E_IO, path, len, UINT64_MAX, "cannot read '%.*s': not a regular file", (int)len, path);
+    }
+    out->handle = (int64_t)(intptr_t)handle;
+    return LLM_OK;
+}
+
+llm_status lm_file_size(lm_file file, uint64_t *out, llm_error *error)
+{
+    LARGE_INTEGER size;
+    if (GetFileType(os_handle(file)) != FILE_TYPE_DISK || !GetFileSizeEx(os_handle(file), &size))
+        return lm_fail(error, LLM_E_IO, "the handle is not a regular file (error %u)", (unsigned)GetLastError());
+    *out = (uint64_t)size.QuadPart;
+    return LLM_OK;
+}
+
+llm_status lm_file_read(lm_file file, uint64_t offset, void *out, size_t n, llm_error *error)
+{
+    char *to = out;
+    while (n > 0) {
+        DWORD want = (DWORD)LM_MIN(n, (size_t)1 << 30), got = 0;
+        OVERLAPPED place;
+        memset(&place, 0, sizeof place);
+        place.Offset = (DWORD)offset;
+        place.OffsetHigh = (DWORD)(offset >> 32);
+        if (!ReadFile(os_handle(file), to, want, &got, &place) && GetLastError() != ERROR_HANDLE_EOF)
+            return lm_fail_at(error, LLM_E_IO, NULL, 0, offset, "cannot read %zu bytes at byte %llu: the system refused (error %u)", n, (unsigned long long)offset,
+                              (unsigned)GetLastError());
+        if (got == 0)
+            return lm_fail_at(error, LLM_E_IO, NULL, 0, offset, "the file ends at byte %llu where %zu more bytes were expected: it became shorter while being read",
+                              (unsigned long long)offset, n);
+        to += got;
+        n -= got;
+        offset += got;
+    }
+    return LLM_OK;
+}
+
+void lm_file_close(lm_file file) { CloseHandle(os_handle(file)); }
+#else
+typedef int lm_os_windows_is_empty;
+#endif
