@@ -110,7 +110,7 @@ static llm_status check_norm(const check_op *c, uint32_t norm, float eps, uint64
 
 static llm_status check_embed(const check_op *c)
 {
-    const lm_weight_info *w;
+    const lm_weight_info *w = NULL;
     if (c->op->rows != LM_ROWS_ALL)
         return CHECK_FAIL(c, "it runs over all rows only");
     LM_TRY(check_none(c, 0, 1, 1));
@@ -137,7 +137,7 @@ static llm_status check_angles(const check_op *c)
 static llm_status check_linear(const check_op *c)
 {
     const lm_op_linear *u = &c->op->u.linear;
-    const lm_weight_info *w[3];
+    const lm_weight_info *w[3] = { NULL, NULL, NULL };
     uint32_t rows = c->op->rows, residual = u->epilogue == LM_EPILOGUE_RESIDUAL;
     if (u->n_matrices < 1 || u->n_matrices > 3 || u->epilogue > LM_EPILOGUE_GATED || u->act > LM_ACT_SILU)
         return CHECK_FAIL(c, "%u matrices, epilogue %u, activation %u", u->n_matrices, u->epilogue, u->act);
@@ -196,7 +196,7 @@ static llm_status check_heads(const check_op *c, uint32_t n_head, uint32_t n_hea
 static llm_status check_head(const check_op *c)
 {
     const lm_op_head *u = &c->op->u.head;
-    const lm_stream *s;
+    const lm_stream *s = NULL;
     if (c->op->rows != LM_ROWS_ALL)
         return CHECK_FAIL(c, "it runs over all rows only");
     LM_TRY(check_heads(c, u->n_head, u->n_head_kv, u->head_dim, u->v_dim));
@@ -222,7 +222,7 @@ static llm_status check_head(const check_op *c)
 static llm_status check_attend(const check_op *c)
 {
     const lm_op_attend *u = &c->op->u.attend;
-    const lm_stream *s;
+    const lm_stream *s = NULL;
     if (c->op->rows != LM_ROWS_ALL)
         return CHECK_FAIL(c, "it runs over all rows only");
     LM_TRY(check_heads(c, u->n_head, u->n_head_kv, u->head_dim, u->v_dim));
@@ -253,7 +253,7 @@ static llm_status check_route(const check_op *c)
 static llm_status check_experts(const check_op *c)
 {
     const lm_op_experts *u = &c->op->u.experts;
-    const lm_weight_info *w, *up;
+    const lm_weight_info *w = NULL, *up = NULL;
     uint32_t rows = c->op->rows;
     if (u->n_used == 0 || u->n_used > u->n_expert || u->act > LM_ACT_SILU || (u->down ? u->act != LM_ACT_NONE : u->act == LM_ACT_NONE))
         return CHECK_FAIL(c, "%u of %u experts, activation %u", u->n_used, u->n_expert, u->act);
