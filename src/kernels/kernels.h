@@ -6,7 +6,8 @@
  * unaligned unless a comment says so; sizes are any, unless it says so. Kernels use at most 16 KiB of stack and never fail.
  *
  * WEIGHTS are packed in groups of 16 rows ("the 16-row layout", kernels/layout.h): lane = output row. The packed bytes of a group
- * are exactly 16 rows of file bytes; the last group is filled with zero rows. Only `pack`, `linear` and `row` know it. */
+ * are exactly 16 rows of file bytes; the last group is filled with zero rows. Only `pack`, `linear` and `row` know it. Packed weights
+ * begin at a multiple of 4 bytes; `linear` is fastest at 64. */
 #ifndef LM_KERNELS_KERNELS_H
 #define LM_KERNELS_KERNELS_H
 
