@@ -151,8 +151,8 @@ static const char *status_convert(status_out *o, const char *f, va_list *args)
     if (f[0] == '.' && f[1] == '*' && f[2] == 's') {
         int len = va_arg(*args, int);
         const char *s = va_arg(*args, const char *);
-        if (s && len > 0)
-            status_put(o, s, (size_t)len);
+        for (int i = 0; s && i < len; i++)                  /* may come from a file: a NUL must not end the message */
+            status_put(o, s[i] ? s + i : "?", 1);
         return f + 3;
     }
     if (f[0] == 'c') {

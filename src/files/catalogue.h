@@ -4,8 +4,8 @@
  *
  * Invariants after lm_catalogue_open: every key is unique, valid UTF-8, without NUL; every array's items lie in the file and
  * have been decoded; every tensor has a known type, 1..4 dims >= 1 whose product and bytes were checked, a unique name,
- * and lies inside its source without overlapping another. Nothing was allocated by a count that the file's size does not
- * bear. Threads: shared for keys and infos; lm_catalogue_rows one at a time. */
+ * and lies inside its source without overlapping another. String values may hold any bytes. Nothing was allocated by a count
+ * that the file's size does not bear. Threads: shared for keys and infos; lm_catalogue_rows one at a time. */
 #ifndef LM_FILES_CATALOGUE_H
 #define LM_FILES_CATALOGUE_H
 
@@ -45,7 +45,7 @@ typedef struct lm_catalogue {
     lm_tensor *tensors; size_t n_tensors;
     lm_source **sources; size_t n_sources;
     uint64_t file_bytes;                /* of all sources together */
-    void *key_index, *tensor_index;     /* hash tables */
+    uint32_t *key_index, *tensor_index; /* sorted by name: files/gguf.h */
 } lm_catalogue;
 
 /* Reads the header of a GGUF file, or of all parts of a split one: `parts` are all parts in order, or the first one by path
