@@ -333,8 +333,8 @@ static llm_status catalogue_wrong_type(const lm_key *key, const char *expected, 
 
 llm_status lm_catalogue_u64(const lm_catalogue *c, const char *key, uint64_t index, uint64_t min, uint64_t max, uint64_t *out, llm_error *error)
 {
-    const lm_key *found;
-    catalogue_item item;
+    const lm_key *found = NULL;
+    catalogue_item item = { 0 };
     LM_TRY(catalogue_get(c, key, index, &found, &item, error));
     if (item.kind != LLM_META_INT && item.kind != LLM_META_UINT)
         return catalogue_wrong_type(found, "an integer", error);
@@ -350,8 +350,8 @@ llm_status lm_catalogue_u64(const lm_catalogue *c, const char *key, uint64_t ind
 
 llm_status lm_catalogue_f64(const lm_catalogue *c, const char *key, uint64_t index, double *out, llm_error *error)
 {
-    const lm_key *found;
-    catalogue_item item;
+    const lm_key *found = NULL;
+    catalogue_item item = { 0 };
     LM_TRY(catalogue_get(c, key, index, &found, &item, error));
     if (item.kind != LLM_META_FLOAT)
         return catalogue_wrong_type(found, "a float", error);
@@ -363,8 +363,8 @@ llm_status lm_catalogue_f64(const lm_catalogue *c, const char *key, uint64_t ind
 
 llm_status lm_catalogue_bool(const lm_catalogue *c, const char *key, uint64_t index, bool *out, llm_error *error)
 {
-    const lm_key *found;
-    catalogue_item item;
+    const lm_key *found = NULL;
+    catalogue_item item = { 0 };
     LM_TRY(catalogue_get(c, key, index, &found, &item, error));
     if (item.kind != LLM_META_BOOL)
         return catalogue_wrong_type(found, "a bool", error);
