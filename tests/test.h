@@ -3,17 +3,36 @@
 #ifndef TEST_H
 #define TEST_H
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static int test_failures;
 
-#define CHECK(condition) \
-    ((condition) ? 1 : (fprintf(stderr, "%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #condition), test_failures++, 0))
-#define CHECK_MSG(condition, ...) \
-    ((condition) ? 1 : (fprintf(stderr, "%s:%d: CHECK(%s) failed: ", __FILE__, __LINE__, #condition), fprintf(stderr, __VA_ARGS__), \
-                        fputc('\n', stderr), test_failures++, 0))
+static inline int test_check(int holds, const char *file, int line, const char *text)
+{
+    if (!holds) {
+        fprintf(stderr, "%s:%d: CHECK(%s) failed\n", file, line, text);
+        test_failures++;
+    }
+    return holds;
+}
+
+__attribute__((format(printf, 4, 5))) static inline int test_fail(const char *file, int line, const char *text, const char *format, ...)
+{
+    va_list args;
+    fprintf(stderr, "%s:%d: CHECK(%s) failed: ", file, line, text);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    test_failures++;
+    return 0;
+}
+
+#define CHECK(condition) test_check((condition) != 0, __FILE__, __LINE__, #condition)
+#define CHECK_MSG(condition, ...) ((condition) ? 1 : test_fail(__FILE__, __LINE__, #condition, __VA_ARGS__))
 /* The end of main: 0 if all checks held. */
 #define TEST_DONE() (test_failures ? (fprintf(stderr, "%d checks failed\n", test_failures), 1) : 0)
 /* ctest shows the test as skipped. */

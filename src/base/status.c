@@ -65,7 +65,7 @@ static double status_scale10(double x, int *exponent)
     return x;
 }
 
-/* As printf's %g: six significant digits, no trailing zeros. */
+/* As printf's %g: six significant digits, no trailing zeros; where x lies halfway between two such numbers, either. */
 static void status_put_g(status_out *o, double x)
 {
     char digits[7], exponent_text[8];
