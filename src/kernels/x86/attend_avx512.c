@@ -1,8 +1,275 @@
 /* SPDX-License-Identifier: MIT
- * To be written. */
+ * State and attention with AVX-512: the bits of kernels/ref/attend_ref.c.
+ *
+ * Queries go in tiles of up to eight, so that a key or value is read and widened once a tile. Scores: lane = key, sixteen keys
+ * side by side as K is stored, one chain over head_dim for each query and group of keys. Sums of V: lane = dimension, one chain
+ * over the keys for each query. Keys that all queries of a tile see go through the tile; the ragged ends of those that see
+ * more go query by query, so that an unseen key is never multiplied, not even by zero. Scores that no query sees are computed
+ * (from whatever the page holds) and then masked. Stack: 8 KiB of scores. Threads: any. */
 #include "kernels/kernels.h"
+#include "kernels/x86/math_avx512.h"
+#include "kernels/x86/x86.h"
 
+#include "base/compiler.h"
+
+#include <string.h>
+
+LM_EXACT_ARITHMETIC
+
+#if LM_X86
+LM_TARGET_AVX512
+
+enum { ATTEND_AVX512_TILE = 8, ATTEND_AVX512_GROUPS = LM_CHUNK / LM_KEYS };
+
+/* What one tile of queries works on. Positions are within the chunk. Missing queries repeat the last one. */
+typedef struct attend_avx512_tile {
+    const lm_attend_args *args;
+    const float *q[ATTEND_AVX512_TILE];
+    float *acc[ATTEND_AVX512_TILE];
+    float *p[ATTEND_AVX512_TILE];                           /* [LM_CHUNK] scores, then probabilities */
+    int from[ATTEND_AVX512_TILE], to[ATTEND_AVX512_TILE];
+} attend_avx512_tile;
+
+/* Sixteen stored numbers, widened. */
+LM_INLINE __m512 attend_avx512_load(const void *x, size_t i, int is_f16)
+{
+    return is_f16 ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)x + i)))
+                  : _mm512_loadu_ps((const float *)x + i);
+}
+
+LM_INLINE __m512 attend_avx512_load_part(const void *x, size_t i, __mmask16 mask, int is_f16)
+{
+    return is_f16 ? _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, (const uint16_t *)x + i))
+                  : _mm512_maskz_loadu_ps(mask, (const float *)x + i);
+}
+
+/* The scores of n_q queries against n_groups groups of keys: k[g] is group number[g]. */
+LM_INLINE void attend_avx512_scores(const attend_avx512_tile *t, const void *const *k, const int *number, int is_f16, int n_q, int n_groups)
+{
+    size_t head_dim = t->args->head_dim;
+    __m512 sum[16], scale = _mm512_set1_ps(t->args->scale);
+
+    LM_UNROLL
+    for (int i = 0; i < n_q * n_groups; i++)
+        sum[i] = _mm512_setzero_ps();
+    for (size_t d = 0; d < head_dim; d++) {
+        __m512 key[4];
+        LM_UNROLL
+        for (int g = 0; g < n_groups; g++)
+            key[g] = attend_avx512_load(k[g], d * LM_KEYS, is_f16);
+        LM_UNROLL
+        for (int i = 0; i < n_q; i++) {
+            __m512 q = _mm512_set1_ps(t->q[i][d]);
+            LM_UNROLL
+            for (int g = 0; g < n_groups; g++)
+                sum[i * n_groups + g] = _mm512_fmadd_ps(q, key[g], sum[i * n_groups + g]);
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        LM_UNROLL
+        for (int g = 0; g < n_groups; g++)
+            _mm512_storeu_ps(t->p[i] + number[g] * LM_KEYS, _mm512_mul_ps(sum[i * n_groups + g], scale));
+    }
+}
+
+/* The lanes j .. j + 15 that lie in from .. to. */
+LM_INLINE __mmask16 attend_avx512_seen(int j, int from, int to)
+{
+    return (__mmask16)(math_avx512_mask((size_t)(to - j)) & ~math_avx512_mask(from > j ? (size_t)(from - j) : 0));
+}
+
+/* Scores to probabilities for what one query sees; its maximum and sum. Unseen neighbours in the end groups become 0. */
+static void attend_avx512_softmax(float *p, int from, int to, float softcap, float *max, float *sum)
+{
+    __m512 most = _mm512_set1_ps(-INFINITY), lanes = _mm512_setzero_ps(), cap = _mm512_set1_ps(softcap);
+    for (int j = from / LM_KEYS * LM_KEYS; j < to; j += LM_KEYS) {
+        __m512 s = _mm512_loadu_ps(p + j);
+        if (softcap != 0) {
+            s = _mm512_mul_ps(cap, math_avx512_tanh(_mm512_div_ps(s, cap)));
+            _mm512_storeu_ps(p + j, s);
+        }
+        /* max_ps gives its second operand where the first is NaN */
+        most = _mm512_mask_max_ps(most, attend_avx512_seen(j, from, to), s, most);
+    }
+    most = _mm512_add_ps(_mm512_set1_ps(_mm512_reduce_max_ps(most)), _mm512_setzero_ps());
+    for (int j = from / LM_KEYS * LM_KEYS; j < to; j += LM_KEYS) {
+        __m512 e = _mm512_maskz_mov_ps(attend_avx512_seen(j, from, to), math_avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(p + j), most)));
+        lanes = _mm512_add_ps(lanes, e);
+        _mm512_storeu_ps(p + j, e);
+    }
+    *max = _mm512_cvtss_f32(most);
+    *sum = math_avx512_tree16(lanes);
+}
+
+/* acc += p V for the keys from..to and the dimensions d .. d + 16 n_v, the last under a mask. */
+LM_INLINE void attend_avx512_values(const attend_avx512_tile *t, int first, int from, int to, size_t d, __mmask16 mask, int is_f16, int n_q, int n_v)
+{
+    const lm_attend_args *a = t->args;
+    size_t v_dim = a->v_dim, item = is_f16 ? 2 : 4;
+    __m512 sum[16];
+
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        LM_UNROLL
+        for (int v = 0; v < n_v; v++)
+            sum[i * n_v + v] = _mm512_maskz_loadu_ps(mask, t->acc[first + i] + d + (size_t)v * 16);
+    }
+    for (int j = from; j < to;) {
+        int page = j / a->page_positions, end = LM_MIN(to, (page + 1) * a->page_positions);
+        const char *row = (const char *)a->v_pages[page] + (size_t)(j - page * a->page_positions) * v_dim * item;
+        for (; j < end; j++, row += v_dim * item) {
+            __m512 value[4];
+            LM_UNROLL
+            for (int v = 0; v < n_v; v++)
+                value[v] = mask == 0xffff ? attend_avx512_load(row, d + (size_t)v * 16, is_f16)
+                                          : attend_avx512_load_part(row, d + (size_t)v * 16, mask, is_f16);
+            LM_UNROLL
+            for (int i = 0; i < n_q; i++) {
+                __m512 p = _mm512_set1_ps(t->p[first + i][j]);
+                LM_UNROLL
+                for (int v = 0; v < n_v; v++)
+                    sum[i * n_v + v] = _mm512_fmadd_ps(p, value[v], sum[i * n_v + v]);
+            }
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        LM_UNROLL
+        for (int v = 0; v < n_v; v++)
+            _mm512_mask_storeu_ps(t->acc[first + i] + d + (size_t)v * 16, mask, sum[i * n_v + v]);
+    }
+}
+
+/* All dimensions: n_v registers at a time, then one at a time, the last in part. */
+LM_INLINE void attend_avx512_all_values(const attend_avx512_tile *t, int first, int from, int to, int is_f16, int n_q, int n_v)
+{
+    size_t v_dim = t->args->v_dim, d = 0;
+    for (; d + (size_t)n_v * 16 <= v_dim; d += (size_t)n_v * 16)
+        attend_avx512_values(t, first, from, to, d, 0xffff, is_f16, n_q, n_v);
+    for (; d + 16 <= v_dim; d += 16)
+        attend_avx512_values(t, first, from, to, d, 0xffff, is_f16, n_q, 1);
+    if (d < v_dim)
+        attend_avx512_values(t, first, from, to, d, math_avx512_mask(v_dim - d), is_f16, n_q, 1);
+}
+
+static void attend_avx512_ragged_f32(const attend_avx512_tile *t, int i, int from, int to) { attend_avx512_all_values(t, i, from, to, 0, 1, 4); }
+static void attend_avx512_ragged_f16(const attend_avx512_tile *t, int i, int from, int to) { attend_avx512_all_values(t, i, from, to, 1, 1, 4); }
+
+/* The queries begin .. begin + count, count <= n_q. */
+LM_INLINE void attend_avx512_run(const lm_attend_args *a, size_t begin, int count, int is_f16, int n_q, int n_groups, int n_v)
+{
+    float scores[ATTEND_AVX512_TILE * LM_CHUNK];
+    attend_avx512_tile t = { .args = a };
+    int least = LM_CHUNK, most = 0, all_from = 0, all_to = LM_CHUNK;
+
+    for (int i = 0; i < n_q; i++) {
+        size_t query = begin + (size_t)LM_MIN(i, count - 1);
+        t.q[i] = a->q + query * a->q_stride;
+        t.acc[i] = a->acc + query * a->v_dim;
+        t.p[i] = scores + LM_MIN(i, count - 1) * LM_CHUNK;
+        t.from[i] = LM_MAX(a->lo[query], a->chunk_pos) - a->chunk_pos;
+        t.to[i] = LM_MIN(a->hi[query] - a->chunk_pos, LM_CHUNK);
+        least = LM_MIN(least, t.from[i]);
+        most = LM_MAX(most, t.to[i]);
+        all_from = LM_MAX(all_from, t.from[i]);
+        all_to = LM_MIN(all_to, t.to[i]);
+    }
+
+    const void *k[ATTEND_AVX512_GROUPS];
+    int number[ATTEND_AVX512_GROUPS], n = 0, per_page = a->page_positions / LM_KEYS, g = 0;
+    for (int j = least / LM_KEYS; j < (most + LM_KEYS - 1) / LM_KEYS; j++) {
+        const char *page = a->k_pages[j / per_page];
+        if (!page)                                          /* between two windows */
+            continue;
+        k[n] = page + (size_t)(j % per_page) * LM_KEYS * a->head_dim * (is_f16 ? 2 : 4);
+        number[n++] = j;
+    }
+    for (; g + n_groups <= n; g += n_groups)
+        attend_avx512_scores(&t, k + g, number + g, is_f16, n_q, n_groups);
+    for (; g < n; g++)
+        attend_avx512_scores(&t, k + g, number + g, is_f16, n_q, 1);
+
+    for (int i = 0; i < count; i++) {
+        attend_avx512_softmax(t.p[i], t.from[i], t.to[i], a->softcap, a->max + begin + i, a->sum + begin + i);
+        memset(t.acc[i], 0, a->v_dim * sizeof(float));
+    }
+
+    if (all_from >= all_to)                                 /* nothing that all of them see: one by one */
+        all_from = all_to = LM_CHUNK;
+    for (int i = 0; i < count; i++)
+        if (t.from[i] < all_from)
+            (is_f16 ? attend_avx512_ragged_f16 : attend_avx512_ragged_f32)(&t, i, t.from[i], LM_MIN(t.to[i], all_from));
+    if (all_from < all_to)
+        attend_avx512_all_values(&t, 0, all_from, all_to, is_f16, n_q, n_v);
+    for (int i = 0; i < count; i++)
+        if (t.to[i] > all_to)
+            (is_f16 ? attend_avx512_ragged_f16 : attend_avx512_ragged_f32)(&t, i, all_to, t.to[i]);
+}
+
+#define ATTEND_AVX512_RUN(n_q, n_groups, n_v)                                                           \
+    static void attend_avx512_run_f32_##n_q(const lm_attend_args *a, size_t begin, int count)           \
+    {                                                                                                   \
+        attend_avx512_run(a, begin, count, 0, n_q, n_groups, n_v);                                      \
+    }                                                                                                   \
+    static void attend_avx512_run_f16_##n_q(const lm_attend_args *a, size_t begin, int count)           \
+    {                                                                                                   \
+        attend_avx512_run(a, begin, count, 1, n_q, n_groups, n_v);                                      \
+    }
+ATTEND_AVX512_RUN(1, 4, 4)
+ATTEND_AVX512_RUN(2, 4, 4)
+ATTEND_AVX512_RUN(4, 4, 4)
+ATTEND_AVX512_RUN(8, 2, 2)
+#undef ATTEND_AVX512_RUN
+
+static void attend_avx512_f32(const lm_attend_args *a)
+{
+    for (size_t i = 0; i < a->n_q; i += ATTEND_AVX512_TILE) {
+        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_AVX512_TILE);
+        (n > 4 ? attend_avx512_run_f32_8 : n > 2 ? attend_avx512_run_f32_4 : n > 1 ? attend_avx512_run_f32_2 : attend_avx512_run_f32_1)(a, i, n);
+    }
+}
+
+static void attend_avx512_f16(const lm_attend_args *a)
+{
+    for (size_t i = 0; i < a->n_q; i += ATTEND_AVX512_TILE) {
+        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_AVX512_TILE);
+        (n > 4 ? attend_avx512_run_f16_8 : n > 2 ? attend_avx512_run_f16_4 : n > 1 ? attend_avx512_run_f16_2 : attend_avx512_run_f16_1)(a, i, n);
+    }
+}
+
+static void attend_avx512_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
+{
+    float most = chunk_max > *max ? chunk_max : *max;
+    __m512 u = math_avx512_exp(_mm512_set1_ps(*max - most)), w = math_avx512_exp(_mm512_set1_ps(chunk_max - most));
+    *max = most;
+    *sum = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(*sum), _mm512_castps512_ps128(u), _mm_set_ss(chunk_sum * _mm512_cvtss_f32(w))));
+    for (size_t d = 0; d < v_dim; d += 16) {
+        __mmask16 mask = math_avx512_mask(v_dim - d);
+        __m512 part = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, chunk_acc + d), w);
+        _mm512_mask_storeu_ps(acc + d, mask, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, acc + d), u, part));
+    }
+}
+
+static void attend_avx512_finish(float *y, float sum, const float *acc, size_t v_dim)
+{
+    __m512 r = _mm512_set1_ps(1.0f / sum);
+    for (size_t d = 0; d < v_dim; d += 16) {
+        __mmask16 mask = math_avx512_mask(v_dim - d);
+        _mm512_mask_storeu_ps(y + d, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, acc + d), r));
+    }
+}
+
+LM_TARGET_END
+
+/* Storing one position is the AVX2 kernels' work: it is bound by the scattered stores. */
 void lm_kernels_attend_avx512(lm_kernels *table)
 {
-    (void)table;
+    table->attend_f32 = attend_avx512_f32;
+    table->attend_f16 = attend_avx512_f16;
+    table->attend_merge = attend_avx512_merge;
+    table->attend_finish = attend_avx512_finish;
 }
+#else
+void lm_kernels_attend_avx512(lm_kernels *table) { (void)table; }
+#endif
