@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ * Options: one table says every option's name, who knows it, its kind, its place and its help. */
+#define _GNU_SOURCE
+#include "tool.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KIND_FLAG, KIND_TEXT, KIND_INT, KIND_UINT, KIND_FLOAT, KIND_LIST, KIND_TIER, KIND_STATE, KIND_STOP, KIND_SEED, KIND_HELP };
+
+typedef struct args_option {
+    char        letter;                 /* or 0 */
+    const char *name;
+    int         commands, kind;
+    size_t      place;                  /* in tool_args */
+    double      least, most;            /* numbers */
+    const char *value, *help;
+} args_option;
+
+#define AT(field) offsetof(tool_args, field)
+#define ALL (TOOL_RUN | TOOL_INSPECT | TOOL_BENCH)
+#define MANY 2147483647.0
+
+static const args_option options[] = {
+    { 'm', "model", ALL, KIND_TEXT, AT(model), 0, 0, "FILE", "a GGUF model; of a split one the first file" },
+    { 0, "shape", ALL | TOOL_MAKE, KIND_TEXT, AT(shape), 0, 0, "NAME",
+      "instead of a file: random weights in memory; tiny, tiny-qwen3, tiny-moe, 135m, 0.6b, 1b, 3b, 8b" },
+    { 0, "type", ALL | TOOL_MAKE, KIND_TEXT, AT(type), 0, 0, "TYPE",
+      "their type: f32, f16, bf16, q8_0, q4_0, q4_k, q6_k, q4_k_m (default q4_0)" },
+    { 0, "weight-seed", ALL | TOOL_MAKE, KIND_UINT, AT(weight_seed), 0, 0, "N", "their seed (default 1)" },
+    { 'o', "output", TOOL_MAKE, KIND_TEXT, AT(output), 0, 0, "FILE", "the file to write" },
+
+    { 'p', "prompt", TOOL_RUN, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; without -p and -f: line by line from standard input" },
+    { 'f', "file", TOOL_RUN, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text to continue, from a file" },
+    { 'n', "predict", TOOL_RUN, KIND_INT, AT(n_predict), -1, MANY, "N", "at most so many tokens; -1: to the end of the reply or the context (default -1)" },
+
+    { 'p', "prompt", TOOL_BENCH, KIND_LIST, AT(prompts), 0, MANY, "N,...", "prefill: tokens of the prompt (default 512)" },
+    { 'n', "predict", TOOL_BENCH, KIND_LIST, AT(replies), 0, MANY, "N,...", "decode: tokens one by one (default 128)" },
+    { 'd', "depth", TOOL_BENCH, KIND_LIST, AT(depths), 0, MANY, "N,...", "tokens that are in the context before (default 0)" },
+    { 't', "threads", TOOL_BENCH, KIND_LIST, AT(threads), 0, 1024, "N,...", "threads; 0: one per performance core (default 0)" },
+    { 'r', "repetitions", TOOL_BENCH, KIND_INT, AT(repetitions), 1, 1000, "N", "runs of each test; the median counts (default 3)" },
+
+    { 't', "threads", TOOL_RUN | TOOL_INSPECT, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
+    { 'c', "ctx-size", ALL, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
+    { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
+    { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon. The bits are the same" },
+    { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32 (default f16)" },
+
+    { 0, "temp", TOOL_RUN, KIND_FLOAT, AT(temperature), 0, 100, "X", "temperature; 0: always the likeliest token (default 0.8)" },
+    { 0, "top-k", TOOL_RUN, KIND_INT, AT(top_k), 0, MANY, "N", "draw from the N likeliest; 0: off (default 40)" },
+    { 0, "top-p", TOOL_RUN, KIND_FLOAT, AT(top_p), 0, 1, "X", "draw from the likeliest of mass X; 1: off (default 0.95)" },
+    { 0, "min-p", TOOL_RUN, KIND_FLOAT, AT(min_p), 0, 1, "X", "draw from those at least X times as likely as the first; 0: off (default 0.05)" },
+    { 0, "repeat-penalty", TOOL_RUN, KIND_FLOAT, AT(repeat_penalty), 0, 100, "X", "weaken what was said; 1: off (default 1)" },
+    { 0, "repeat-last-n", TOOL_RUN, KIND_INT, AT(repeat_last_n), -1, MANY, "N", "penalties look back so far; -1: all (default 64)" },
+    { 0, "frequency-penalty", TOOL_RUN, KIND_FLOAT, AT(frequency_penalty), -100, 100, "X", "subtracted for each time it was said (default 0)" },
+    { 0, "presence-penalty", TOOL_RUN, KIND_FLOAT, AT(presence_penalty), -100, 100, "X", "subtracted if it was said (default 0)" },
+    { 's', "seed", TOOL_RUN | TOOL_BENCH, KIND_SEED, AT(seed), 0, 0, "N", "the same seed, the same text (run: default is the time; it is told at the end)" },
+    { 0, "stop", TOOL_RUN, KIND_STOP, 0, 0, 0, "TEXT", "end the reply before this text; may be given several times" },
+    { 0, "ignore-eos", TOOL_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "go on after an end token" },
+    { 0, "parse-special", TOOL_RUN, KIND_FLAG, AT(parse_special), 0, 0, NULL, "text like <|im_end|> in the prompt becomes that control token" },
+    { 0, "no-display-prompt", TOOL_RUN, KIND_FLAG, AT(hide_prompt), 0, 0, NULL, "print the reply alone, without the prompt before it" },
+
+    { 0, "encode", TOOL_INSPECT, KIND_TEXT, AT(encode), 0, 0, "TEXT", "show the tokens of a text and nothing else" },
+    { 0, "full", TOOL_INSPECT, KIND_FLAG, AT(full), 0, 0, NULL, "arrays of the metadata in full" },
+    { 0, "hash", TOOL_BENCH, KIND_FLAG, AT(hash), 0, 0, NULL,
+      "print only a hash of the logits of a short seeded run: the same for all threads, chunks, tiers and builds" },
+    { 0, "no-ceilings", TOOL_BENCH, KIND_FLAG, AT(no_ceilings), 0, 0, NULL, "do not measure the machine's ceilings" },
+    { 0, "json", TOOL_INSPECT | TOOL_BENCH, KIND_FLAG, AT(json), 0, 0, NULL, "JSON on standard output" },
+    { 'q', "quiet", ALL | TOOL_MAKE, KIND_FLAG, AT(quiet), 0, 0, NULL, "no progress and no numbers on standard error" },
+    { 'v', "verbose", ALL, KIND_FLAG, AT(verbose), 0, 0, NULL, "the library's log on standard error" },
+    { 'h', "help", ALL | TOOL_MAKE, KIND_HELP, 0, 0, 0, NULL, "this text" },
+};
+enum { N_OPTIONS = sizeof options / sizeof options[0] };
+
+static const struct { int command; const char *head, *tail; } pages[] = {
+    { TOOL_RUN,
+      "usage: libllm run -m FILE [-p TEXT] [OPTION]...\n\n"
+      "Continues a text with the model. Only text goes to standard output; progress and speed go to standard error.\n"
+      "Without -p and -f it reads lines: each is put after what was said, an empty one goes on, Ctrl-C ends a reply,\n"
+      "Ctrl-D ends. Chat templates are not applied yet: it continues text as the model's base form does.\n\n",
+      "\nlibllm run -m model.gguf -p \"Once upon a time\" -n 120 --temp 0\n" },
+    { TOOL_INSPECT,
+      "usage: libllm inspect [-m] FILE [OPTION]...\n\n"
+      "Shows what a GGUF file holds (metadata, tokenizer, tensors) and the memory that running it would take,\n"
+      "without reading its weights.\n\n",
+      "\nlibllm inspect model.gguf -c 8192\nlibllm inspect model.gguf --json\n" },
+    { TOOL_BENCH,
+      "usage: libllm bench (-m FILE | --shape NAME [--type TYPE]) [OPTION]...\n\n"
+      "Measures prefill (a prompt at once) and decode (token by token) and compares them with the machine's ceilings, measured\n"
+      "before and after: decode with the bandwidth of memory, prefill with the peak of int8 (quantized weights) or f32\n"
+      "arithmetic. Weights are made in memory from a seed: speed does not depend on what a model has learnt.\n\n",
+      "\nlibllm bench --shape 1b --type q4_0 -t 1,2 -d 0,4096\nlibllm bench -m model.gguf -p 512 -n 128 --json\n" },
+    { TOOL_MAKE,
+      "usage: libllm make --shape NAME [--type TYPE] -o FILE [OPTION]...\n\n"
+      "Writes the model of random weights that bench and run make in memory, so that other programs can be measured with it.\n"
+      "Its text is nonsense.\n\n",
+      "\nlibllm make --shape 1b --type q4_k_m -o random-1b.gguf\n" },
+};
+
+static int args_help(int command)
+{
+    const char *tail = "";
+
+    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
+        if (pages[i].command == command) {
+            fputs(pages[i].head, stdout);
+            tail = pages[i].tail;
+        }
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const args_option *o = &options[i];
+        char left[64];
+        if (!(o->commands & command))
+            continue;
+        if (o->letter)
+            snprintf(left, sizeof left, "-%c, --%s %s", o->letter, o->name, o->value ? o->value : "");
+        else
+            snprintf(left, sizeof left, "    --%s %s", o->name, o->value ? o->value : "");
+        printf("  %-30s %s\n", left, o->help);
+    }
+    fputs(tail, stdout);
+    return TOOL_OK;
+}
+
+/* ---- values: all of the word must be the number, and it must be in its range ---------------------------------------- */
+
+static bool args_int(const char *text, double least, double most, int64_t *out)
+{
+    char *end;
+    long long value;
+
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    if (end == text || *end || errno || (double)value < least || (double)value > most)
+        return false;
+    *out = value;
+    return true;
+}
+
+static bool args_uint(const char *text, uint64_t *out)
+{
+    char *end;
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, &end, 0);
+    if (end == text || *end || errno || strchr(text, '-'))
+        return false;
+    *out = value;
+    return true;
+}
+
+static bool args_list(const char *text, double least, double most, tool_list *out)
+{
+    out->n = 0;
+    for (;;) {
+        char word[32];
+        size_t len = strcspn(text, ",");
+        if (len >= sizeof word || out->n == TOOL_MAX_LIST)
+            return false;
+        memcpy(word, text, len);
+        word[len] = 0;
+        if (!args_int(word, least, most, &out->at[out->n++]))
+            return false;
+        if (!text[len])
+            return true;
+        text += len + 1;
+    }
+}
+
+/* Puts one value into its place. NULL, or what was expected. */
+static const char *args_set(tool_args *args, const args_option *o, const char *text)
+{
+    static const struct { const char *name; int32_t tier; } tiers[] = {
+        { "reference", LLM_CPU_REFERENCE }, { "avx2", LLM_CPU_AVX2 }, { "avx512", LLM_CPU_AVX512 }, { "neon", LLM_CPU_NEON },
+    };
+    void *place = (char *)args + o->place;
+
+    switch (o->kind) {
+    case KIND_FLAG:
+        *(bool *)place = true;
+        return NULL;
+    case KIND_TEXT:
+        *(const char **)place = text;
+        return NULL;
+    case KIND_INT:
+        return args_int(text, o->least, o->most, place) ? NULL : "a whole number in its range";
+    case KIND_UINT:
+        return args_uint(text, place) ? NULL : "a whole number, not negative";
+    case KIND_SEED:
+        args->seed_given = true;
+        return args_uint(text, place) ? NULL : "a whole number, not negative";
+    case KIND_FLOAT: {
+        char *end;
+        double value = strtod(text, &end);
+        if (end == text || *end || !(value >= o->least && value <= o->most))
+            return "a number in its range";
+        *(float *)place = (float)value;
+        return NULL;
+    }
+    case KIND_LIST:
+        return args_list(text, o->least, o->most, place) ? NULL : "one to 16 whole numbers with commas between them";
+    case KIND_TIER:
+        for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++)
+            if (strcmp(text, tiers[i].name) == 0) {
+                *(int32_t *)place = tiers[i].tier;
+                return NULL;
+            }
+        return "reference, avx2, avx512 or neon";
+    case KIND_STATE:
+        if (strcmp(text, "f16") != 0 && strcmp(text, "f32") != 0)
+            return "f16 or f32";
+        *(int32_t *)place = strcmp(text, "f16") == 0 ? LLM_STATE_TYPE_F16 : LLM_STATE_TYPE_F32;
+        return NULL;
+    default:                            /* KIND_STOP */
+        if (!*text || args->n_stops == TOOL_MAX_STOPS)
+            return "a text, at most 16 times";
+        args->stops[args->n_stops++] = (llm_str){ text, strlen(text) };
+        return NULL;
+    }
+}
+
+static void args_defaults(tool_args *args)
+{
+    memset(args, 0, sizeof *args);
+    args->type = "q4_0";
+    args->weight_seed = 1;
+    args->prompts = (tool_list){ 1, { 512 } };
+    args->replies = (tool_list){ 1, { 128 } };
+    args->depths = (tool_list){ 1, { 0 } };
+    args->threads = (tool_list){ 1, { 0 } };
+    args->repetitions = 3;
+    args->n_predict = -1;
+    args->temperature = 0.8f;
+    args->top_k = 40;
+    args->top_p = 0.95f;
+    args->min_p = 0.05f;
+    args->repeat_penalty = 1;
+    args->repeat_last_n = 64;
+}
+
+/* What the options say together. */
+static int args_check(tool_args *args)
+{
+    if (args->command == TOOL_MAKE) {
+        if (!args->shape || !args->output)
+            return tool_usage(args, "give a shape and a file: --shape 1b -o FILE");
+        return -1;
+    }
+    if (args->model && args->shape)
+        return tool_usage(args, "give a file (-m) or a shape (--shape), not both");
+    if (!args->model && !args->shape)
+        return tool_usage(args, "no model: give a GGUF file with -m FILE, or random weights with --shape tiny");
+    if (args->prompt && args->prompt_file)
+        return tool_usage(args, "give the text with -p or with -f, not both");
+    return -1;
+}
+
+int tool_parse(int command, const char *name, int argc, char **argv, tool_args *args)
+{
+    struct option longs[N_OPTIONS + 1];
+    const args_option *by_value[N_OPTIONS];
+    char letters[3 * N_OPTIONS + 3] = ":";
+    int n = 0, got;
+
+    args_defaults(args);
+    args->command = command;
+    args->name = name;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const args_option *o = &options[i];
+        int takes = o->kind == KIND_FLAG || o->kind == KIND_HELP ? no_argument : required_argument;
+        if (!(o->commands & command))
+            continue;
+        longs[n] = (struct option){ o->name, takes, NULL, 256 + n };
+        by_value[n++] = o;
+        if (o->letter) {
+            char add[3] = { o->letter, takes == required_argument ? ':' : 0, 0 };
+            strcat(letters, add);
+        }
+    }
+    memset(&longs[n], 0, sizeof longs[n]);
+
+    optind = 1;
+    opterr = 0;
+    while ((got = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+        const args_option *o = NULL;
+        const char *expected;
+        if (got == ':')
+            return tool_usage(args, "%s wants a value", argv[optind - 1]);
+        if (got == '?' && optopt > 0 && optopt < 256)
+            return tool_usage(args, "there is no option -%c", optopt);
+        if (got == '?')
+            return tool_usage(args, "there is no option %s, or it takes no value, or its name is cut too short", argv[optind - 1]);
+        for (int i = 0; i < n; i++)
+            if (got == 256 + i || (got < 256 && by_value[i]->letter == got))
+                o = by_value[i];
+        if (!o)
+            return tool_usage(args, "there is no such option");
+        if (o->kind == KIND_HELP)
+            return args_help(command);
+        if ((expected = args_set(args, o, optarg)) != NULL)
+            return tool_usage(args, "--%s %s: expected %s", o->name, optarg ? optarg : "", expected);
+    }
+    if (optind < argc && command == TOOL_INSPECT && !args->model)
+        args->model = argv[optind++];
+    if (optind < argc)
+        return tool_usage(args, "what is \"%s\"? Texts with spaces need quotation marks", argv[optind]);
+    if (!args->seed_given && command == TOOL_RUN) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        args->seed = ((uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec) & 0xffffffffu;
+    }
+    return args_check(args);
+}

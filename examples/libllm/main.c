@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ * libllm: the library at the command line. Chooses the command; what they share: messages, interrupts, the clock. */
+#define _POSIX_C_SOURCE 200809L
+#include "tool.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: libllm COMMAND [OPTION]...\n"
+    "\n"
+    "  run       continue a text, or talk line by line\n"
+    "  inspect   what a model file holds and how much memory it needs\n"
+    "  bench     how fast this machine is, and how near to its ceilings\n"
+    "  make      write a model of random weights to a file, for measuring\n"
+    "\n"
+    "libllm COMMAND --help tells a command's options. libllm --version tells the library's version.\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n";
+
+static const struct {
+    const char *name;
+    int id;
+    int (*main)(const tool_args *);
+} commands[] = {
+    { "run", TOOL_RUN, run_main },
+    { "inspect", TOOL_INSPECT, inspect_main },
+    { "bench", TOOL_BENCH, bench_main },
+    { "make", TOOL_MAKE, make_main },
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+
+    if (!word) {
+        fputs(usage, stderr);
+        return TOOL_USAGE;
+    }
+    if (strcmp(word, "--version") == 0) {
+        uint32_t version = llm_version();
+        printf("libllm %u.%u\n", (unsigned)(version >> 16), (unsigned)(version & 0xffff));
+        return TOOL_OK;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (strcmp(word, "help") == 0 && argc == 2)) {
+        fputs(usage, stdout);
+        return TOOL_OK;
+    }
+    char help[] = "--help";
+    char *asked[] = { argv[0], argv[1], help, NULL };
+    if (strcmp(word, "help") == 0) {                /* libllm help run: as if libllm run --help */
+        word = argv[2];
+        argv = asked;
+        argc = 3;
+    }
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(word, commands[i].name) == 0) {
+            tool_args args;
+            int code = tool_parse(commands[i].id, commands[i].name, argc - 1, argv + 1, &args);
+            if (code >= 0)
+                return code;
+            code = commands[i].main(&args);
+            if (fflush(stdout) != 0 || ferror(stdout)) {
+                fprintf(stderr, "libllm %s: cannot write to standard output\n", args.name);
+                return code ? code : TOOL_FAILED;
+            }
+            return code;
+        }
+    fprintf(stderr, "libllm: there is no command \"%s\". libllm --help lists them.\n", word);
+    return TOOL_USAGE;
+}
+
+int tool_fail(const tool_args *args, const char *doing, const llm_error *error)
+{
+    if (error->status == LLM_E_CANCELLED && tool_interrupted()) {
+        fprintf(stderr, "libllm %s: interrupted\n", args->name);
+        return TOOL_INTERRUPTED;
+    }
+    fprintf(stderr, "libllm %s: %s: %s (%s)\n", args->name, doing, error->message, llm_status_name(error->status));
+    return TOOL_FAILED;
+}
+
+int tool_usage(const tool_args *args, const char *format, ...)
+{
+    va_list list;
+
+    fprintf(stderr, "libllm %s: ", args->name);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fprintf(stderr, "\nTry libllm %s --help.\n", args->name);
+    return TOOL_USAGE;
+}
+
+const char *tool_tier_name(int32_t tier)
+{
+    switch (tier) {
+    case LLM_CPU_REFERENCE: return "reference";
+    case LLM_CPU_AVX2: return "avx2";
+    case LLM_CPU_AVX512: return "avx512";
+    case LLM_CPU_NEON: return "neon";
+    default: return "unknown";
+    }
+}
+
+void tool_bytes(uint64_t bytes, char out[32])
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    double value = (double)bytes;
+    int unit = 0;
+
+    while (value >= 1024 && unit < 4) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out, 32, unit ? "%.2f %s" : "%.0f %s", value, units[unit]);
+}
+
+double tool_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- interrupts: a program's business, never the library's -------------------------------------------------------- */
+
+static _Atomic(llm_session *) watched;
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    llm_session *session = atomic_load(&watched);
+
+    (void)number;
+    if (interrupted)
+        _exit(TOOL_INTERRUPTED);
+    interrupted = 1;
+    if (session)
+        llm_session_cancel(session);                /* legal here: one atomic store */
+}
+
+void tool_catch_interrupts(void)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_interrupt;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);               /* without SA_RESTART: reading a line ends too */
+}
+
+void tool_watch(llm_session *session) { atomic_store(&watched, session); }
+bool tool_interrupted(void) { return interrupted != 0; }
+void tool_clear_interrupt(void) { interrupted = 0; }

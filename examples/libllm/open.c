@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ * Opens an engine and a model as the options say, with a progress bar on a terminal. */
+#define _POSIX_C_SOURCE 200809L
+#include "shape.h"
+#include "tool.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct open_progress { bool bar; int shown; } open_progress;
+
+static int32_t open_on_progress(void *user, float fraction)
+{
+    enum { WIDTH = 40 };
+    open_progress *p = user;
+    int percent = (int)(fraction * 100);
+
+    if (p->bar && percent != p->shown) {
+        char bar[WIDTH + 1];
+        int done = percent * WIDTH / 100;
+        done = done < 0 ? 0 : done > WIDTH ? WIDTH : done;
+        memset(bar, '.', WIDTH);
+        memset(bar, '#', (size_t)done);
+        bar[WIDTH] = 0;
+        fprintf(stderr, "\rloading [%s] %3d%%", bar, percent);
+        fflush(stderr);
+        p->shown = percent;
+    }
+    return tool_interrupted();
+}
+
+static void open_on_log(void *user, int32_t level, const char *text, size_t len)
+{
+    static const char *const names[] = { "", "error", "warning", "info", "debug" };
+    (void)user;
+    fprintf(stderr, "[%s] %.*s\n", level >= 1 && level <= 4 ? names[level] : "log", (int)len, text);
+}
+
+int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, tool_model *out)
+{
+    llm_error error;
+    llm_engine_desc engine = LLM_INIT(llm_engine_desc);
+    llm_model_desc model = LLM_INIT(llm_model_desc);
+    llm_engine_info info = LLM_INIT(llm_engine_info);
+    static const llm_logger logger = { .struct_size = sizeof(llm_logger), .level = LLM_LOG_DEBUG, .write = open_on_log };
+    open_progress progress = { !args->quiet && isatty(STDERR_FILENO), -1 };
+    const llm_source *part = &out->source;
+    llm_status status;
+    double start;
+
+    memset(out, 0, sizeof *out);
+    engine.n_threads = n_threads;
+    engine.n_chunk = (int32_t)args->n_chunk;
+    engine.cpu_tier = args->cpu_tier;
+    engine.logger = args->verbose ? &logger : NULL;
+    if (llm_engine_create(LLM_ABI, &engine, &out->engine, &error) != LLM_OK)
+        return tool_fail(args, "cannot start", &error);
+    if (llm_engine_get_info(out->engine, &info, &error) == LLM_OK && args->cpu_tier && info.cpu_tier != args->cpu_tier && !args->quiet)
+        fprintf(stderr, "this machine or build has no %s kernels: using %s\n", tool_tier_name(args->cpu_tier), tool_tier_name(info.cpu_tier));
+
+    out->source = (llm_source)LLM_INIT(llm_source);
+    if (args->shape) {
+        char why[160];
+        out->shape = shape_create(args->shape, args->type, args->weight_seed, why);
+        if (!out->shape)
+            return tool_usage(args, "%s", why);
+        out->reader = (llm_reader)LLM_INIT(llm_reader);
+        out->reader.size = shape_bytes(out->shape);
+        out->reader.user = out->shape;
+        out->reader.read = shape_read;
+        out->source.kind = LLM_SOURCE_READER;
+        out->source.reader = &out->reader;
+    } else {
+        out->source.kind = LLM_SOURCE_PATH;
+        out->source.path = args->model;
+        out->source.path_len = LLM_NUL;
+    }
+    model.flags = model_flags;
+    model.progress = open_on_progress;
+    model.user = &progress;
+    start = tool_seconds();
+    if (args->shape)
+        status = llm_model_load_from(out->engine, &part, 1, &model, &out->model, &error);
+    else
+        status = llm_model_load(out->engine, args->model, LLM_NUL, &model, &out->model, &error);
+    out->load_seconds = tool_seconds() - start;
+    if (progress.shown >= 0)
+        fprintf(stderr, "\r%60s\r", "");
+    if (status != LLM_OK) {
+        char doing[512];
+        snprintf(doing, sizeof doing, "cannot load %.400s", args->shape ? "the random weights" : args->model);
+        return tool_fail(args, doing, &error);
+    }
+    return TOOL_OK;
+}
+
+void tool_close(tool_model *model)
+{
+    llm_model_free(model->model);
+    llm_engine_free(model->engine);
+    shape_free(model->shape);
+    memset(model, 0, sizeof *model);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ * What the parts of the libllm command share: options, the opened engine and model, messages. The command is a program like any
+ * other: it includes llm.h and nothing else of the library. */
+#ifndef LIBLLM_TOOL_H
+#define LIBLLM_TOOL_H
+
+#include <llm.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_INTERRUPTED = 130 };   /* exit codes */
+
+enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8 };          /* which commands know an option */
+
+enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16 };
+typedef struct tool_list { int n; int64_t at[TOOL_MAX_LIST]; } tool_list;
+
+typedef struct tool_args {
+    int         command;                /* TOOL_RUN ... */
+    const char *name;                   /* "run": for messages */
+    const char *model, *shape, *type;   /* a file, or random weights of a shape */
+    uint64_t    weight_seed;
+    const char *output;                 /* make */
+    const char *prompt, *prompt_file;   /* run */
+    tool_list   prompts, replies, depths, threads;      /* bench: -p, -n, -d, -t */
+    int64_t     n_predict, n_ctx, n_threads, n_chunk, repetitions;
+    int32_t     cpu_tier, state_type;   /* LLM_CPU_*, LLM_STATE_TYPE_* */
+    float       temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
+    int64_t     top_k, repeat_last_n;
+    uint64_t    seed;
+    bool        seed_given, ignore_end, parse_special, hide_prompt, json, full, hash, no_ceilings, quiet, verbose;
+    llm_str     stops[TOOL_MAX_STOPS];
+    int         n_stops;
+    const char *encode;                 /* inspect: text to encode */
+} tool_args;
+
+/* Fills args from the words after the command's name. Returns -1 to go on, else an exit code (help was shown, or a usage error
+ * was explained). */
+int tool_parse(int command, const char *name, int argc, char **argv, tool_args *args);
+
+typedef struct shape_model shape_model;
+typedef struct tool_model {
+    llm_engine  *engine;
+    llm_model   *model;
+    shape_model *shape;                 /* random weights, or NULL */
+    llm_reader   reader;
+    llm_source   source;                /* what the model comes from */
+    double       load_seconds;
+} tool_model;
+
+/* Opens an engine and the model that args name, with a progress bar on a terminal. n_threads: as llm_engine_desc. Returns an
+ * exit code and says on stderr what went wrong. Close it in any case. */
+int  tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, tool_model *out);
+void tool_close(tool_model *model);
+
+int  tool_fail(const tool_args *args, const char *doing, const llm_error *error);       /* prints; returns TOOL_FAILED */
+int  tool_usage(const tool_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));  /* prints; TOOL_USAGE */
+const char *tool_tier_name(int32_t tier);
+void tool_bytes(uint64_t bytes, char out[32]);          /* "1.23 GiB" */
+double tool_seconds(void);                              /* a clock that only goes forward */
+
+/* Ctrl-C cancels what is in progress: loading, or the session watched. A second one ends the program. */
+void tool_catch_interrupts(void);
+void tool_watch(llm_session *session);                  /* NULL: nothing to cancel */
+bool tool_interrupted(void);
+void tool_clear_interrupt(void);
+
+int  run_main(const tool_args *args);
+int  inspect_main(const tool_args *args);
+int  bench_main(const tool_args *args);
+int  make_main(const tool_args *args);
+
+#endif
