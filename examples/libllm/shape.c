@@ -371,7 +371,7 @@ static void shape_add_keys(shape_model *m, const struct shape_type *type)
     shape_key(m, "tokenizer.ggml", "add_bos_token", SHAPE_KV_BOOL);
     shape_add_int(m, 0, 1);
 }
-enum { SHAPE_N_KEYS = 26 };
+enum { SHAPE_N_KEYS = 26 };               /* that shape_add_keys writes */
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------------ */
 

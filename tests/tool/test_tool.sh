@@ -1,0 +1,152 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# test_tool.sh WORK_DIR DATA_DIR PYTHON LIBLLM...: help, exit codes, messages, text and numbers of the libllm command.
+# LIBLLM may be several words: an emulator and the command. PYTHON may be empty: JSON is not parsed then.
+set -u
+work=$1 data=$2 python=$3
+shift 3
+failures=0
+rm -rf "$work"
+mkdir -p "$work"
+
+fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
+
+# expect CODE ARGUMENTS...: runs the command with input from $work/in; out and err stand in $work.
+: > "$work/in"
+expect() {
+    expected=$1
+    shift
+    "$@" < "$work/in" > "$work/out" 2> "$work/err"
+    code=$?
+    if [ "$code" -ne "$expected" ]; then
+        fail "exit code $code, expected $expected: $*"
+        sed 's/^/    /' "$work/err" >&2
+    fi
+}
+says() { grep -q -e "$2" "$work/$1" || { fail "$1 does not say \"$2\":"; head -c 400 "$work/$1" >&2; }; }
+silent() { [ ! -s "$work/$1" ] || { fail "$1 is not empty:"; head -c 400 "$work/$1" >&2; }; }
+same() { cmp -s "$1" "$2" || fail "$3"; }
+parses() { [ -z "$python" ] || "$python" -c "import json,sys; d=json.load(open(sys.argv[1])); $2" "$1" || fail "JSON: $2"; }
+
+echo "--- help"
+expect 0 "$@" --help;               says out 'usage: libllm'; silent err
+expect 0 "$@" help;                 says out 'inspect'
+expect 0 "$@" --version;            says out '^libllm 0\.1'
+for command in run inspect bench make; do
+    expect 0 "$@" $command --help;  says out "usage: libllm $command"; says out '--help'; silent err
+    expect 0 "$@" help $command;    says out "usage: libllm $command"
+done
+expect 0 "$@" run --help;           says out '--cpu-mask'; says out '--top-k'; says out '--repeat-penalty'
+
+echo "--- wrong usage: 2, nothing on standard output, and what to do"
+expect 2 "$@";                                      says err 'usage'; silent out
+expect 2 "$@" walk;                                 says err 'no command "walk"'; silent out
+expect 2 "$@" run;                                  says err '-m FILE'; silent out
+expect 2 "$@" run --wings;                          says err '--wings'; says err '--help'
+expect 2 "$@" run -Z;                               says err '-Z'
+expect 2 "$@" run -m;                               says err 'wants a value'
+expect 2 "$@" run --shape tiny -n many;             says err 'predict many'
+expect 2 "$@" run --shape tiny -n 5x;               says err 'whole number'
+expect 2 "$@" run --shape tiny --temp hot;          says err 'temp hot'
+expect 2 "$@" run --shape tiny --top-p 1.5;         says err 'in its range'
+expect 2 "$@" run --shape tiny --cpu-mask sse9;     says err 'reference, avx2'
+expect 2 "$@" run --shape tiny -p a -f b;           says err 'not both'
+expect 2 "$@" run --shape tiny -m b;                says err 'not both'
+expect 2 "$@" run --shape tiny a b;                 says err 'quotation'
+expect 2 "$@" run --shape huge -p a;                says err 'no shape "huge"'
+expect 2 "$@" run --shape tiny --type q9 -p a;      says err 'no type "q9"'
+expect 2 "$@" bench --shape tiny -d 1,,2;           says err 'depth'
+expect 2 "$@" make --shape tiny;                    says err '-o FILE'
+
+echo "--- failures: 1, and a message that names the file"
+expect 1 "$@" run -m "$work/none.gguf" -p a;        says err 'none.gguf'; says err 'LLM_E_'; silent out
+echo 'This is not a model.' > "$work/text.gguf"
+expect 1 "$@" run -m "$work/text.gguf" -p a;        says err 'text.gguf'; silent out
+expect 1 "$@" inspect "$work/text.gguf";            says err 'text.gguf'
+expect 1 "$@" run --shape tiny -f "$work/none.txt"; says err 'none.txt'
+expect 1 "$@" make --shape tiny -o "$work/none/x";  says err 'none/x'
+
+echo "--- run: text on standard output, numbers on standard error"
+base="run --shape tiny --type q4_0 -p hello"
+expect 0 "$@" $base -n 20 --temp 0;                 says out '^hello'; says err 'tokens/s'; says err 'length'
+cp "$work/out" "$work/greedy"
+[ "$(wc -c < "$work/greedy")" -gt 30 ] || fail "20 tokens are hardly any text"
+expect 0 "$@" $base -n 20 --temp 0 -q;              silent err; same "$work/out" "$work/greedy" "-q changes the text"
+expect 0 "$@" $base -n 20 --temp 0 --no-display-prompt -q
+{ printf hello; cat "$work/out"; } > "$work/joined"; same "$work/joined" "$work/greedy" "--no-display-prompt changes more than the prompt"
+for options in "-t 1" "-t 2" "-t 3" "--chunk 1" "--cpu-mask reference" "--cpu-mask avx2" "--cpu-mask avx512" "-c 64"; do
+    expect 0 "$@" $base -n 20 --temp 0 -q $options; same "$work/out" "$work/greedy" "another text with $options"
+done
+expect 0 "$@" $base -n 30 --seed 7 -q;              cp "$work/out" "$work/seven"
+expect 0 "$@" $base -n 30 --seed 7 -q -t 2;         same "$work/out" "$work/seven" "--seed 7 twice: two texts"
+expect 0 "$@" $base -n 30 --seed 8 -q;              ! cmp -s "$work/out" "$work/seven" || fail "--seed 8: the text of --seed 7"
+expect 0 "$@" $base -n 30;                          says err 'seed [0-9]'
+seed=$(sed -n 's/.*seed \([0-9]*\).*/\1/p' "$work/err"); cp "$work/out" "$work/again"
+expect 0 "$@" $base -n 30 --seed "$seed" -q;        same "$work/out" "$work/again" "the seed that was told gives another text"
+expect 0 "$@" $base -n 0 -q;                        [ "$(cat "$work/out")" = hello ] || fail "-n 0 draws tokens"
+expect 0 "$@" $base -n 30 --seed 7 -q --temp 1.2 --top-k 5 --top-p 0.9 --min-p 0.02 --repeat-penalty 1.3 --repeat-last-n -1
+expect 0 "$@" $base -c 24 --ignore-eos;             says err 'context full'
+expect 1 "$@" run --shape tiny -p "a text of more than sixteen bytes" -c 16; says err '-c N'
+word=$(cut -c6- < "$work/greedy" | tr -c 'a-z\n' ' ' | awk '{ for (i = 2; i <= NF; i++) if (length($i) > 3) { print $i; exit } }')
+if [ -n "$word" ]; then
+    expect 0 "$@" $base -n 20 --temp 0 --stop "$word"; says err 'stop text'
+    ! grep -q -e "$word" "$work/out" || fail "--stop $word: it is in the text"
+fi
+printf 'hello' > "$work/prompt.txt"
+expect 0 "$@" run --shape tiny --type q4_0 -f "$work/prompt.txt" -n 20 --temp 0 -q; same "$work/out" "$work/greedy" "-f is not as -p"
+
+echo "--- run: line by line"
+printf 'hello\n\nworld\n' > "$work/in"
+expect 0 "$@" run --shape tiny --type q4_0 -n 5 --temp 0
+[ "$(tr -cd '\n' < "$work/out" | wc -c)" -ge 3 ] || fail "three lines in, fewer replies out"
+says err 'tokens/s'
+: > "$work/in"
+expect 0 "$@" run --shape tiny -n 5 -q;             silent out
+
+echo "--- make, and the same from a file"
+expect 0 "$@" make --shape tiny --type q4_k_m -o "$work/tiny.gguf"; says err 'random weights'
+expect 0 "$@" bench -m "$work/tiny.gguf" --hash -q; cp "$work/out" "$work/hash"
+expect 0 "$@" bench --shape tiny --type q4_k_m --hash -q; same "$work/out" "$work/hash" "a file of weights and the same in memory differ"
+expect 0 "$@" bench --shape tiny --type q4_k_m --hash -q --weight-seed 2; ! cmp -s "$work/out" "$work/hash" || fail "--weight-seed changes nothing"
+
+echo "--- bits: threads, chunks, tiers"
+for type in f16 q8_0 q4_0 q4_k q6_k; do
+    expect 0 "$@" bench --shape tiny --type $type --hash -q -t 1; cp "$work/out" "$work/hash"
+    grep -q -x '[0-9a-f]\{16\}' "$work/hash" || fail "--hash prints no hash"
+    for options in "-t 2" "-t 3 --chunk 7" "--chunk 1" "--cpu-mask reference" "--cpu-mask avx2"; do
+        expect 0 "$@" bench --shape tiny --type $type --hash -q $options; same "$work/out" "$work/hash" "$type: other bits with $options"
+    done
+done
+
+echo "--- inspect"
+expect 0 "$@" inspect "$work/tiny.gguf";            says out 'architecture'; says out 'llama.block_count = 2'; says out 'blk.1.ffn_down.weight'; says out 'total'
+expect 0 "$@" inspect "$work/tiny.gguf" --json
+parses "$work/out" "assert d['model']['architecture'] == 'llama' and d['model']['n_layers'] == 2, d['model']"
+parses "$work/out" "assert len(d['tensors']) == 20 and any(m['key'] == 'llama.block_count' and m['value'] == 2 for m in d['metadata'])"
+parses "$work/out" "e = d['estimate']; assert e['total_bytes'] >= e['weight_bytes'] + e['session_bytes'] > 0, e"
+expect 0 "$@" inspect --shape tiny-moe --json --full; parses "$work/out" "assert any(m.get('n') == 4096 and len(m['items']) == 4096 for m in d['metadata'])"
+expect 0 "$@" inspect "$work/tiny.gguf" --encode 'ab'; says out '"a"'
+expect 0 "$@" inspect "$work/tiny.gguf" --encode 'ab' --json; parses "$work/out" "assert len(d) == 2, d"
+
+echo "--- bench"
+expect 0 "$@" bench --shape tiny --type q8_0 --no-ceilings -p 16 -n 4 -d 0,70 -r 1 -t 1,2
+says out 'prefill'; says out 'decode'; [ "$(grep -c '^prefill\|^decode' "$work/out")" -ge 8 ] || fail "bench: fewer than 8 rows"
+expect 0 "$@" bench --shape tiny --type q4_0 --no-ceilings -p 16 -n 4 -r 1 --json -q
+silent err
+parses "$work/out" "assert [r['test'] for r in d['results']] == ['prefill', 'decode'] and all(r['tokens_per_second'] > 0 for r in d['results']), d"
+
+stories=$data/models/stories260K-f32.gguf
+if [ -f "$stories" ]; then
+    echo "--- a trained model"
+    expect 0 "$@" run -m "$stories" -p "Once upon a time" -n 120 --temp 0 -t 1; cp "$work/out" "$work/story"
+    says out '^Once upon a time, there was'
+    cat "$work/story"
+    for options in "-t 2" "--cpu-mask reference" "--cpu-mask avx2" "--chunk 1"; do
+        expect 0 "$@" run -m "$stories" -p "Once upon a time" -n 120 --temp 0 $options; same "$work/out" "$work/story" "another story with $options"
+    done
+else
+    echo "--- a trained model: skipped, $stories is not there"
+fi
+
+[ "$failures" -eq 0 ] || { echo "$failures checks failed" >&2; exit 1; }
+echo "the command does what its help says"

@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# setup.sh build|test|all: installs what building, testing, or every check needs, on Debian 12 and its relatives. What is there
+# already is left alone.
+set -eu
+build="gcc libc6-dev cmake ninja-build"
+test="$build g++ python3 pkg-config"
+all="$test clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64"
+
+case "${1:-}" in
+    build) packages=$build have="cc cmake ninja" ;;
+    test) packages=$test have="cc cmake ninja c++ python3 pkg-config" ;;
+    all) packages=$all have="cc cmake ninja c++ python3 pkg-config clang aarch64-linux-gnu-gcc qemu-aarch64 x86_64-w64-mingw32-gcc" ;;
+    *) echo "usage: setup.sh build|test|all" >&2; exit 2 ;;
+esac
+
+missing=
+for program in $have; do
+    command -v "$program" > /dev/null 2>&1 || missing="$missing $program"
+done
+if [ "$1" = all ] && [ -z "$missing" ] && ! ls /usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.asan-x86_64.a > /dev/null 2>&1; then
+    missing=" libclang-rt"
+fi
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get > /dev/null 2>&1; then
+    echo "Missing:$missing. This script knows apt-get only; on Debian the packages are: $packages" >&2
+    exit 1
+fi
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo > /dev/null 2>&1 || { echo "Missing:$missing. Run as root, or install sudo: apt-get install $packages" >&2; exit 1; }
+    as_root=sudo
+fi
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -qq
+# shellcheck disable=SC2086
+$as_root apt-get install -y -qq --no-install-recommends $packages > /dev/null
