@@ -27,7 +27,7 @@ IMPORTS = set("""
     open open64 openat openat64 close read pread pread64 fstat fstat64 stat stat64 lseek lseek64
     sysconf getauxval sched_yield sched_getaffinity sched_setaffinity __sched_cpucount syscall
     clock_gettime nanosleep clock_nanosleep __errno_location
-    madvise
+    madvise sigfillset
 """.split())
 # What compilers add by themselves.
 IMPORTS_MATCH = re.compile(r"pthread_\w+|sem_\w+|__stack_chk_\w+|__\w+_chk|__cxa_finalize|__gmon_start__|_ITM_\w+TMCloneTable|__tls_get_addr")

@@ -3,9 +3,9 @@
  * time where values stand side by side: a load reads every weight once, and this must not be what it waits for. */
 #include "tensor/type.h"
 
-#include "base/size.h"
-
 #include "tensor/blocks.h"
+
+#include "base/size.h"
 
 #include <string.h>
 
