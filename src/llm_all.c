@@ -56,6 +56,7 @@
 #include "model/arch/arch.c"
 #include "model/params.c"
 #include "model/vocab.c"
+#include "model/weights.c"
 #include "model/model.c"
 #include "session/engine.c"
 #include "session/pages.c"

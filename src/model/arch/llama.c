@@ -1,3 +1,28 @@
 /* SPDX-License-Identifier: MIT
- * To be written. */
-typedef int lm_empty_model_arch_llama_c;
+ * llama: Llama 1 to 3.x, Mistral, Mixtral (experts) and the many that share their shape.
+ *
+ *     x = embed(token)
+ *     for each layer:  x += Wo attend(rope(Wq n), rope(Wk n), Wv n)        n = rms(x; attn_norm)
+ *                      x += Wdown (silu(Wgate m) * Wup m)                  m = rms(x; ffn_norm); or the best experts of several
+ *     logits = W rms(x; output_norm)
+ *
+ * Rope rotates pairs (2j, 2j + 1): files of this family hold the rows of Wq and Wk permuted for that. Biases are taken where
+ * the file has them. attention.sliding_window is not used: the files that carry it (Mistral 7B v0.1) are run with full
+ * attention everywhere. Threads: any. */
+#include "model/arch/arch.h"
+#include "model/arch/blocks.h"
+
+static llm_status llama_build(const lm_catalogue *catalogue, const lm_params *p, lm_graph *graph, int32_t *logits, llm_error *error)
+{
+    lm_blocks b = lm_blocks_begin(catalogue, p, LM_ROPE_PAIRS, graph, error);
+    int32_t x = lm_block_embed(&b);
+    lm_block_angles(&b);
+    for (b.layer = 0; b.layer < (int32_t)p->n_layers; b.layer++) {
+        x = lm_block_attend(&b, x, (lm_block_attention){ .biases = true, .last = b.layer + 1 == (int32_t)p->n_layers });
+        x = p->n_expert ? lm_block_experts(&b, x) : lm_block_ffn(&b, x, true);
+    }
+    *logits = lm_block_logits(&b, x);
+    return lm_blocks_end(&b);
+}
+
+const lm_arch lm_arch_llama = { "llama", llama_build };

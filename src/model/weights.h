@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ * Weights of a program, from a catalogue to a backend. Floor 8, private to model/. */
+#ifndef LM_MODEL_WEIGHTS_H
+#define LM_MODEL_WEIGHTS_H
+
+#include "model/model.h"
+
+/* Reads every weight of the program once, in order, row by row, into the backend. Fills weights[program->n_weights]; on failure all are given back
+ * and the array is NULLs again. E_FORMAT: NaN or infinity, by tensor, row and block. E_CANCELLED: the callback said so. */
+llm_status lm_weights_load(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_program *program, const lm_load *load, lm_weight **weights,
+                           llm_error *error);
+void       lm_weights_free(lm_backend *backend, lm_weight **weights, uint32_t n);
+
+#endif
