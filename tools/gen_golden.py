@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Makes the golden models of tests/golden: small random models as GGUF, and what Hugging Face's implementation of them says.
+
+    pip install torch transformers gguf numpy
+    python3 tools/gen_golden.py tests/golden/data
+
+The outputs are committed; the tests need neither Python nor a network. For each model NAME:
+
+    NAME.gguf    weights drawn from a seed, with a character vocabulary of 100 tokens
+    NAME.gold    "LMGOLD1\\0", uint32 n_tokens, n_positions, n_vocab, reserved; int32 tokens[n_tokens]; int32 positions[n_positions];
+                 float32 logits[n_positions][n_vocab]: what follows each of these positions. Little-endian
+
+The forward pass runs in float64 (but for what transformers itself does in float32: norms, rope tables, routers). Quantized weights are
+dequantized by the `gguf` package first, so that the reference has the same weights, but not our eight-bit activations.
+"""
+import struct
+import sys
+
+import gguf
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType as T
+from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+N_VOCAB = 100
+N_TOKENS = 300                                                  # past the first chunk of 256 keys
+POSITIONS = [0, 1, 2, 15, 16, 63, 64, 127, 255, 256, 257, 290, 298, 299]
+POSITIONS_SMALL = [0, 1, 17, 64, 256, 299]
+
+
+def small(**more):
+    """The usual shape: 2 layers, 4 heads on 2 of keys."""
+    return dict(dict(dim=32, layers=2, heads=4, kv=2, head=8, ff=40, theta=10000.0, eps=1e-5, ctx=512), **more)
+
+
+LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=128)
+MODELS = {
+    "llama-tied": small(arch="llama", tied=True, layers=3),
+    "llama-untied": small(arch="llama", eps=1e-6, heads=8, head=12),                              # heads * head != dim
+    "llama-bias": small(arch="llama", biases=True, kv=1),
+    "llama-rope3": small(arch="llama", tied=True, head=16, theta=500000.0, scaling=LLAMA3),
+    "llama-linear": small(arch="llama", tied=True, kv=4, scaling=dict(rope_type="linear", factor=4.0)),
+    "llama-yarn": small(arch="llama", tied=True, head=16, scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=128)),
+    "mixtral": small(arch="mixtral", experts=4, used=2, ff=32),
+    "mixtral-split": small(arch="mixtral", experts=4, used=3, ff=32, split=True, layers=1),      # a tensor for each expert, as in 2023
+    "qwen3-tied": small(arch="qwen3", tied=True, head=16, theta=1e6, eps=1e-6),
+    "qwen3-untied": small(arch="qwen3", heads=3, kv=1, head=12, eps=1e-6),
+    "llama-half": small(arch="llama", types=[T.F16, T.BF16], vectors=T.F16),
+    "llama-q8_0": small(arch="llama", dim=64, ff=64, layers=2, types=[T.Q8_0]),
+    "llama-q4_0": small(arch="llama", dim=64, ff=96, head=16, layers=1, types=[T.Q4_0, T.Q8_0]),
+    "mixtral-q4_0": small(arch="mixtral", experts=4, used=2, ff=64, head=8, types=[T.Q4_0, T.Q8_0]),
+    "qwen3-k": small(arch="qwen3", dim=256, ff=256, heads=2, kv=1, head=64, layers=1, types=[T.Q4_K, T.Q6_K]),
+}
+
+
+def config(s):
+    rope = dict(rope_type="default", rope_theta=s["theta"]) | s.get("scaling", {})
+    common = dict(vocab_size=N_VOCAB, hidden_size=s["dim"], intermediate_size=s["ff"], num_hidden_layers=s["layers"], num_attention_heads=s["heads"],
+                  num_key_value_heads=s["kv"], head_dim=s["head"], max_position_embeddings=s["ctx"], rms_norm_eps=s["eps"], rope_parameters=rope,
+                  tie_word_embeddings=s.get("tied", False), attn_implementation="eager", use_cache=False, experts_implementation="eager")
+    if s["arch"] == "mixtral":
+        return MixtralForCausalLM, MixtralConfig(num_local_experts=s["experts"], num_experts_per_tok=s["used"], **common)
+    if s["arch"] == "qwen3":
+        return Qwen3ForCausalLM, Qwen3Config(**common)
+    return LlamaForCausalLM, LlamaConfig(attention_bias=s.get("biases", False), mlp_bias=s.get("biases", False), **common)
+
+
+def draw(rng, name, shape):
+    """Weights that make attention, gates and routers do something: unit-scale activations, sharp scores."""
+    if name.endswith("norm.weight"):
+        return (1.0 + 0.2 * rng.standard_normal(shape)).astype(np.float32)
+    if name.endswith(".bias"):
+        return (0.3 * rng.standard_normal(shape)).astype(np.float32)
+    gain = 2.0 if "q_proj" in name or "k_proj" in name or "mlp.gate.weight" in name else 1.0
+    if "embed_tokens" in name:
+        return rng.standard_normal(shape).astype(np.float32)
+    return (gain * rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
+
+
+def random_blocks(rng, kind, shape):
+    """Random blocks of a K-quant (the package has no quantizer for them), scaled to a standard deviation of about 1 / sqrt(columns)."""
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    rows, cols = shape
+    raw = rng.integers(0, 256, (rows, cols // block, size), dtype=np.uint8)
+    half = lambda x: np.broadcast_to(np.array([x], np.float16).view(np.uint8), raw.shape[:2] + (2,))
+    want = 1.0 / np.sqrt(cols)
+    if kind == T.Q4_K:                                          # d * sc * q - dmin * mn: a mean near 0 with dmin = 7.5 d
+        raw[..., 0:2], raw[..., 2:4] = half(want / 240), half(7.5 * want / 240)
+    else:                                                       # Q6_K: d * sc * (q - 32)
+        raw[..., 192:208] = (raw[..., 192:208].view(np.int8) // 4).view(np.uint8)
+        raw[..., 208:210] = half(want / 340)
+    return raw.reshape(rows, -1)
+
+
+def permute(w, heads):
+    """Rows of q and k from halves to pairs: new row 2j is old row j, 2j + 1 is j + d / 2."""
+    return w.reshape(heads, 2, w.shape[0] // heads // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def unpermute(w, heads):
+    return w.reshape(heads, w.shape[0] // heads // 2, 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def gguf_names(s):
+    """(GGUF name without suffix, name in transformers, expert or None)"""
+    names = [("token_embd", "model.embed_tokens"), ("output_norm", "model.norm")]
+    if not s.get("tied"):
+        names.append(("output", "lm_head"))
+    for i in range(s["layers"]):
+        b, h = f"blk.{i}.", f"model.layers.{i}."
+        names += [(b + g, h + t) for g, t in [
+            ("attn_norm", "input_layernorm"), ("attn_q", "self_attn.q_proj"), ("attn_k", "self_attn.k_proj"), ("attn_v", "self_attn.v_proj"),
+            ("attn_output", "self_attn.o_proj"), ("ffn_norm", "post_attention_layernorm")]]
+        if s["arch"] == "qwen3":
+            names += [(b + "attn_q_norm", h + "self_attn.q_norm"), (b + "attn_k_norm", h + "self_attn.k_norm")]
+        if s["arch"] == "mixtral":
+            names += [(b + "ffn_gate_inp", h + "mlp.gate")]
+        else:
+            names += [(b + g, h + "mlp." + t) for g, t in [("ffn_gate", "gate_proj"), ("ffn_up", "up_proj"), ("ffn_down", "down_proj")]]
+    return names
+
+
+def vocabulary(w):
+    tokens = ["<unk>", "<s>", "</s>", "\u2581"] + [chr(c) for c in range(33, 127)] + ["\n", "\u00e9"]
+    assert len(tokens) == N_VOCAB
+    w.add_tokenizer_model("llama")
+    w.add_token_list(tokens)
+    w.add_token_scores([0.0] * 3 + [-float(i) for i in range(N_VOCAB - 3)])
+    w.add_token_types([2, 3, 3] + [1] * (N_VOCAB - 3))
+    w.add_unk_token_id(0)
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+    w.add_add_bos_token(True)
+
+
+def header(w, name, s):
+    w.add_name(f"golden {name}")
+    w.add_context_length(s["ctx"])
+    w.add_embedding_length(s["dim"])
+    w.add_block_count(s["layers"])
+    w.add_feed_forward_length(s["ff"])
+    w.add_head_count(s["heads"])
+    w.add_head_count_kv(s["kv"])
+    w.add_key_length(s["head"])
+    w.add_value_length(s["head"])
+    w.add_rope_dimension_count(s["head"])
+    w.add_rope_freq_base(s["theta"])
+    w.add_layer_norm_rms_eps(s["eps"])
+    w.add_vocab_size(N_VOCAB)
+    w.add_quantization_version(2)
+    if s["arch"] == "mixtral":
+        w.add_expert_count(s["experts"])
+        w.add_expert_used_count(s["used"])
+    scaling = s.get("scaling", {})
+    if scaling.get("rope_type") in ("linear", "yarn"):
+        w.add_rope_scaling_type(gguf.RopeScalingType(scaling["rope_type"]))
+        w.add_rope_scaling_factor(scaling["factor"])
+        if scaling["rope_type"] == "yarn":
+            w.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+    vocabulary(w)
+
+
+def rope_factors(s):
+    """Divisors of the frequencies, as the format's own converter writes them for Llama 3.1."""
+    c = s["scaling"]
+    length = 2 * np.pi * s["theta"] ** (np.arange(0, s["head"], 2) / s["head"])
+    smooth = (c["original_max_position_embeddings"] / length - c["low_freq_factor"]) / (c["high_freq_factor"] - c["low_freq_factor"])
+    smooth = np.clip(smooth, 0.0, 1.0)
+    return (1.0 / ((1.0 - smooth) / c["factor"] + smooth)).astype(np.float32)
+
+
+class Maker:
+    """Draws each weight, writes it in its GGUF type, and gives back what a reader of the file would see."""
+
+    def __init__(self, writer, s, rng):
+        self.writer, self.s, self.rng, self.matrices = writer, s, rng, 0
+
+    def kind(self, columns):
+        types = self.s.get("types", [T.F32])
+        kind = types[self.matrices % len(types)]
+        self.matrices += 1
+        while columns % gguf.GGML_QUANT_SIZES[kind][0]:
+            kind = T.Q8_0
+        return kind
+
+    def put(self, name, a, columns, fixed=None):
+        """One tensor, of any rank; columns is its contiguous dimension."""
+        kind = self.kind(columns) if fixed is None else fixed
+        rows = a.reshape(-1, columns)
+        if kind in (T.Q4_K, T.Q6_K):
+            data = random_blocks(self.rng, kind, rows.shape)
+        else:
+            data = gguf.quants.quantize(rows, kind)
+        data = data.reshape(*a.shape[:-1], -1)
+        self.writer.add_tensor(name, data, raw_dtype=kind)
+        return gguf.quants.dequantize(data.reshape(rows.shape[0], -1), kind).astype(np.float32).reshape(a.shape)
+
+
+def make(name, s, out, seed):
+    rng = np.random.default_rng(seed)
+    cls, cfg = config(s)
+    model = cls(cfg).double().eval()
+    state = model.state_dict()
+    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", "llama" if s["arch"] == "mixtral" else s["arch"])
+    header(writer, name, s)
+    maker = Maker(writer, s, rng)
+    loaded = {}
+    for g, h in gguf_names(s):
+        for suffix in ("weight", "bias"):
+            key = f"{h}.{suffix}"
+            if key not in state:
+                continue
+            a = draw(rng, key, tuple(state[key].shape))
+            heads = s["heads"] if g.endswith("attn_q") else s["kv"] if g.endswith("attn_k") else 0
+            swap = heads and s["arch"] != "qwen3"
+            a = permute(a, heads) if swap else a
+            vector = a.ndim == 1 or g.endswith("ffn_gate_inp")
+            a = maker.put(f"{g}.{suffix}", a, a.shape[-1], s.get("vectors", T.F32) if vector else None)
+            loaded[key] = unpermute(a, heads) if swap else a
+    for i in range(s["layers"] if s["arch"] == "mixtral" else 0):
+        b, h = f"blk.{i}.", f"model.layers.{i}.mlp.experts."
+        parts = {}
+        for g, rows, cols in [("ffn_gate", s["ff"], s["dim"]), ("ffn_up", s["ff"], s["dim"]), ("ffn_down", s["dim"], s["ff"])]:
+            a = draw(rng, "", (s["experts"], rows, cols))
+            if s.get("split"):
+                parts[g] = np.stack([maker.put(f"{b}{g}.{e}.weight", a[e], cols, T.F32) for e in range(s["experts"])])
+            else:
+                parts[g] = maker.put(f"{b}{g}_exps.weight", a, cols)
+        loaded[h + "gate_up_proj"] = np.concatenate([parts["ffn_gate"], parts["ffn_up"]], axis=1)
+        loaded[h + "down_proj"] = parts["ffn_down"]
+    if s.get("tied"):
+        loaded["lm_head.weight"] = loaded["model.embed_tokens.weight"]
+    if s.get("scaling", {}).get("rope_type") == "llama3":
+        writer.add_tensor("rope_freqs.weight", rope_factors(s))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+    model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)).double() for k, v in loaded.items()}, strict=True)
+    tokens = rng.integers(3, N_VOCAB, N_TOKENS).astype(np.int32)
+    tokens[0] = 1
+    with torch.no_grad():
+        logits = model(torch.from_numpy(tokens.astype(np.int64))[None]).logits[0].numpy()
+    positions = np.array(POSITIONS if s["arch"] != "mixtral" else POSITIONS_SMALL, np.int32)
+    with open(f"{out}/{name}.gold", "wb") as f:
+        f.write(struct.pack("<8s4I", b"LMGOLD1\0", len(tokens), len(positions), N_VOCAB, 0))
+        f.write(tokens.tobytes() + positions.tobytes() + logits[positions].astype("<f4").tobytes())
+    print(f"{name}: {sum(v.size for v in loaded.values())} weights, max |logit| {np.abs(logits).max():.3f}, spread {logits.std():.3f}")
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    torch.manual_seed(0)
+    for i, (name, s) in enumerate(MODELS.items()):
+        if len(sys.argv) == 2 or name == sys.argv[2]:
+            make(name, s, sys.argv[1], 1000 + i)
+
+
+if __name__ == "__main__":
+    main()
