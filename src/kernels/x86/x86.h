@@ -17,6 +17,8 @@
 #ifndef LM_KERNELS_X86_X86_H
 #define LM_KERNELS_X86_X86_H
 
+#include "base/compiler.h"
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define LM_X86 1
 #else
@@ -25,10 +27,6 @@
 
 #if LM_X86
 #include <immintrin.h>
-
-/* Before a loop over registers: a short loop with a constant number of turns, to be unrolled wholly even at -O2, so that the
- * arrays it indexes become registers. */
-#define LM_UNROLL _Pragma("GCC unroll 16")
 
 #if defined(__clang__)
 #define LM_TARGET_AVX2 _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2\"))), apply_to=function)")
