@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ * Products: LINEAR and LOGITS. First the rows are normed and quantized in the forms that the matrices read; then tasks over
+ * blocks of 16-row groups x columns, each with its epilogue while the tile is warm. Owns nothing. Knows types only as indices
+ * of the kernels' table. Threads: tasks write disjoint tiles. */
+#include "backend/cpu/cpu.h"
+
+LM_EXACT_ARITHMETIC
+
+/* ---- inputs in every form ------------------------------------------------------------------------------------------------ */
+
+uint32_t lm_cpu_acts_form(uint32_t type)
+{
+    const lm_type_info *info = lm_type_get(type);
+    return !info || info->block == 1 ? LM_ACTS_F32 : info->block == 32 ? LM_ACTS_Q32 : LM_ACTS_Q256;
+}
+
+uint32_t lm_cpu_acts_forms(const lm_program *program, const lm_op *op)
+{
+    uint32_t n = 0, forms = 0;
+    if (op->kind == LM_OP_LINEAR || op->kind == LM_OP_LOGITS)
+        n = op->u.linear.n_matrices;
+    else if (op->kind == LM_OP_LINEAR_EXPERTS)
+        n = op->u.experts.down ? 1 : 2;
+    for (uint32_t i = 0; i < n; i++)
+        forms |= lm_cpu_acts_form(program->weights[op->weight[i]].type);
+    return forms;
+}
+
+lm_acts lm_cpu_acts_at(const lm_cpu_arena *arena, const float *f32, size_t k, size_t at)
+{
+    lm_acts x = {
+        f32 + at * k,
+        arena->q32 + at * k, arena->d32 + at * (k / 32), arena->s32 + at * (k / 32),
+        arena->q256 + at * k, arena->d256 + at * (k / 256), arena->s16 + at * (k / 16),
+    };
+    return x;
+}
+
+void lm_cpu_acts_make(const lm_cpu_run *run, uint32_t forms, uint32_t norm, const float *weight, float eps, const float *x, size_t k, size_t at, float *normed)
+{
+    const lm_kernels *kernels = &run->cpu->kernels;
+    lm_cpu_arena *arena = run->arena;
+    if (norm == LM_NORM_RMS) {
+        float *to = forms & LM_ACTS_F32 ? arena->acts_f32 + at * k : normed;
+        kernels->rms_norm(to, x, weight, k, eps);
+        x = to;
+    }
+    if (forms & LM_ACTS_Q32)
+        kernels->quantize_32(arena->q32 + at * k, arena->d32 + at * (k / 32), arena->s32 + at * (k / 32), x, k);
+    if (forms & LM_ACTS_Q256)
+        kernels->quantize_256(arena->q256 + at * k, arena->d256 + at * (k / 256), arena->s16 + at * (k / 16), x, k);
+}
+
+/* ---- can, need ------------------------------------------------------------------------------------------------------------- */
+
+llm_status lm_cpu_can_multiply(const lm_cpu *cpu, const lm_program *program, const lm_op *op, uint32_t i, llm_error *error)
+{
+    const lm_weight_info *info = &program->weights[op->weight[i]];
+    const lm_type_info *type = lm_type_get(info->type);
+    const char *name = info->name ? info->name : "a weight";
+    if (!type || !cpu->kernels.linear[info->type] || !cpu->kernels.pack[info->type])
+        return lm_fail(error, LLM_E_UNSUPPORTED, "%s: the CPU does not multiply by weights of type %s", name, type ? type->name : "unknown");
+    return LLM_OK;
+}
+
+static llm_status linear_can(const lm_cpu *cpu, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+{
+    (void)state_type;
+    for (uint32_t i = 0; i < op->u.linear.n_matrices; i++)
+        LM_TRY(lm_cpu_can_multiply(cpu, program, op, i, error));
+    return LLM_OK;
+}
+
+static void linear_need(const lm_cpu *cpu, const lm_program *program, const lm_op *op, lm_cpu_need *need)
+{
+    const lm_op_linear *u = &op->u.linear;
+    uint64_t k = program->values[op->in[0]].width;
+    uint32_t forms = lm_cpu_acts_forms(program, op);
+    need->f32 = forms & LM_ACTS_F32 && u->norm != LM_NORM_NONE ? k : 0;
+    need->q32 = forms & LM_ACTS_Q32 ? k : 0;
+    need->q256 = forms & LM_ACTS_Q256 ? k : 0;
+    need->worker = u->norm != LM_NORM_NONE ? k * sizeof(float) : 0;
+    if (u->epilogue == LM_EPILOGUE_GATED)
+        need->worker = LM_MAX(need->worker, LM_CPU_TILE * sizeof(float));
+    (void)cpu;
+}
+
+/* ---- stages ---------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t linear_acts_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
+{
+    const lm_op_linear *u = &op->u.linear;
+    uint32_t forms = run->exec->ops[run->op].acts;
+    (void)round;
+    if (u->norm == LM_NORM_NONE && !(forms & (LM_ACTS_Q32 | LM_ACTS_Q256)))
+        return 0;
+    return lm_cpu_cut(run, run->n_rows[op->rows], lm_cpu_width(run, op->in[0]), run->cpu->grain.items);
+}
+
+static void linear_acts_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
+{
+    const lm_op_linear *u = &op->u.linear;
+    uint32_t forms = run->exec->ops[run->op].acts, begin, end;
+    float *normed = (float *)(void *)lm_cpu_scratch(run, worker);
+    lm_cpu_units(run, task, &begin, &end);
+    for (uint32_t r = begin; r < end; r++)
+        lm_cpu_acts_make(run, forms, u->norm, lm_cpu_vector(run, op->weight[3]), u->eps, lm_cpu_value(run, op->in[0], r), lm_cpu_width(run, op->in[0]), r, normed);
+}
+
+/* Groups of 16 outputs of matrix i; GATED walks both matrices together. */
+static uint32_t linear_groups(const lm_cpu_run *run, const lm_op *op, uint32_t i)
+{
+    return (uint32_t)((lm_cpu_bound(run, op->weight[i])->info.n_rows + LM_GROUP - 1) / LM_GROUP);
+}
+
+static uint32_t linear_walked(const lm_op *op) { return op->u.linear.epilogue == LM_EPILOGUE_GATED ? 1 : op->u.linear.n_matrices; }
+
+static uint32_t linear_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
+{
+    const lm_cpu_grain *grain = &run->cpu->grain;
+    uint64_t n = run->n_rows[op->rows], k = lm_cpu_width(run, op->in[0]), all = 0, group_bytes = 0;
+    uint32_t beside = op->u.linear.epilogue == LM_EPILOGUE_GATED ? 2 : 1;
+    (void)round;
+    if (n == 0)
+        return 0;
+    for (uint32_t i = 0; i < op->u.linear.n_matrices; i++)
+        group_bytes = LM_MAX(group_bytes, lm_cpu_bound(run, op->weight[i])->group_bytes);
+    for (uint32_t i = 0; i < linear_walked(op); i++)
+        all += linear_groups(run, op, i);
+    uint64_t macs = run->exec->ops[run->op].acts & LM_ACTS_F32 ? grain->macs_float : grain->macs_int;
+    uint64_t per_column = LM_GROUP * k * beside;            /* of one group */
+    /* As many columns as fit beside one group, in blocks as even as multiples of 8 allow. */
+    uint64_t cols = LM_MAX(LM_MIN(LM_MIN(n, grain->cols), macs / per_column), 1), n_cols = (n + cols - 1) / cols;
+    cols = (n + n_cols - 1) / n_cols;
+    cols = n_cols > 1 && cols > 8 ? LM_MIN((cols + 7) / 8 * 8, grain->cols) : cols;
+    n_cols = (n + cols - 1) / cols;
+    /* As many groups as make a task, but several tasks for every thread. */
+    uint64_t groups = LM_MIN(macs / (per_column * cols), grain->bytes / (group_bytes * beside));
+    uint64_t fair = all * n_cols / (4 * (uint64_t)run->cpu->n_threads), tile = LM_CPU_TILE / (LM_GROUP * cols);
+    groups = LM_MAX(LM_MIN(LM_MIN(groups, fair), LM_MIN(tile, all)), 1);
+    run->cut_groups = (uint32_t)groups;
+    run->cut_cols = (uint32_t)cols;
+    run->n_blocks = (uint32_t)((all + groups - 1) / groups);
+    return run->n_blocks * (uint32_t)n_cols;
+}
+
+static void linear_epilogue(lm_cpu_run *run, const lm_op *op, uint32_t i, float *y, size_t stride, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
+{
+    const lm_kernels *kernels = &run->cpu->kernels;
+    const lm_op_linear *u = &op->u.linear;
+    const float *bias = lm_cpu_vector(run, op->weight[4 + i]);
+    if (!bias && u->scale == 1 && u->epilogue != LM_EPILOGUE_RESIDUAL)
+        return;
+    for (uint32_t c = 0; c < n_cols; c++) {
+        float *at = y + c * stride;
+        if (bias)
+            kernels->add(at, at, bias + r0, n_rows);
+        if (u->scale != 1 && u->epilogue != LM_EPILOGUE_GATED)
+            kernels->scale(at, at, u->scale, n_rows);
+        if (u->epilogue == LM_EPILOGUE_RESIDUAL)
+            kernels->add(at, lm_cpu_value(run, op->in[1], c0 + c) + r0, at, n_rows);
+    }
+}
+
+/* Outputs [r0, r0 + n_rows) of matrix i, columns [c0, c0 + n_cols), to y. */
+static void linear_tile(lm_cpu_run *run, const lm_op *op, uint32_t i, float *y, size_t stride, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
+{
+    const lm_cpu_weight *w = lm_cpu_bound(run, op->weight[i]);
+    size_t k = (size_t)w->info.n_cols;
+    const float *f32 = op->u.linear.norm == LM_NORM_NONE ? lm_cpu_value(run, op->in[0], 0) : run->arena->acts_f32;
+    lm_acts x = lm_cpu_acts_at(run->arena, f32, k, c0);
+    run->cpu->kernels.linear[w->info.type](y, stride, w->data + r0 / LM_GROUP * w->group_bytes, (size_t)n_rows, k, &x, n_cols);
+    linear_epilogue(run, op, i, y, stride, r0, n_rows, c0, n_cols);
+}
+
+static void linear_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
+{
+    const lm_op_linear *u = &op->u.linear;
+    uint32_t c0 = task / run->n_blocks * run->cut_cols, n_cols = LM_MIN(run->cut_cols, run->n_rows[op->rows] - c0);
+    uint64_t from = (uint64_t)(task % run->n_blocks) * run->cut_groups, to = from + run->cut_groups;
+    for (uint32_t i = 0; i < linear_walked(op) && to > 0; i++) {
+        uint64_t groups = linear_groups(run, op, i), begin = LM_MIN(from, groups), end = LM_MIN(to, groups);
+        from -= begin;                                      /* what is left belongs to the next matrix */
+        to -= end;
+        if (begin == end)
+            continue;
+        uint64_t r0 = begin * LM_GROUP, n_rows = LM_MIN(end * LM_GROUP, lm_cpu_bound(run, op->weight[i])->info.n_rows) - r0;
+        size_t stride = lm_cpu_width(run, op->out[i]);
+        float *y = lm_cpu_value(run, op->out[i], c0) + r0;
+        linear_tile(run, op, i, y, stride, r0, n_rows, c0, n_cols);
+        if (u->epilogue == LM_EPILOGUE_GATED) {
+            float *up = (float *)(void *)lm_cpu_scratch(run, worker);
+            linear_tile(run, op, 1, up, (size_t)n_rows, r0, n_rows, c0, n_cols);
+            for (uint32_t c = 0; c < n_cols; c++) {
+                run->cpu->kernels.silu_mul(y + c * stride, y + c * stride, up + c * n_rows, (size_t)n_rows);
+                if (u->scale != 1)
+                    run->cpu->kernels.scale(y + c * stride, y + c * stride, u->scale, (size_t)n_rows);
+            }
+        }
+    }
+}
+
+const lm_cpu_op lm_cpu_linear = {
+    linear_can, linear_need, { { linear_acts_plan, linear_acts_task, 0 }, { linear_plan, linear_task, 0 } }
+};
