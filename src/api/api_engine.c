@@ -1,3 +1,111 @@
 /* SPDX-License-Identifier: MIT
- * To be written. */
-typedef int lm_empty_api_api_engine_c;
+ * llm.h: version, engine, devices. */
+#include "api/api.h"
+
+#include "session/engine.h"
+
+uint32_t llm_version(void)
+{
+    return LLM_ABI;
+}
+
+const char *llm_status_name(llm_status status)
+{
+    static const struct { llm_status status; const char *name; } names[] = {
+#define API_ENGINE_NAME(name) { name, #name }
+        API_ENGINE_NAME(LLM_OK), API_ENGINE_NAME(LLM_MORE), API_ENGINE_NAME(LLM_E_INVALID), API_ENGINE_NAME(LLM_E_STATE),
+        API_ENGINE_NAME(LLM_E_BUSY), API_ENGINE_NAME(LLM_E_MEMORY), API_ENGINE_NAME(LLM_E_IO), API_ENGINE_NAME(LLM_E_FORMAT),
+        API_ENGINE_NAME(LLM_E_UNSUPPORTED), API_ENGINE_NAME(LLM_E_VERSION), API_ENGINE_NAME(LLM_E_CANCELLED),
+        API_ENGINE_NAME(LLM_E_CONTEXT_FULL), API_ENGINE_NAME(LLM_E_SPACE), API_ENGINE_NAME(LLM_E_DEVICE_LOST),
+        API_ENGINE_NAME(LLM_E_NO_DEVICE), API_ENGINE_NAME(LLM_E_NUMERIC), API_ENGINE_NAME(LLM_E_LIMIT),
+        API_ENGINE_NAME(LLM_E_NOT_FOUND), API_ENGINE_NAME(LLM_E_INTERNAL)
+#undef API_ENGINE_NAME
+    };
+    for (size_t i = 0; i < LM_COUNT(names); i++)
+        if (names[i].status == status)
+            return names[i].name;
+    return "LLM_E_UNKNOWN";
+}
+
+int32_t llm_has(int32_t feature)
+{
+    return feature == LLM_FEATURE_CPU;
+}
+
+/* The tables of callbacks have sizes of their own. */
+static llm_status api_engine_hooks(llm_engine_desc *desc, llm_allocator *allocator, llm_logger *logger, llm_parallel *parallel, llm_error *error)
+{
+    if (desc->allocator) {
+        LM_TRY(LM_API_DESC(desc->allocator, allocator, llm_allocator, error));
+        if (!allocator->allocate || !allocator->release)
+            return lm_fail(error, LLM_E_INVALID, "llm_allocator needs both allocate and release");
+        desc->allocator = allocator;
+    }
+    if (desc->logger) {
+        LM_TRY(LM_API_DESC(desc->logger, logger, llm_logger, error));
+        if (!logger->write)
+            return lm_fail(error, LLM_E_INVALID, "llm_logger needs write");
+        if (logger->level < 0 || logger->level > LLM_LOG_DEBUG)
+            return lm_fail(error, LLM_E_INVALID, "llm_logger.level is %d: expected 0 or LLM_LOG_*", logger->level);
+        if (logger->level == 0)
+            logger->level = LLM_LOG_WARN;
+        desc->logger = logger;
+    }
+    if (desc->parallel) {
+        LM_TRY(LM_API_DESC(desc->parallel, parallel, llm_parallel, error));
+        if (!parallel->run || parallel->n_threads == 0)
+            return lm_fail(error, LLM_E_INVALID, "llm_parallel needs run, and n_threads of at least 1");
+        desc->parallel = parallel;
+    }
+    return LLM_OK;
+}
+
+llm_status llm_engine_create(uint32_t abi, const llm_engine_desc *desc, llm_engine **out, llm_error *error)
+{
+    llm_engine_desc full;
+    llm_allocator allocator;
+    llm_logger logger;
+    llm_parallel parallel;
+    LM_API_NEED(out, error);
+    if (abi == 0)
+        return lm_fail(error, LLM_E_INVALID, "abi is 0: pass LLM_ABI");
+    if (abi >> 16 != LLM_ABI >> 16 || abi > LLM_ABI)
+        return lm_fail(error, LLM_E_VERSION, "the program needs version %u.%u of the library, this is %u.%u", abi >> 16, abi & 0xffffu,
+                       (unsigned)(LLM_ABI >> 16), (unsigned)(LLM_ABI & 0xffffu));
+    LM_TRY(LM_API_DESC(desc, &full, llm_engine_desc, error));
+    if (full.reserved_ptr)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_engine_desc.reserved_ptr must be NULL");
+    LM_TRY(api_engine_hooks(&full, &allocator, &logger, &parallel, error));
+    return lm_api_done(lm_engine_new(&full, out, error), error);
+}
+
+void llm_engine_free(llm_engine *engine)
+{
+    if (engine)
+        lm_engine_drop(engine);
+}
+
+llm_status llm_engine_get_info(const llm_engine *engine, llm_engine_info *info, llm_error *error)
+{
+    llm_engine_info ours = LLM_INIT(llm_engine_info);
+    LM_API_NEED(engine, error);
+    LM_TRY(lm_api_info_check(info, "llm_engine_info", error));
+    lm_engine_info(engine, &ours);
+    lm_api_info_give(&ours, sizeof ours, info);
+    return lm_api_done(LLM_OK, error);
+}
+
+int32_t llm_engine_device_count(const llm_engine *engine)
+{
+    return engine ? (int32_t)engine->n_backends : 0;
+}
+
+llm_status llm_engine_device_info(const llm_engine *engine, int32_t index, llm_device_info *info, llm_error *error)
+{
+    llm_device_info ours = LLM_INIT(llm_device_info);
+    LM_API_NEED(engine, error);
+    LM_TRY(lm_api_info_check(info, "llm_device_info", error));
+    LM_TRY(lm_engine_device(engine, index, &ours, error));
+    lm_api_info_give(&ours, sizeof ours, info);
+    return lm_api_done(LLM_OK, error);
+}

@@ -1,3 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * To be written. */
-typedef int lm_empty_api_api_sampler_c;
+ * llm.h: samplers. */
+#include "api/api.h"
+
+#include "session/loaded.h"
+#include "session/sampler.h"
+
+llm_status llm_sampler_create(const llm_tokenizer *t, const llm_sampler_desc *desc, llm_sampler **out, llm_error *error)
+{
+    llm_sampler_desc full;
+    LM_API_NEED(t, error);
+    LM_API_NEED(out, error);
+    LM_TRY(LM_API_DESC(desc, &full, llm_sampler_desc, error));
+    return lm_api_done(lm_sampler_new(t->engine, lm_tokenizer_n_vocab(t->tokenizer), &full, out, error), error);
+}
+
+void llm_sampler_free(llm_sampler *sampler)
+{
+    lm_sampler_drop(sampler);
+}

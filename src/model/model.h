@@ -36,8 +36,9 @@ typedef struct lm_load {
 llm_status lm_model_open(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_load *load, lm_model **out, llm_error *error);
 void       lm_model_close(lm_model *model);
 
-/* Bytes of weights on the backend. */
+/* Bytes of weights on the backend; and what reading them asks of the allocator on top, given back before the model is there. */
 uint64_t   lm_model_weight_cost(const lm_model *model);
+uint64_t   lm_model_staging_cost(const lm_model *model);
 
 /* ---- architectures: one file each in model/arch/, one line each in model/arch/arch.h -------------------------------------- */
 

@@ -116,20 +116,37 @@ static llm_status weights_one(weights_loader *l, uint32_t index, lm_weight **out
     return l->backend->table->weight_end(l->backend, *out, l->error);
 }
 
-/* Buffers as big as the largest row and the longest vector ask for, and the sum of bytes for the progress. */
-static llm_status weights_prepare(weights_loader *l)
+/* Buffers as big as the largest row and the longest vector (items) ask for, and the sum of bytes for the progress. */
+static void weights_sizes(const lm_catalogue *c, const lm_program *program, uint64_t *staging, uint64_t *vector, uint64_t *total)
 {
-    uint64_t staging = WEIGHTS_STAGING, vector = 1, total = 0;
-    for (uint32_t i = 0; i < l->program->n_weights; i++) {
-        const lm_weight_info *info = &l->program->weights[i];
+    *staging = WEIGHTS_STAGING;
+    *vector = 1;
+    *total = 0;
+    for (uint32_t i = 0; i < program->n_weights; i++) {
+        const lm_weight_info *info = &program->weights[i];
         const lm_tensor *t;
-        for (uint32_t part = 0; (t = lm_block_weight_part(l->catalogue, info, part)) != NULL; part++) {
-            staging = LM_MAX(staging, t->row_bytes);
-            total += t->bytes;                              /* tensors do not overlap: at most the size of the files */
+        for (uint32_t part = 0; (t = lm_block_weight_part(c, info, part)) != NULL; part++) {
+            *staging = LM_MAX(*staging, t->row_bytes);
+            *total += t->bytes;                             /* tensors do not overlap: at most the size of the files */
         }
         if (info->is_vector)
-            vector = LM_MAX(vector, info->n_cols);
+            *vector = LM_MAX(*vector, info->n_cols);
     }
+}
+
+uint64_t lm_model_staging_cost(const lm_model *model)
+{
+    uint64_t staging, vector, total;
+    if (!model->program)
+        return 0;
+    weights_sizes(model->catalogue, model->program, &staging, &vector, &total);
+    return lm_mem_cost(staging) + lm_mem_cost(vector * sizeof(float));
+}
+
+static llm_status weights_prepare(weights_loader *l)
+{
+    uint64_t staging, vector, total;
+    weights_sizes(l->catalogue, l->program, &staging, &vector, &total);
     if (!lm_fits_size(staging) || !lm_fits_size(vector) || vector > SIZE_MAX / sizeof *l->vector)
         return lm_fail(l->error, LLM_E_LIMIT, "a row of a tensor is larger than this machine's memory");
     l->total = total;

@@ -1,3 +1,66 @@
 /* SPDX-License-Identifier: MIT
- * To be written. */
-typedef int lm_empty_session_estimate_c;
+ * Sums what loading, passes and one full session will ask of the allocator. Metadata, tokenizer and program are built for real, in memory of
+ * their own count, and given back; weights, pages and arenas are costs that the backend states. */
+#include "session/estimate.h"
+
+#include <string.h>
+
+/* One session with its context full. */
+static uint64_t estimate_session(const lm_model *model, const llm_session_desc *desc, uint32_t n_ctx)
+{
+    const lm_program *program = model->program;
+    const lm_backend *backend = model->backend;
+    uint32_t n_pages = lm_pages_count(n_ctx);
+    uint64_t sum = lm_mem_cost(sizeof(llm_session)) + lm_mem_cost(lm_page_table_block_bytes(program->n_page_classes, n_pages)) +
+                   lm_mem_cost(lm_tokens_bytes(n_ctx)) + lm_mem_cost(lm_logits_bytes(model->n_vocab)) + lm_mem_cost(sizeof(lm_reply));
+    for (uint32_t c = 0; c < program->n_page_classes; c++)
+        sum += n_pages * backend->table->pool_page_cost(backend, program, desc->state_type, c) + lm_mem_cost(n_pages * sizeof(uint32_t));
+    if (desc->flags & LLM_SESSION_RESERVE)
+        sum += lm_mem_cost(lm_scratch_bytes(model->n_vocab));
+    return sum;
+}
+
+static uint64_t estimate_arenas(const llm_engine *engine, const lm_model *model, uint32_t n_ctx)
+{
+    lm_lane_need need = lm_step_need_alone(engine, n_ctx, model->program->n_page_classes);
+    uint64_t one = model->backend->table->arena_cost(model->backend, model->program, need.rows, need.out, need.slots, need.pages);
+    return (uint64_t)engine->n_arenas * (one + lm_mem_cost(lm_lane_tables_bytes(&need)));
+}
+
+static void estimate_sum(const llm_engine *engine, const lm_model *model, const lm_mem *mem, const llm_session_desc *desc, llm_estimate_info *out)
+{
+    const lm_program *program = model->program;
+    uint32_t n_ctx = lm_session_n_ctx(desc, model->n_ctx_train);
+    uint64_t kept = engine->base_bytes + atomic_load(&mem->used) + lm_mem_cost(sizeof(llm_model)) +
+                    lm_mem_cost(program->n_weights * sizeof(lm_weight *)) + lm_mem_cost(program->n_weights * 8 + program->n_ops * 24);
+    out->weight_bytes = lm_model_weight_cost(model);
+    out->arena_bytes = estimate_arenas(engine, model, n_ctx);
+    out->session_bytes = estimate_session(model, desc, n_ctx);
+    uint64_t planning = engine->base_bytes + atomic_load(&mem->peak);
+    uint64_t loading = kept + out->weight_bytes + lm_model_staging_cost(model);
+    uint64_t running = kept + out->weight_bytes + out->arena_bytes + out->session_bytes;
+    out->total_bytes = LM_MAX(LM_MAX(planning, loading), running);
+    out->model_bytes = out->total_bytes - out->weight_bytes - out->arena_bytes - out->session_bytes;
+}
+
+llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *desc,
+                       const llm_session_desc *session, llm_estimate_info *out, llm_error *error)
+{
+    lm_backend *backend = NULL;
+    LM_TRY(lm_engine_backend(engine, desc->device, &backend, error));
+    LM_TRY(lm_session_check_desc(session, error));
+    lm_host host = { .logger = engine->host.logger };
+    lm_mem_init(&host.mem, &engine->host.mem.hooks, engine->host.mem.limit);
+    lm_catalogue *catalogue = NULL;
+    lm_model *model = NULL;
+    lm_load load = { .plan_only = true };
+    LM_TRY(lm_catalogue_open(&host, parts, n_parts, &catalogue, error));
+    llm_status status = lm_model_open(&host, backend, catalogue, &load, &model, error);
+    if (status < 0) {
+        lm_catalogue_free(catalogue);
+        return status;
+    }
+    estimate_sum(engine, model, &host.mem, session, out);
+    lm_model_close(model);
+    return LLM_OK;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * Shared arrays. Only an owner can make another owner, so that who sees a count of 1 stays alone. */
+#include "session/blocks.h"
+
+#include <string.h>
+
+enum { BLOCKS_STEP = 64 };                                  /* tokens: growth falls together with page borders */
+
+size_t lm_tokens_bytes(size_t cap)
+{
+    return sizeof(lm_tokens) + cap * sizeof(llm_token);
+}
+
+llm_status lm_tokens_room(lm_host *host, lm_tokens **block, size_t kept, size_t n, size_t max, llm_error *error)
+{
+    lm_tokens *old = *block;
+    bool alone = old && atomic_load(&old->refs) == 1;
+    if (alone && old->cap >= n)
+        return LLM_OK;
+    size_t cap = (LM_MAX(n, alone ? old->cap + old->cap / 2 : n) + BLOCKS_STEP - 1) / BLOCKS_STEP * BLOCKS_STEP;
+    cap = LM_MAX(LM_MIN(cap, max), n);
+    lm_tokens *fresh = lm_mem_raw(&host->mem, lm_tokens_bytes(cap), LLM_MEMORY_OTHER);
+    if (!fresh)
+        return lm_fail_memory(error, "the timeline's tokens", lm_tokens_bytes(cap));
+    atomic_init(&fresh->refs, 1);
+    fresh->cap = cap;
+    if (kept)
+        memcpy(fresh->ids, old->ids, kept * sizeof(llm_token));
+    *block = fresh;
+    lm_tokens_drop(host, old);
+    return LLM_OK;
+}
+
+lm_tokens *lm_tokens_share(lm_tokens *block)
+{
+    if (block)
+        atomic_fetch_add(&block->refs, 1);
+    return block;
+}
+
+void lm_tokens_drop(lm_host *host, lm_tokens *block)
+{
+    if (block && atomic_fetch_sub(&block->refs, 1) == 1)
+        lm_mem_free(&host->mem, block);
+}
+
+size_t lm_logits_bytes(uint32_t n)
+{
+    return sizeof(lm_logits) + (size_t)n * sizeof(float);
+}
+
+llm_status lm_logits_room(lm_host *host, lm_logits **block, uint32_t n, llm_error *error)
+{
+    lm_logits *old = *block;
+    if (old && atomic_load(&old->refs) == 1)
+        return LLM_OK;
+    lm_logits *fresh = lm_mem_raw(&host->mem, lm_logits_bytes(n), LLM_MEMORY_OTHER);
+    if (!fresh)
+        return lm_fail_memory(error, "a session's logits", lm_logits_bytes(n));
+    atomic_init(&fresh->refs, 1);
+    fresh->n = n;
+    *block = fresh;
+    lm_logits_drop(host, old);
+    return LLM_OK;
+}
+
+lm_logits *lm_logits_share(lm_logits *block)
+{
+    if (block)
+        atomic_fetch_add(&block->refs, 1);
+    return block;
+}
+
+void lm_logits_drop(lm_host *host, lm_logits *block)
+{
+    if (block && atomic_fetch_sub(&block->refs, 1) == 1)
+        lm_mem_free(&host->mem, block);
+}

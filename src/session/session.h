@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ * A session is one timeline: tokens, how far the model took them in, the pages it left behind, the reply in progress. Floor 9.
+ * Does not know which backend runs it. Threads: exclusive, by `busy`; `cancel`, `state` and the counters are atomic; `lane` is
+ * under the engine's lock. */
+#ifndef LM_SESSION_SESSION_H
+#define LM_SESSION_SESSION_H
+
+#include "session/blocks.h"
+#include "session/loaded.h"
+#include "session/reply.h"
+#include "session/sampler.h"
+
+struct llm_session {
+    llm_model *model;                   /* held */
+    lm_pages *pages;                    /* the model's pool of our state type */
+    _Atomic uint32_t busy, cancel;
+    _Atomic int32_t state;              /* as llm_session_state answers; the three are published by lm_session_settle */
+    _Atomic uint64_t shown_tokens, shown_pending;
+    _Atomic(const void *) caller;       /* the step in progress that holds us */
+
+    int32_t state_type;
+    uint32_t n_ctx, flags;
+    bool reply_drawn;                   /* the pending token was drawn, not given */
+    bool stepped;                       /* this step has drawn for us already */
+    int32_t ended;                      /* LLM_END_* or 0 */
+    llm_status failed;                  /* < 0 or 0 */
+
+    lm_tokens *tokens;
+    size_t n_tokens, n_evaluated;       /* the rest is pending */
+    float *scores;                      /* [cap_scores] or NULL: nobody asked */
+    size_t n_scores, cap_scores;        /* valid ones; NaN is none, SCORE_WANTED: asked for, not there yet */
+    lm_logits *logits;                  /* after token logits_at - 1 */
+    size_t logits_at;                   /* 0: none */
+    lm_page_table table;
+    lm_reply *reply;                    /* or NULL: generate was never called */
+    lm_lane *lane;                      /* the pass in progress that we are in */
+    uint64_t turn;                      /* number of our last pass: who waited longest goes first */
+    uint64_t n_prompt, prompt_ns, n_generated, generate_ns;
+};
+
+llm_status lm_session_check_desc(const llm_session_desc *desc, llm_error *error);
+uint32_t lm_session_n_ctx(const llm_session_desc *desc, uint32_t n_ctx_train);      /* what the default comes to */
+llm_status lm_session_new(llm_model *model, const llm_session_desc *desc, llm_session **out, llm_error *error);
+llm_status lm_session_copy(llm_session *session, llm_session **out, llm_error *error);
+void lm_session_close(llm_session *session);
+
+llm_status lm_session_append(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
+llm_status lm_session_append_text(llm_session *s, const char *text, size_t len, uint32_t flags, llm_error *error);
+llm_status lm_session_sync(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
+llm_status lm_session_rewind(llm_session *s, size_t n_tokens, llm_error *error);
+llm_status lm_session_generate(llm_session *s, const llm_generate_desc *desc, llm_error *error);
+llm_status lm_session_step(llm_session *const *sessions, size_t n, int64_t budget_us, uint32_t flags, llm_error *error);
+
+size_t lm_session_read_text(llm_session *s, char *buf, size_t cap);
+llm_status lm_session_tokens(llm_session *s, const llm_token **tokens, size_t *n, llm_error *error);
+llm_status lm_session_logits(llm_session *s, const float **logits, size_t *n, llm_error *error);
+llm_status lm_session_scores(llm_session *s, const float **log_probs, size_t *n, llm_error *error);
+llm_status lm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error);
+llm_status lm_session_info(llm_session *s, llm_session_info *info, llm_error *error);
+
+/* ---- between session.c and step.c: the session is claimed ---------------------------------------------------------------- */
+
+bool lm_session_claim(llm_session *s);
+void lm_session_release(llm_session *s);
+/* Publishes state and counters. */
+void lm_session_settle(llm_session *s);
+/* The pass in progress, if any, is dropped: for all its sessions, which compute it anew. */
+void lm_session_drop_pass(llm_session *s);
+bool lm_session_wants_score(const llm_session *s, size_t i);
+llm_status lm_session_scores_room(llm_session *s, size_t n, llm_error *error);
+/* What a pass with these sessions needs. */
+lm_lane_need lm_step_need(const llm_engine *engine, llm_session *const *members, uint32_t n);
+/* The same for one session of this context. */
+lm_lane_need lm_step_need_alone(const llm_engine *engine, uint32_t n_ctx, uint32_t n_classes);
+
+#endif
