@@ -36,15 +36,6 @@
 #define LM_PREFETCH(p) ((void)(p))
 #endif
 
-/* Before a loop of few, known turns: unroll it whole, so that an array of registers stays in registers at -O2. */
-#if defined(__clang__)
-#define LM_UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define LM_UNROLL _Pragma("GCC unroll 16")
-#else
-#define LM_UNROLL
-#endif
-
 /* The hostile build (-DLM_HOSTILE=1): junk-filled memory, pages of one position in shuffled order, tiny staging. */
 #ifndef LM_HOSTILE
 #define LM_HOSTILE 0

@@ -1,8 +1,324 @@
 /* SPDX-License-Identifier: MIT
- * To be written. */
+ * State and attention with AVX2, FMA, F16C: the bits of kernels/ref/attend_ref.c.
+ *
+ * As attend_avx512.c, which says why: tiles of up to six queries; scores with lane = key, two registers for the sixteen keys
+ * stored side by side; sums of V with lane = dimension over the keys that all queries of a tile see, the ragged ends query by
+ * query. Stack: 6 KiB of scores. Threads: any. */
 #include "kernels/kernels.h"
+#include "kernels/x86/math_avx2.h"
+#include "kernels/x86/x86.h"
 
+#include "base/compiler.h"
+
+#include <string.h>
+
+LM_EXACT_ARITHMETIC
+
+#if LM_X86
+LM_TARGET_AVX2
+
+enum { ATTEND_AVX2_TILE = 6, ATTEND_AVX2_GROUPS = LM_CHUNK / LM_KEYS };
+
+/* What one tile of queries works on. Positions are within the chunk. Missing queries repeat the last one. */
+typedef struct attend_avx2_tile {
+    const lm_attend_args *args;
+    const float *q[ATTEND_AVX2_TILE];
+    float *acc[ATTEND_AVX2_TILE];
+    float *p[ATTEND_AVX2_TILE];                             /* [LM_CHUNK] scores, then probabilities */
+    int from[ATTEND_AVX2_TILE], to[ATTEND_AVX2_TILE];
+} attend_avx2_tile;
+
+/* Eight stored numbers, widened. */
+LM_INLINE __m256 attend_avx2_load(const void *x, size_t i, int is_f16)
+{
+    return is_f16 ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)x + i))) : _mm256_loadu_ps((const float *)x + i);
+}
+
+/* The first n < 8 of them, zeros behind. */
+LM_INLINE __m256 attend_avx2_load_part(const void *x, size_t i, size_t n, int is_f16)
+{
+    if (!is_f16)
+        return _mm256_maskload_ps((const float *)x + i, math_avx2_mask(n));
+    uint16_t part[8] = { 0 };
+    for (size_t l = 0; l < n; l++)
+        part[l] = ((const uint16_t *)x)[i + l];
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)part));
+}
+
+/* The scores of n_q queries against n_groups groups of keys: k[g] is group number[g]. */
+LM_INLINE void attend_avx2_scores(const attend_avx2_tile *t, const void *const *k, const int *number, int is_f16, int n_q, int n_groups)
+{
+    size_t head_dim = t->args->head_dim;
+    __m256 sum[12], scale = _mm256_set1_ps(t->args->scale);
+
+    LM_UNROLL
+    for (int i = 0; i < n_q * n_groups * 2; i++)
+        sum[i] = _mm256_setzero_ps();
+    for (size_t d = 0; d < head_dim; d++) {
+        __m256 key[8];
+        LM_UNROLL
+        for (int g = 0; g < n_groups * 2; g++)
+            key[g] = attend_avx2_load(k[g / 2], d * LM_KEYS + (size_t)(g % 2) * 8, is_f16);
+        LM_UNROLL
+        for (int i = 0; i < n_q; i++) {
+            __m256 q = _mm256_broadcast_ss(t->q[i] + d);
+            LM_UNROLL
+            for (int g = 0; g < n_groups * 2; g++)
+                sum[i * n_groups * 2 + g] = _mm256_fmadd_ps(q, key[g], sum[i * n_groups * 2 + g]);
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        LM_UNROLL
+        for (int g = 0; g < n_groups * 2; g++)
+            _mm256_storeu_ps(t->p[i] + number[g / 2] * LM_KEYS + g % 2 * 8, _mm256_mul_ps(sum[i * n_groups * 2 + g], scale));
+    }
+}
+
+/* Scores to probabilities for what one query sees; its maximum and sum. Unseen neighbours in the end groups become 0. */
+static void attend_avx2_softmax(float *p, int from, int to, float softcap, float *max, float *sum)
+{
+    __m256 least = _mm256_set1_ps(-INFINITY), most8 = least, low = _mm256_setzero_ps(), high = low, cap = _mm256_set1_ps(softcap);
+    for (int j = from / LM_KEYS * LM_KEYS; j < to; j += 8) {
+        __m256 s = _mm256_loadu_ps(p + j);
+        if (softcap != 0) {
+            s = _mm256_mul_ps(cap, math_avx2_tanh(_mm256_div_ps(s, cap)));
+            _mm256_storeu_ps(p + j, s);
+        }
+        /* max_ps gives its second operand where the first is NaN */
+        most8 = _mm256_max_ps(_mm256_blendv_ps(least, s, _mm256_castsi256_ps(math_avx2_between(j, from, to))), most8);
+    }
+    __m128 most4 = _mm_max_ps(_mm256_castps256_ps128(most8), _mm256_extractf128_ps(most8, 1));
+    most4 = _mm_max_ps(most4, _mm_movehl_ps(most4, most4));
+    most4 = _mm_add_ss(_mm_max_ss(most4, _mm_movehdup_ps(most4)), _mm_setzero_ps());
+    __m256 most = _mm256_broadcastss_ps(most4);
+    for (int j = from / LM_KEYS * LM_KEYS; j < to; j += LM_KEYS) {
+        __m256 a = math_avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(p + j), most));
+        __m256 b = math_avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(p + j + 8), most));
+        a = _mm256_and_ps(a, _mm256_castsi256_ps(math_avx2_between(j, from, to)));
+        b = _mm256_and_ps(b, _mm256_castsi256_ps(math_avx2_between(j + 8, from, to)));
+        low = _mm256_add_ps(low, a);
+        high = _mm256_add_ps(high, b);
+        _mm256_storeu_ps(p + j, a);
+        _mm256_storeu_ps(p + j + 8, b);
+    }
+    *max = _mm_cvtss_f32(most4);
+    *sum = math_avx2_tree16(low, high);
+}
+
+/* acc += p V for the keys from..to and the dimensions d .. d + 8 n_v; part != 0: only so many of eight. */
+LM_INLINE void attend_avx2_values(const attend_avx2_tile *t, int first, int from, int to, size_t d, size_t part, int is_f16, int n_q, int n_v)
+{
+    const lm_attend_args *a = t->args;
+    size_t v_dim = a->v_dim, item = is_f16 ? 2 : 4;
+    __m256 sum[12];
+
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        LM_UNROLL
+        for (int v = 0; v < n_v; v++)
+            sum[i * n_v + v] = part ? _mm256_maskload_ps(t->acc[first + i] + d, math_avx2_mask(part))
+                                    : _mm256_loadu_ps(t->acc[first + i] + d + (size_t)v * 8);
+    }
+    for (int j = from; j < to;) {
+        int page = j / a->page_positions, end = LM_MIN(to, (page + 1) * a->page_positions);
+        const char *row = (const char *)a->v_pages[page] + (size_t)(j - page * a->page_positions) * v_dim * item;
+        for (; j < end; j++, row += v_dim * item) {
+            __m256 value[8];
+            LM_UNROLL
+            for (int v = 0; v < n_v; v++)
+                value[v] = part ? attend_avx2_load_part(row, d, part, is_f16) : attend_avx2_load(row, d + (size_t)v * 8, is_f16);
+            LM_UNROLL
+            for (int i = 0; i < n_q; i++) {
+                __m256 p = _mm256_broadcast_ss(t->p[first + i] + j);
+                LM_UNROLL
+                for (int v = 0; v < n_v; v++)
+                    sum[i * n_v + v] = _mm256_fmadd_ps(p, value[v], sum[i * n_v + v]);
+            }
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        LM_UNROLL
+        for (int v = 0; v < n_v; v++) {
+            if (part)
+                _mm256_maskstore_ps(t->acc[first + i] + d, math_avx2_mask(part), sum[i * n_v + v]);
+            else
+                _mm256_storeu_ps(t->acc[first + i] + d + (size_t)v * 8, sum[i * n_v + v]);
+        }
+    }
+}
+
+/* All dimensions: n_v registers at a time, then one at a time, the last in part. */
+LM_INLINE void attend_avx2_all_values(const attend_avx2_tile *t, int first, int from, int to, int is_f16, int n_q, int n_v)
+{
+    size_t v_dim = t->args->v_dim, d = 0;
+    for (; d + (size_t)n_v * 8 <= v_dim; d += (size_t)n_v * 8)
+        attend_avx2_values(t, first, from, to, d, 0, is_f16, n_q, n_v);
+    for (; d + 8 <= v_dim; d += 8)
+        attend_avx2_values(t, first, from, to, d, 0, is_f16, n_q, 1);
+    if (d < v_dim)
+        attend_avx2_values(t, first, from, to, d, v_dim - d, is_f16, n_q, 1);
+}
+
+static void attend_avx2_ragged_f32(const attend_avx2_tile *t, int i, int from, int to) { attend_avx2_all_values(t, i, from, to, 0, 1, 8); }
+static void attend_avx2_ragged_f16(const attend_avx2_tile *t, int i, int from, int to) { attend_avx2_all_values(t, i, from, to, 1, 1, 8); }
+
+/* The queries begin .. begin + count, count <= n_q. */
+LM_INLINE void attend_avx2_run(const lm_attend_args *a, size_t begin, int count, int is_f16, int n_q, int n_groups, int n_v)
+{
+    float scores[ATTEND_AVX2_TILE * LM_CHUNK];
+    attend_avx2_tile t = { .args = a };
+    int least = LM_CHUNK, most = 0, all_from = 0, all_to = LM_CHUNK;
+
+    for (int i = 0; i < n_q; i++) {
+        size_t query = begin + (size_t)LM_MIN(i, count - 1);
+        t.q[i] = a->q + query * a->q_stride;
+        t.acc[i] = a->acc + query * a->v_dim;
+        t.p[i] = scores + LM_MIN(i, count - 1) * LM_CHUNK;
+        t.from[i] = LM_MAX(a->lo[query], a->chunk_pos) - a->chunk_pos;
+        t.to[i] = LM_MIN(a->hi[query] - a->chunk_pos, LM_CHUNK);
+        least = LM_MIN(least, t.from[i]);
+        most = LM_MAX(most, t.to[i]);
+        all_from = LM_MAX(all_from, t.from[i]);
+        all_to = LM_MIN(all_to, t.to[i]);
+    }
+
+    const void *k[ATTEND_AVX2_GROUPS];
+    int number[ATTEND_AVX2_GROUPS], n = 0, per_page = a->page_positions / LM_KEYS, g = 0;
+    for (int j = least / LM_KEYS; j < (most + LM_KEYS - 1) / LM_KEYS; j++) {
+        const char *page = a->k_pages[j / per_page];
+        if (!page)                                          /* between two windows */
+            continue;
+        k[n] = page + (size_t)(j % per_page) * LM_KEYS * a->head_dim * (is_f16 ? 2 : 4);
+        number[n++] = j;
+    }
+    for (; g + n_groups <= n; g += n_groups)
+        attend_avx2_scores(&t, k + g, number + g, is_f16, n_q, n_groups);
+    for (; g < n; g++)
+        attend_avx2_scores(&t, k + g, number + g, is_f16, n_q, 1);
+
+    for (int i = 0; i < count; i++) {
+        attend_avx2_softmax(t.p[i], t.from[i], t.to[i], a->softcap, a->max + begin + i, a->sum + begin + i);
+        memset(t.acc[i], 0, a->v_dim * sizeof(float));
+    }
+
+    if (all_from >= all_to)                                 /* nothing that all of them see: one by one */
+        all_from = all_to = LM_CHUNK;
+    for (int i = 0; i < count; i++)
+        if (t.from[i] < all_from)
+            (is_f16 ? attend_avx2_ragged_f16 : attend_avx2_ragged_f32)(&t, i, t.from[i], LM_MIN(t.to[i], all_from));
+    if (all_from < all_to)
+        attend_avx2_all_values(&t, 0, all_from, all_to, is_f16, n_q, n_v);
+    for (int i = 0; i < count; i++)
+        if (t.to[i] > all_to)
+            (is_f16 ? attend_avx2_ragged_f16 : attend_avx2_ragged_f32)(&t, i, all_to, t.to[i]);
+}
+
+#define ATTEND_AVX2_RUN(n_q, n_groups, n_v)                                                             \
+    static void attend_avx2_run_f32_##n_q(const lm_attend_args *a, size_t begin, int count)             \
+    {                                                                                                   \
+        attend_avx2_run(a, begin, count, 0, n_q, n_groups, n_v);                                        \
+    }                                                                                                   \
+    static void attend_avx2_run_f16_##n_q(const lm_attend_args *a, size_t begin, int count)             \
+    {                                                                                                   \
+        attend_avx2_run(a, begin, count, 1, n_q, n_groups, n_v);                                        \
+    }
+ATTEND_AVX2_RUN(1, 4, 8)
+ATTEND_AVX2_RUN(2, 2, 4)
+ATTEND_AVX2_RUN(4, 1, 2)
+ATTEND_AVX2_RUN(6, 1, 2)
+#undef ATTEND_AVX2_RUN
+
+static void attend_avx2_f32(const lm_attend_args *a)
+{
+    for (size_t i = 0; i < a->n_q; i += ATTEND_AVX2_TILE) {
+        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_AVX2_TILE);
+        (n > 4 ? attend_avx2_run_f32_6 : n > 2 ? attend_avx2_run_f32_4 : n > 1 ? attend_avx2_run_f32_2 : attend_avx2_run_f32_1)(a, i, n);
+    }
+}
+
+static void attend_avx2_f16(const lm_attend_args *a)
+{
+    for (size_t i = 0; i < a->n_q; i += ATTEND_AVX2_TILE) {
+        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_AVX2_TILE);
+        (n > 4 ? attend_avx2_run_f16_6 : n > 2 ? attend_avx2_run_f16_4 : n > 1 ? attend_avx2_run_f16_2 : attend_avx2_run_f16_1)(a, i, n);
+    }
+}
+
+static void attend_avx2_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
+{
+    float most = chunk_max > *max ? chunk_max : *max;
+    __m256 u = math_avx2_exp(_mm256_set1_ps(*max - most)), w = math_avx2_exp(_mm256_set1_ps(chunk_max - most));
+    *max = most;
+    *sum = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(*sum), _mm256_castps256_ps128(u), _mm_set_ss(chunk_sum * _mm256_cvtss_f32(w))));
+    size_t d = 0;
+    for (; d + 8 <= v_dim; d += 8) {
+        __m256 part = _mm256_mul_ps(_mm256_loadu_ps(chunk_acc + d), w);
+        _mm256_storeu_ps(acc + d, _mm256_fmadd_ps(_mm256_loadu_ps(acc + d), u, part));
+    }
+    if (d < v_dim) {
+        __m256i mask = math_avx2_mask(v_dim - d);
+        __m256 part = _mm256_mul_ps(_mm256_maskload_ps(chunk_acc + d, mask), w);
+        _mm256_maskstore_ps(acc + d, mask, _mm256_fmadd_ps(_mm256_maskload_ps(acc + d, mask), u, part));
+    }
+}
+
+static void attend_avx2_finish(float *y, float sum, const float *acc, size_t v_dim)
+{
+    __m256 r = _mm256_set1_ps(1.0f / sum);
+    size_t d = 0;
+    for (; d + 8 <= v_dim; d += 8)
+        _mm256_storeu_ps(y + d, _mm256_mul_ps(_mm256_loadu_ps(acc + d), r));
+    if (d < v_dim) {
+        __m256i mask = math_avx2_mask(v_dim - d);
+        _mm256_maskstore_ps(y + d, mask, _mm256_mul_ps(_mm256_maskload_ps(acc + d, mask), r));
+    }
+}
+
+/* Clamped (a NaN is the second operand, and stays) and narrowed. */
+LM_INLINE __m128i attend_avx2_to_f16(__m256 x)
+{
+    x = _mm256_max_ps(_mm256_set1_ps(-65504.0f), _mm256_min_ps(_mm256_set1_ps(65504.0f), x));
+    return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT);
+}
+
+static void attend_avx2_store_k_f16(void *k_page, size_t at, const float *k, size_t k_dim)
+{
+    uint16_t *key = (uint16_t *)k_page + at / LM_KEYS * LM_KEYS * k_dim + at % LM_KEYS, part[8];
+    for (size_t d = 0; d < k_dim; d += 8) {
+        size_t n = LM_MIN(k_dim - d, (size_t)8);
+        __m256 x = n == 8 ? _mm256_loadu_ps(k + d) : _mm256_maskload_ps(k + d, math_avx2_mask(n));
+        _mm_storeu_si128((__m128i *)part, attend_avx2_to_f16(x));
+        for (size_t i = 0; i < n; i++)
+            key[(d + i) * LM_KEYS] = part[i];
+    }
+}
+
+static void attend_avx2_store_v_f16(void *v_page, size_t at, const float *v, size_t v_dim)
+{
+    uint16_t *value = (uint16_t *)v_page + at * v_dim, part[8];
+    size_t d = 0;
+    for (; d + 8 <= v_dim; d += 8)
+        _mm_storeu_si128((__m128i *)(value + d), attend_avx2_to_f16(_mm256_loadu_ps(v + d)));
+    if (d < v_dim) {
+        _mm_storeu_si128((__m128i *)part, attend_avx2_to_f16(_mm256_maskload_ps(v + d, math_avx2_mask(v_dim - d))));
+        memcpy(value + d, part, (v_dim - d) * 2);
+    }
+}
+
+LM_TARGET_END
+
+/* f32 state is moved, not computed: the reference stores it. */
 void lm_kernels_attend_avx2(lm_kernels *table)
 {
-    (void)table;
+    table->store_k_f16 = attend_avx2_store_k_f16;
+    table->store_v_f16 = attend_avx2_store_v_f16;
+    table->attend_f32 = attend_avx2_f32;
+    table->attend_f16 = attend_avx2_f16;
+    table->attend_merge = attend_avx2_merge;
+    table->attend_finish = attend_avx2_finish;
 }
+#else
+void lm_kernels_attend_avx2(lm_kernels *table) { (void)table; }
+#endif
