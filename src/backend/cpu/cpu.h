@@ -7,7 +7,7 @@
  *     exec.c     a program made ready; the arena's layout
  *     run.c      a pass: rows and pages checked and resolved, the cursor, tasks handed out
  *     stages.c   the table of operations, and those that are neither of:
- *     linear.c   products                      experts.c  routed products      attend.c   attention
+ *     products.c   products                      experts.c  routed products      attention.c   attention
  *
  * A program runs as a row of STAGES, one after another; a stage is n TASKS that may run in any order on any thread. `plan` says
  * how many for this pass (0: the stage is skipped) and leaves the cut in the run; `task` does one. A task is meant to last at most 0.25 ms of
@@ -150,7 +150,7 @@ typedef struct lm_cpu_arena {
     int8_t *q256; float *d256; int16_t *s16;
     float *product;
     uint32_t *pair_order, *pair_place, *expert_first, *jobs;    /* see experts.c */
-    float *running, *partial;                           /* see attend.c */
+    float *running, *partial;                           /* see attention.c */
     uint64_t max_parts;                                 /* (row, chunk) pairs that `partial` holds */
     lm_row *rows;
     uint32_t *out_rows;                                 /* row numbers of the OUT rows */
@@ -176,7 +176,7 @@ typedef struct lm_cpu_segment {
     /* Of the ATTEND in progress: */
     uint32_t split;                                     /* cut by chunks, with parts; else by tiles of rows */
     uint32_t chunk_begin, chunk_end;                    /* that any of its rows sees */
-    uint32_t n_units, first_unit;                       /* tasks' units: see attend.c */
+    uint32_t n_units, first_unit;                       /* tasks' units: see attention.c */
     uint64_t first_part;                                /* in (row, chunk) pairs */
 } lm_cpu_segment;
 
@@ -223,7 +223,7 @@ static inline const float *lm_cpu_vector(const lm_cpu_run *run, int32_t weight) 
 }
 static inline uint8_t *lm_cpu_scratch(const lm_cpu_run *run, uint32_t worker) { return run->arena->scratch + worker * run->arena->scratch_bytes; }
 
-/* ---- stages.c, linear.c, experts.c, attend.c ----------------------------------------------------------------------------- */
+/* ---- stages.c, products.c, experts.c, attention.c ----------------------------------------------------------------------------- */
 
 enum { LM_CPU_STAGES = 4 };
 typedef struct lm_cpu_stage {

@@ -12,10 +12,10 @@
 
 #include <string.h>
 
-static const char *weights_name(const lm_weight_info *info) { return info->name ? info->name : "a weight"; }
+static const char *cpu_weights_name(const lm_weight_info *info) { return info->name ? info->name : "a weight"; }
 
 /* Bytes of a row in the file, of a group, and of all that is kept; false if they do not fit. */
-static bool weights_sizes(const lm_weight_info *info, uint64_t *row_bytes, uint64_t *group_bytes, uint64_t *bytes)
+static bool cpu_weights_sizes(const lm_weight_info *info, uint64_t *row_bytes, uint64_t *group_bytes, uint64_t *bytes)
 {
     if (info->n_rows == 0 || info->n_cols == 0 || (info->is_vector && info->n_rows != 1) || info->n_rows > UINT64_MAX - LM_GROUP ||
         !lm_type_row_bytes(info->type, info->n_cols, row_bytes) || !lm_mul_u64(*row_bytes, LM_GROUP, group_bytes))
@@ -29,7 +29,7 @@ uint64_t lm_cpu_weight_cost(const lm_backend *backend, const lm_weight_info *inf
 {
     uint64_t row_bytes, group_bytes, bytes;
     (void)backend;
-    if (!weights_sizes(info, &row_bytes, &group_bytes, &bytes))
+    if (!cpu_weights_sizes(info, &row_bytes, &group_bytes, &bytes))
         return UINT64_MAX;
     return lm_mem_cost(sizeof(lm_cpu_weight)) + lm_mem_cost(bytes);
 }
@@ -38,7 +38,7 @@ llm_status lm_cpu_weight_begin(lm_backend *backend, const lm_weight_info *info, 
 {
     lm_cpu *cpu = (lm_cpu *)backend;
     lm_mem *mem = &cpu->base.host->mem;
-    const char *name = weights_name(info);
+    const char *name = cpu_weights_name(info);
     uint64_t row_bytes, group_bytes, bytes;
     const lm_type_info *type = lm_type_get(info->type);
 
@@ -46,7 +46,7 @@ llm_status lm_cpu_weight_begin(lm_backend *backend, const lm_weight_info *info, 
         return lm_fail_at(error, LLM_E_UNSUPPORTED, name, strlen(name), UINT64_MAX, "unknown type %u", info->type);
     if (!cpu->kernels.pack[info->type] || !cpu->kernels.row[info->type])
         return lm_fail_at(error, LLM_E_UNSUPPORTED, name, strlen(name), UINT64_MAX, "the CPU does not compute with weights of type %s", type->name);
-    if (!weights_sizes(info, &row_bytes, &group_bytes, &bytes))
+    if (!cpu_weights_sizes(info, &row_bytes, &group_bytes, &bytes))
         return lm_fail_at(error, LLM_E_LIMIT, name, strlen(name), UINT64_MAX, "%llu rows of %llu values of type %s do not fit",
                           (unsigned long long)info->n_rows, (unsigned long long)info->n_cols, type->name);
     lm_cpu_weight *w = lm_mem_new(mem, sizeof *w, LLM_MEMORY_WEIGHTS);
@@ -65,7 +65,7 @@ llm_status lm_cpu_weight_begin(lm_backend *backend, const lm_weight_info *info, 
     return LLM_OK;
 }
 
-static llm_status weights_vector(lm_cpu *cpu, lm_cpu_weight *w, const void *row, llm_error *error)
+static llm_status cpu_weights_vector(lm_cpu *cpu, lm_cpu_weight *w, const void *row, llm_error *error)
 {
     if (w->info.type == LM_TYPE_F32) {
         memcpy(w->data, row, (size_t)w->bytes);
@@ -74,14 +74,14 @@ static llm_status weights_vector(lm_cpu *cpu, lm_cpu_weight *w, const void *row,
     /* One row of a group of its own: packing and reading back is what dequantizes. */
     void *group = lm_mem_raw(&cpu->base.host->mem, (size_t)w->group_bytes, LLM_MEMORY_OTHER);
     if (!group)
-        return lm_fail_memory(error, weights_name(&w->info), (size_t)w->group_bytes);
+        return lm_fail_memory(error, cpu_weights_name(&w->info), (size_t)w->group_bytes);
     cpu->kernels.pack[w->info.type](group, row, (size_t)w->row_bytes, 1, (size_t)w->info.n_cols);
     cpu->kernels.row[w->info.type]((float *)(void *)w->data, group, 0, (size_t)w->info.n_cols);
     lm_mem_free(&cpu->base.host->mem, group);
     return LLM_OK;
 }
 
-static void weights_pack(lm_cpu *cpu, lm_cpu_weight *w, uint64_t group, const void *rows, size_t n)
+static void cpu_weights_pack(lm_cpu *cpu, lm_cpu_weight *w, uint64_t group, const void *rows, size_t n)
 {
     cpu->kernels.pack[w->info.type](w->data + group * w->group_bytes, rows, (size_t)w->row_bytes, n, (size_t)w->info.n_cols);
 }
@@ -92,31 +92,31 @@ llm_status lm_cpu_weight_rows(lm_backend *backend, lm_weight *weight, uint64_t r
     lm_cpu_weight *w = (lm_cpu_weight *)weight;
     const uint8_t *from = rows;
     if (row != w->n_done || n > w->info.n_rows - w->n_done)
-        return lm_fail(error, LLM_E_INTERNAL, "%s: rows %llu..%llu pushed after %llu of %llu", weights_name(&w->info), (unsigned long long)row,
+        return lm_fail(error, LLM_E_INTERNAL, "%s: rows %llu..%llu pushed after %llu of %llu", cpu_weights_name(&w->info), (unsigned long long)row,
                        (unsigned long long)(row + n), (unsigned long long)w->n_done, (unsigned long long)w->info.n_rows);
     if (n == 0)
         return LLM_OK;
     if (w->info.is_vector) {
-        LM_TRY(weights_vector(cpu, w, rows, error));
+        LM_TRY(cpu_weights_vector(cpu, w, rows, error));
         w->n_done = 1;
         return LLM_OK;
     }
     if (n % LM_GROUP != 0 && !w->staging && w->n_done + n < w->info.n_rows) {
         w->staging = lm_mem_raw(&cpu->base.host->mem, (size_t)w->group_bytes, LLM_MEMORY_OTHER);
         if (!w->staging)
-            return lm_fail_memory(error, weights_name(&w->info), (size_t)w->group_bytes);
+            return lm_fail_memory(error, cpu_weights_name(&w->info), (size_t)w->group_bytes);
     }
     while (n > 0) {
         uint64_t group = w->n_done / LM_GROUP;
         bool last = w->n_done + n == w->info.n_rows;
         uint64_t take = LM_MIN(n, (uint64_t)LM_GROUP - w->n_staged);
         if (w->n_staged == 0 && (take == LM_GROUP || last)) {
-            weights_pack(cpu, w, group, from, (size_t)take);
+            cpu_weights_pack(cpu, w, group, from, (size_t)take);
         } else {
             memcpy(w->staging + w->n_staged * w->row_bytes, from, (size_t)(take * w->row_bytes));
             w->n_staged += (uint32_t)take;
             if (w->n_staged == LM_GROUP || (last && take == n)) {
-                weights_pack(cpu, w, group, w->staging, w->n_staged);
+                cpu_weights_pack(cpu, w, group, w->staging, w->n_staged);
                 w->n_staged = 0;
             }
         }
@@ -131,7 +131,7 @@ llm_status lm_cpu_weight_end(lm_backend *backend, lm_weight *weight, llm_error *
 {
     lm_cpu_weight *w = (lm_cpu_weight *)weight;
     if (w->n_done != w->info.n_rows)
-        return lm_fail(error, LLM_E_INTERNAL, "%s: ended after %llu of %llu rows", weights_name(&w->info), (unsigned long long)w->n_done,
+        return lm_fail(error, LLM_E_INTERNAL, "%s: ended after %llu of %llu rows", cpu_weights_name(&w->info), (unsigned long long)w->n_done,
                        (unsigned long long)w->info.n_rows);
     lm_mem_free(&backend->host->mem, w->staging);
     w->staging = NULL;

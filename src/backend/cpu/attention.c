@@ -16,21 +16,21 @@
 
 LM_EXACT_ARITHMETIC
 
-enum { ATTEND_QUERIES = 64 };                               /* most queries of a tile, but at least one row's */
-enum { ATTEND_SPLIT_ROWS = 4 };                             /* most rows of a split segment */
+enum { ATTENTION_QUERIES = 64 };                               /* most queries of a tile, but at least one row's */
+enum { ATTENTION_SPLIT_ROWS = 4 };                             /* most rows of a split segment */
 
-typedef struct attend_shape { uint32_t group, head_dim, v_dim, n_head_kv; } attend_shape;
+typedef struct attention_shape { uint32_t group, head_dim, v_dim, n_head_kv; } attention_shape;
 
-static attend_shape attend_of(const lm_op *op)
+static attention_shape attention_of(const lm_op *op)
 {
     const lm_op_attend *u = &op->u.attend;
-    attend_shape shape = { u->n_head / u->n_head_kv, u->head_dim, u->v_dim, u->n_head_kv };
+    attention_shape shape = { u->n_head / u->n_head_kv, u->head_dim, u->v_dim, u->n_head_kv };
     return shape;
 }
 
-static uint32_t attend_most_queries(uint32_t group) { return LM_MAX((uint32_t)ATTEND_QUERIES, group); }
+static uint32_t attention_most_queries(uint32_t group) { return LM_MAX((uint32_t)ATTENTION_QUERIES, group); }
 
-static llm_status attend_can(const lm_cpu *cpu, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+static llm_status attention_can(const lm_cpu *cpu, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
 {
     (void)cpu, (void)program, (void)op;
     if (state_type != LLM_STATE_TYPE_F16 && state_type != LLM_STATE_TYPE_F32)
@@ -38,10 +38,10 @@ static llm_status attend_can(const lm_cpu *cpu, const lm_program *program, const
     return LLM_OK;
 }
 
-static void attend_need(const lm_cpu *cpu, const lm_program *program, const lm_op *op, lm_cpu_need *need)
+static void attention_need(const lm_cpu *cpu, const lm_program *program, const lm_op *op, lm_cpu_need *need)
 {
-    attend_shape shape = attend_of(op);
-    uint64_t n_q = attend_most_queries(shape.group);
+    attention_shape shape = attention_of(op);
+    uint64_t n_q = attention_most_queries(shape.group);
     (void)cpu, (void)program;
     need->heads = op->u.attend.n_head;
     need->partial = (uint64_t)op->u.attend.n_head * (shape.v_dim + 2);
@@ -49,7 +49,7 @@ static void attend_need(const lm_cpu *cpu, const lm_program *program, const lm_o
 }
 
 /* What a row sees: positions [lo, hi). */
-static int32_t attend_lo(const lm_op *op, int32_t position)
+static int32_t attention_lo(const lm_op *op, int32_t position)
 {
     uint32_t window = op->u.attend.window;
     return window == 0 || (uint32_t)position < window ? 0 : position - (int32_t)window + 1;
@@ -57,22 +57,22 @@ static int32_t attend_lo(const lm_op *op, int32_t position)
 
 /* ---- the plan ------------------------------------------------------------------------------------------------------------ */
 
-static void attend_cut(lm_cpu_run *run, const lm_op *op)
+static void attention_cut(lm_cpu_run *run, const lm_op *op)
 {
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     lm_cpu_arena *arena = run->arena;
     uint64_t per_query = (uint64_t)LM_CHUNK * (shape.head_dim + shape.v_dim), parts = 0;
-    uint64_t queries = LM_MIN((uint64_t)ATTEND_QUERIES, LM_MAX(run->cpu->grain.macs_attend / per_query, 1));
+    uint64_t queries = LM_MIN((uint64_t)ATTENTION_QUERIES, LM_MAX(run->cpu->grain.macs_attend / per_query, 1));
     run->tile_rows = LM_MAX((uint32_t)queries / shape.group, 1);
     run->round_chunks = (uint32_t)LM_MAX(run->cpu->grain.macs_attend / (per_query * run->tile_rows * shape.group), 1);
     run->n_segments_split = 0;
     for (uint32_t s = 0; s < run->n_segments; s++) {
         lm_cpu_segment *segment = &arena->segments[s];
         int32_t last = segment->position + (int32_t)segment->n_rows - 1;
-        segment->chunk_begin = (uint32_t)attend_lo(op, segment->position) / LM_CHUNK;
+        segment->chunk_begin = (uint32_t)attention_lo(op, segment->position) / LM_CHUNK;
         segment->chunk_end = (uint32_t)last / LM_CHUNK + 1;
         uint64_t n = (uint64_t)(segment->chunk_end - segment->chunk_begin) * segment->n_rows;
-        segment->split = segment->n_rows <= ATTEND_SPLIT_ROWS && (uint64_t)segment->n_rows * shape.group <= attend_most_queries(shape.group) &&
+        segment->split = segment->n_rows <= ATTENTION_SPLIT_ROWS && (uint64_t)segment->n_rows * shape.group <= attention_most_queries(shape.group) &&
                          n <= arena->max_parts - parts;
         if (segment->split) {
             segment->first_part = parts;
@@ -83,7 +83,7 @@ static void attend_cut(lm_cpu_run *run, const lm_op *op)
 }
 
 /* Units of this round: those of split segments (in round 0) first, then tiles. Returns how many; units numbered per segment. */
-static uint64_t attend_number(lm_cpu_run *run, const lm_op *op, uint32_t round)
+static uint64_t attention_number(lm_cpu_run *run, const lm_op *op, uint32_t round)
 {
     uint32_t n_head_kv = op->u.attend.n_head_kv;
     uint64_t n = 0;
@@ -99,12 +99,12 @@ static uint64_t attend_number(lm_cpu_run *run, const lm_op *op, uint32_t round)
     return n;
 }
 
-static uint32_t attend_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
+static uint32_t attention_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
 {
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     if (round == 0)
-        attend_cut(run, op);
-    uint64_t n = attend_number(run, op, round);
+        attention_cut(run, op);
+    uint64_t n = attention_number(run, op, round);
     uint64_t per_query = (uint64_t)LM_CHUNK * (shape.head_dim + shape.v_dim);
     /* Tiles are tasks of their own; a mere decode's units are small, and short ones may share a task. */
     uint64_t work = run->n_segments_split == run->n_segments ? per_query * shape.group : run->cpu->grain.macs_attend;
@@ -114,14 +114,14 @@ static uint32_t attend_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
 /* ---- one chunk ----------------------------------------------------------------------------------------------------------- */
 
 /* Scratch of a thread. */
-typedef struct attend_scratch { float *q, *acc, *max, *sum; int32_t *lo, *hi; } attend_scratch;
+typedef struct attention_scratch { float *q, *acc, *max, *sum; int32_t *lo, *hi; } attention_scratch;
 
-static attend_scratch attend_places(const lm_cpu_run *run, const lm_op *op, uint32_t worker)
+static attention_scratch attention_places(const lm_cpu_run *run, const lm_op *op, uint32_t worker)
 {
-    attend_shape shape = attend_of(op);
-    size_t n_q = attend_most_queries(shape.group);
+    attention_shape shape = attention_of(op);
+    size_t n_q = attention_most_queries(shape.group);
     float *at = (float *)(void *)lm_cpu_scratch(run, worker);
-    attend_scratch places = { at, at + n_q * shape.head_dim, NULL, NULL, NULL, NULL };
+    attention_scratch places = { at, at + n_q * shape.head_dim, NULL, NULL, NULL, NULL };
     places.max = places.acc + n_q * shape.v_dim;
     places.sum = places.max + n_q;
     places.lo = (int32_t *)(void *)(places.sum + n_q);
@@ -130,39 +130,39 @@ static attend_scratch attend_places(const lm_cpu_run *run, const lm_op *op, uint
 }
 
 /* The queries of rows [row, row + n_rows) that read kv head h, side by side; and what they see. */
-static void attend_gather(const lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t row, uint32_t n_rows, uint32_t h, const attend_scratch *to)
+static void attention_gather(const lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t row, uint32_t n_rows, uint32_t h, const attention_scratch *to)
 {
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     for (uint32_t r = 0; r < n_rows; r++) {
         int32_t position = segment->position + (int32_t)(row - segment->first_row + r);
         memcpy(to->q + (size_t)r * shape.group * shape.head_dim, lm_cpu_value(run, op->in[0], row + r) + (size_t)h * shape.group * shape.head_dim,
                (size_t)shape.group * shape.head_dim * sizeof(float));
         for (uint32_t g = 0; g < shape.group; g++) {
-            to->lo[r * shape.group + g] = attend_lo(op, position);
+            to->lo[r * shape.group + g] = attention_lo(op, position);
             to->hi[r * shape.group + g] = position + 1;
         }
     }
 }
 
 /* Rows of [0, n_rows) from `position` on that see any key of the chunk: *begin, *end. Both edges rise with the position. */
-static void attend_visible(const lm_op *op, int32_t position, uint32_t n_rows, uint32_t chunk, uint32_t *begin, uint32_t *end)
+static void attention_visible(const lm_op *op, int32_t position, uint32_t n_rows, uint32_t chunk, uint32_t *begin, uint32_t *end)
 {
     int64_t first = (int64_t)chunk * LM_CHUNK, next = first + LM_CHUNK;
     uint32_t b = 0, e = n_rows;
     while (b < n_rows && position + (int64_t)b < first)     /* hi = position + 1 > first */
         b++;
-    while (e > b && attend_lo(op, position + (int32_t)e - 1) >= next)
+    while (e > b && attention_lo(op, position + (int32_t)e - 1) >= next)
         e--;
     *begin = b;
     *end = e;
 }
 
 /* Queries [q0, q0 + n_q) of those gathered, against one chunk. */
-static void attend_chunk(const lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t h, uint32_t chunk, const attend_scratch *from,
+static void attention_chunk(const lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t h, uint32_t chunk, const attention_scratch *from,
                          uint32_t q0, uint32_t n_q, float *max, float *sum, float *acc)
 {
     enum { PAGES = LM_CHUNK / LM_PAGE_POSITIONS };
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     const lm_cpu_stream *stream = &run->pool->streams[op->state];
     const void *k_pages[PAGES], *v_pages[PAGES];
     for (uint32_t i = 0; i < PAGES; i++) {
@@ -182,32 +182,32 @@ static void attend_chunk(const lm_cpu_run *run, const lm_op *op, const lm_cpu_se
 
 /* ---- split ----------------------------------------------------------------------------------------------------------------- */
 
-static float *attend_part(const lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t chunk, uint32_t h)
+static float *attention_part(const lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t chunk, uint32_t h)
 {
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     size_t part = (size_t)segment->n_rows * shape.group * (shape.v_dim + 2);
     size_t before = (size_t)segment->first_part * op->u.attend.n_head * (shape.v_dim + 2);
     return run->arena->partial + before + ((size_t)(chunk - segment->chunk_begin) * shape.n_head_kv + h) * part;
 }
 
-static void attend_split_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t unit, const attend_scratch *scratch)
+static void attention_split_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t unit, const attention_scratch *scratch)
 {
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     uint32_t h = unit % shape.n_head_kv, chunk = segment->chunk_begin + unit / shape.n_head_kv, begin, end;
     uint32_t n_q = segment->n_rows * shape.group;
-    float *part = attend_part(run, op, segment, chunk, h);
-    attend_visible(op, segment->position, segment->n_rows, chunk, &begin, &end);
+    float *part = attention_part(run, op, segment, chunk, h);
+    attention_visible(op, segment->position, segment->n_rows, chunk, &begin, &end);
     if (begin == end)
         return;
-    attend_gather(run, op, segment, segment->first_row, segment->n_rows, h, scratch);
+    attention_gather(run, op, segment, segment->first_row, segment->n_rows, h, scratch);
     begin *= shape.group;
     end *= shape.group;
-    attend_chunk(run, op, segment, h, chunk, scratch, begin, end - begin, part + begin, part + n_q + begin, part + 2 * n_q + (size_t)begin * shape.v_dim);
+    attention_chunk(run, op, segment, h, chunk, scratch, begin, end - begin, part + begin, part + n_q + begin, part + 2 * n_q + (size_t)begin * shape.v_dim);
 }
 
-static uint32_t attend_merge_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
+static uint32_t attention_merge_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
 {
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     uint64_t n = 0, items = 0;
     (void)round;
     for (uint32_t s = 0; s < run->n_segments; s++) {
@@ -220,17 +220,17 @@ static uint32_t attend_merge_plan(lm_cpu_run *run, const lm_op *op, uint32_t rou
     return n == 0 ? 0 : lm_cpu_cut(run, n, items / n, run->cpu->grain.items);
 }
 
-static void attend_merge_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t unit)
+static void attention_merge_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t unit)
 {
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     const lm_kernels *kernels = &run->cpu->kernels;
     uint32_t r = unit / shape.n_head_kv, h = unit % shape.n_head_kv, n_q = segment->n_rows * shape.group;
     int32_t position = segment->position + (int32_t)r;
-    uint32_t first = (uint32_t)attend_lo(op, position) / LM_CHUNK, last = (uint32_t)position / LM_CHUNK;
+    uint32_t first = (uint32_t)attention_lo(op, position) / LM_CHUNK, last = (uint32_t)position / LM_CHUNK;
     for (uint32_t g = 0; g < shape.group; g++) {
         float *y = lm_cpu_value(run, op->out[0], segment->first_row + r) + (size_t)(h * shape.group + g) * shape.v_dim, max = 0, sum = 1;
         for (uint32_t chunk = first; chunk <= last; chunk++) {
-            const float *part = attend_part(run, op, segment, chunk, h);
+            const float *part = attention_part(run, op, segment, chunk, h);
             uint32_t i = r * shape.group + g;
             const float *acc = part + 2 * n_q + (size_t)i * shape.v_dim;
             if (chunk == first) {
@@ -247,9 +247,9 @@ static void attend_merge_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_seg
 
 /* ---- dense ----------------------------------------------------------------------------------------------------------------- */
 
-static void attend_dense_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t unit, const attend_scratch *scratch)
+static void attention_dense_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t unit, const attention_scratch *scratch)
 {
-    attend_shape shape = attend_of(op);
+    attention_shape shape = attention_of(op);
     const lm_kernels *kernels = &run->cpu->kernels;
     uint32_t tiles = segment->n_units / shape.n_head_kv, h = unit / tiles, tile = tiles - 1 - unit % tiles;    /* longest walks first */
     uint32_t row = segment->first_row + tile * run->tile_rows, n_rows = LM_MIN(run->tile_rows, segment->first_row + segment->n_rows - row);
@@ -258,20 +258,20 @@ static void attend_dense_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_seg
     bool gathered = false;
     for (uint32_t chunk = first; chunk < last; chunk++) {
         uint32_t begin, end;
-        attend_visible(op, position, n_rows, chunk, &begin, &end);
+        attention_visible(op, position, n_rows, chunk, &begin, &end);
         if (begin == end)
             continue;
         if (!gathered)
-            attend_gather(run, op, segment, row, n_rows, h, scratch);
+            attention_gather(run, op, segment, row, n_rows, h, scratch);
         gathered = true;
-        attend_chunk(run, op, segment, h, chunk, scratch, begin * shape.group, (end - begin) * shape.group, scratch->max, scratch->sum, scratch->acc);
+        attention_chunk(run, op, segment, h, chunk, scratch, begin * shape.group, (end - begin) * shape.group, scratch->max, scratch->sum, scratch->acc);
         for (uint32_t r = begin; r < end; r++)
             for (uint32_t g = 0; g < shape.group; g++) {
                 uint32_t i = (r - begin) * shape.group + g, head = h * shape.group + g;
                 float *y = lm_cpu_value(run, op->out[0], row + r) + (size_t)head * shape.v_dim;
                 float *running = run->arena->running + ((size_t)(row + r) * op->u.attend.n_head + head) * 2;
                 const float *acc = scratch->acc + (size_t)i * shape.v_dim;
-                if (chunk == (uint32_t)attend_lo(op, position + (int32_t)r) / LM_CHUNK) {
+                if (chunk == (uint32_t)attention_lo(op, position + (int32_t)r) / LM_CHUNK) {
                     running[0] = scratch->max[i];
                     running[1] = scratch->sum[i];
                     memcpy(y, acc, shape.v_dim * sizeof(float));
@@ -287,7 +287,7 @@ static void attend_dense_unit(lm_cpu_run *run, const lm_op *op, const lm_cpu_seg
 /* ---- tasks ----------------------------------------------------------------------------------------------------------------- */
 
 /* The segment that a unit belongs to: the last one that begins at or before it and is not empty. */
-static const lm_cpu_segment *attend_segment(const lm_cpu_run *run, uint32_t unit)
+static const lm_cpu_segment *attention_segment(const lm_cpu_run *run, uint32_t unit)
 {
     uint32_t low = 0, high = run->n_segments;               /* first_unit rises */
     while (high - low > 1) {
@@ -300,31 +300,31 @@ static const lm_cpu_segment *attend_segment(const lm_cpu_run *run, uint32_t unit
     return &run->arena->segments[low];
 }
 
-static void attend_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
+static void attention_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
 {
-    attend_scratch scratch = attend_places(run, op, worker);
+    attention_scratch scratch = attention_places(run, op, worker);
     uint32_t begin, end;
     lm_cpu_units(run, task, &begin, &end);
     for (uint32_t unit = begin; unit < end; unit++) {
-        const lm_cpu_segment *segment = attend_segment(run, unit);
+        const lm_cpu_segment *segment = attention_segment(run, unit);
         if (segment->split)
-            attend_split_unit(run, op, segment, unit - segment->first_unit, &scratch);
+            attention_split_unit(run, op, segment, unit - segment->first_unit, &scratch);
         else
-            attend_dense_unit(run, op, segment, unit - segment->first_unit, &scratch);
+            attention_dense_unit(run, op, segment, unit - segment->first_unit, &scratch);
     }
 }
 
-static void attend_merge_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
+static void attention_merge_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
 {
     uint32_t begin, end;
     (void)worker;
     lm_cpu_units(run, task, &begin, &end);
     for (uint32_t unit = begin; unit < end; unit++) {
-        const lm_cpu_segment *segment = attend_segment(run, unit);
-        attend_merge_unit(run, op, segment, unit - segment->first_unit);
+        const lm_cpu_segment *segment = attention_segment(run, unit);
+        attention_merge_unit(run, op, segment, unit - segment->first_unit);
     }
 }
 
 const lm_cpu_op lm_cpu_attend = {
-    attend_can, attend_need, { { attend_plan, attend_task, 1 }, { attend_merge_plan, attend_merge_task, 0 } }
+    attention_can, attention_need, { { attention_plan, attention_task, 1 }, { attention_merge_plan, attention_merge_task, 0 } }
 };

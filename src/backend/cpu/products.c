@@ -63,7 +63,7 @@ llm_status lm_cpu_can_multiply(const lm_cpu *cpu, const lm_program *program, con
     return LLM_OK;
 }
 
-static llm_status linear_can(const lm_cpu *cpu, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+static llm_status products_can(const lm_cpu *cpu, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
 {
     (void)state_type;
     for (uint32_t i = 0; i < op->u.linear.n_matrices; i++)
@@ -71,7 +71,7 @@ static llm_status linear_can(const lm_cpu *cpu, const lm_program *program, const
     return LLM_OK;
 }
 
-static void linear_need(const lm_cpu *cpu, const lm_program *program, const lm_op *op, lm_cpu_need *need)
+static void products_need(const lm_cpu *cpu, const lm_program *program, const lm_op *op, lm_cpu_need *need)
 {
     const lm_op_linear *u = &op->u.linear;
     uint64_t k = program->values[op->in[0]].width;
@@ -87,7 +87,7 @@ static void linear_need(const lm_cpu *cpu, const lm_program *program, const lm_o
 
 /* ---- stages ---------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t linear_acts_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
+static uint32_t products_acts_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
 {
     const lm_op_linear *u = &op->u.linear;
     uint32_t forms = run->exec->ops[run->op].acts;
@@ -97,7 +97,7 @@ static uint32_t linear_acts_plan(lm_cpu_run *run, const lm_op *op, uint32_t roun
     return lm_cpu_cut(run, run->n_rows[op->rows], lm_cpu_width(run, op->in[0]), run->cpu->grain.items);
 }
 
-static void linear_acts_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
+static void products_acts_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
 {
     const lm_op_linear *u = &op->u.linear;
     uint32_t forms = run->exec->ops[run->op].acts, begin, end;
@@ -108,14 +108,14 @@ static void linear_acts_task(lm_cpu_run *run, const lm_op *op, uint32_t task, ui
 }
 
 /* Groups of 16 outputs of matrix i; GATED walks both matrices together. */
-static uint32_t linear_groups(const lm_cpu_run *run, const lm_op *op, uint32_t i)
+static uint32_t products_groups(const lm_cpu_run *run, const lm_op *op, uint32_t i)
 {
     return (uint32_t)((lm_cpu_bound(run, op->weight[i])->info.n_rows + LM_GROUP - 1) / LM_GROUP);
 }
 
-static uint32_t linear_walked(const lm_op *op) { return op->u.linear.epilogue == LM_EPILOGUE_GATED ? 1 : op->u.linear.n_matrices; }
+static uint32_t products_walked(const lm_op *op) { return op->u.linear.epilogue == LM_EPILOGUE_GATED ? 1 : op->u.linear.n_matrices; }
 
-static uint32_t linear_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
+static uint32_t products_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
 {
     const lm_cpu_grain *grain = &run->cpu->grain;
     uint64_t n = run->n_rows[op->rows], k = lm_cpu_width(run, op->in[0]), all = 0, group_bytes = 0;
@@ -125,8 +125,8 @@ static uint32_t linear_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
         return 0;
     for (uint32_t i = 0; i < op->u.linear.n_matrices; i++)
         group_bytes = LM_MAX(group_bytes, lm_cpu_bound(run, op->weight[i])->group_bytes);
-    for (uint32_t i = 0; i < linear_walked(op); i++)
-        all += linear_groups(run, op, i);
+    for (uint32_t i = 0; i < products_walked(op); i++)
+        all += products_groups(run, op, i);
     uint64_t macs = run->exec->ops[run->op].acts & LM_ACTS_F32 ? grain->macs_float : grain->macs_int;
     uint64_t per_column = LM_GROUP * k * beside;            /* of one group */
     /* As many columns as fit beside one group, in blocks as even as multiples of 8 allow. */
@@ -144,7 +144,7 @@ static uint32_t linear_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
     return run->n_blocks * (uint32_t)n_cols;
 }
 
-static void linear_epilogue(lm_cpu_run *run, const lm_op *op, uint32_t i, float *y, size_t stride, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
+static void products_epilogue(lm_cpu_run *run, const lm_op *op, uint32_t i, float *y, size_t stride, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
 {
     const lm_kernels *kernels = &run->cpu->kernels;
     const lm_op_linear *u = &op->u.linear;
@@ -163,23 +163,23 @@ static void linear_epilogue(lm_cpu_run *run, const lm_op *op, uint32_t i, float 
 }
 
 /* Outputs [r0, r0 + n_rows) of matrix i, columns [c0, c0 + n_cols), to y. */
-static void linear_tile(lm_cpu_run *run, const lm_op *op, uint32_t i, float *y, size_t stride, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
+static void products_tile(lm_cpu_run *run, const lm_op *op, uint32_t i, float *y, size_t stride, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
 {
     const lm_cpu_weight *w = lm_cpu_bound(run, op->weight[i]);
     size_t k = (size_t)w->info.n_cols;
     const float *f32 = op->u.linear.norm == LM_NORM_NONE ? lm_cpu_value(run, op->in[0], 0) : run->arena->acts_f32;
     lm_acts x = lm_cpu_acts_at(run->arena, f32, k, c0);
     run->cpu->kernels.linear[w->info.type](y, stride, w->data + r0 / LM_GROUP * w->group_bytes, (size_t)n_rows, k, &x, n_cols);
-    linear_epilogue(run, op, i, y, stride, r0, n_rows, c0, n_cols);
+    products_epilogue(run, op, i, y, stride, r0, n_rows, c0, n_cols);
 }
 
-static void linear_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
+static void products_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
 {
     const lm_op_linear *u = &op->u.linear;
     uint32_t c0 = task / run->n_blocks * run->cut_cols, n_cols = LM_MIN(run->cut_cols, run->n_rows[op->rows] - c0);
     uint64_t from = (uint64_t)(task % run->n_blocks) * run->cut_groups, to = from + run->cut_groups;
-    for (uint32_t i = 0; i < linear_walked(op) && to > 0; i++) {
-        uint64_t groups = linear_groups(run, op, i), begin = LM_MIN(from, groups), end = LM_MIN(to, groups);
+    for (uint32_t i = 0; i < products_walked(op) && to > 0; i++) {
+        uint64_t groups = products_groups(run, op, i), begin = LM_MIN(from, groups), end = LM_MIN(to, groups);
         from -= begin;                                      /* what is left belongs to the next matrix */
         to -= end;
         if (begin == end)
@@ -187,10 +187,10 @@ static void linear_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_
         uint64_t r0 = begin * LM_GROUP, n_rows = LM_MIN(end * LM_GROUP, lm_cpu_bound(run, op->weight[i])->info.n_rows) - r0;
         size_t stride = lm_cpu_width(run, op->out[i]);
         float *y = lm_cpu_value(run, op->out[i], c0) + r0;
-        linear_tile(run, op, i, y, stride, r0, n_rows, c0, n_cols);
+        products_tile(run, op, i, y, stride, r0, n_rows, c0, n_cols);
         if (u->epilogue == LM_EPILOGUE_GATED) {
             float *up = (float *)(void *)lm_cpu_scratch(run, worker);
-            linear_tile(run, op, 1, up, (size_t)n_rows, r0, n_rows, c0, n_cols);
+            products_tile(run, op, 1, up, (size_t)n_rows, r0, n_rows, c0, n_cols);
             for (uint32_t c = 0; c < n_cols; c++) {
                 run->cpu->kernels.silu_mul(y + c * stride, y + c * stride, up + c * n_rows, (size_t)n_rows);
                 if (u->scale != 1)
@@ -201,5 +201,5 @@ static void linear_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_
 }
 
 const lm_cpu_op lm_cpu_linear = {
-    linear_can, linear_need, { { linear_acts_plan, linear_acts_task, 0 }, { linear_plan, linear_task, 0 } }
+    products_can, products_need, { { products_acts_plan, products_acts_task, 0 }, { products_plan, products_task, 0 } }
 };
