@@ -158,6 +158,8 @@ LM_INLINE void linear256_dot16(__m256i t[][2], const uint8_t (*w)[64], const int
 
             t[c][0] = l == 0 ? a : _mm256_add_epi16(t[c][0], a);
             t[c][1] = l == 0 ? z : _mm256_add_epi16(t[c][1], z);
+            LM_RUNNING(t[c][0]);
+            LM_RUNNING(t[c][1]);
         }
     }
 }
@@ -250,6 +252,7 @@ LM_INLINE void linear256_direct_q4_0(__m256 acc[][2], const void *group, const l
                     const __m256i two = _mm256_add_epi16(_mm256_maddubs_epi16(low, linear256_dword(q)), _mm256_maddubs_epi16(high, linear256_dword(q + 4)));
 
                     dot[c] = l == 0 ? two : _mm256_add_epi16(dot[c], two);
+                    LM_RUNNING(dot[c]);
                 }
             }
             LM_UNROLL
@@ -321,6 +324,8 @@ LM_INLINE void linear256_tile_q8_0(const void *panel, const linear256_tile *t, c
 
                 s[c][0] = l == 0 ? a : _mm256_add_epi32(s[c][0], a);
                 s[c][1] = l == 0 ? z : _mm256_add_epi32(s[c][1], z);
+                LM_RUNNING(s[c][0]);
+                LM_RUNNING(s[c][1]);
             }
         }
         LM_UNROLL
@@ -450,7 +455,6 @@ LM_INLINE void linear256_direct_q4_k(__m256 acc[][2], const void *group, const l
     for (size_t i = 0; i < k / 256; i++, b++) {
         _Alignas(16) int32_t sums[LINEAR256_DIRECT][4];
 
-        linear256_prefetch(b, sizeof *b);
         LM_UNROLL
         for (int c = 0; c < C; c++)
             linear256_sums32(sums[c], x->s16 + (size_t)c * (k / 16) + 16 * i);
@@ -467,6 +471,8 @@ LM_INLINE void linear256_direct_q4_k(__m256 acc[][2], const void *group, const l
                 const __m256i scale = linear256_byte_pair(six.scale[j / 4], j % 4, j % 4);
                 __m256i dot[LINEAR256_DIRECT];
 
+                linear256_prefetch((const uint8_t *)b + 1152 * h + 144 * j, 144);
+
                 LM_UNROLL
                 for (int l = 0; l < 4; l++) {
                     const __m256i line = linear256_line(b->q[4 * j + l], h), low = linear256_low(line), high = linear256_high(line);
@@ -477,6 +483,8 @@ LM_INLINE void linear256_direct_q4_k(__m256 acc[][2], const void *group, const l
                         const __m256i two = _mm256_add_epi16(_mm256_maddubs_epi16(low, linear256_dword(q)), _mm256_maddubs_epi16(high, linear256_dword(q + 4)));
 
                         dot[c] = l == 0 ? two : _mm256_add_epi16(dot[c], two);
+                        LM_RUNNING(dot[c]);
+                    LM_RUNNING(dot[c]);
                     }
                 }
                 LM_UNROLL
@@ -572,6 +580,7 @@ LM_INLINE void linear256_tile_q6_k(const void *panel, const linear256_tile *t, c
                     const __m256i two = _mm256_add_epi16(_mm256_maddubs_epi16(linear256_dword(v), w0), _mm256_maddubs_epi16(linear256_dword(v + 4), w1));
 
                     isum[c][h] = _mm256_add_epi32(isum[c][h], _mm256_madd_epi16(two, scale));
+                    LM_RUNNING(isum[c][h]);
                 }
             }
     }
@@ -591,7 +600,6 @@ LM_INLINE void linear256_direct_q6_k(__m256 acc[][2], const void *group, const l
     const lm_packed_q6_k *b = group;
 
     for (size_t i = 0; i < k / 256; i++, b++) {
-        linear256_prefetch(b, sizeof *b);
         LM_UNROLL
         for (int h = 0; h < 2; h++) {
             __m256i isum[LINEAR256_DIRECT], over[LINEAR256_DIRECT];
@@ -603,6 +611,7 @@ LM_INLINE void linear256_direct_q6_k(__m256 acc[][2], const void *group, const l
                 const __m256i scale = linear256_scale_pairs(b->scales[j], h);
                 __m256i v[4];
 
+                linear256_prefetch((const uint8_t *)b + 1680 * h + 105 * j, 105);
                 linear256_six_bit_lines(v, b, j, h);
                 LM_UNROLL
                 for (int c = 0; c < C; c++) {

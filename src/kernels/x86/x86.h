@@ -28,6 +28,9 @@
 #if LM_X86
 #include <immintrin.h>
 
+/* Holds the compiler to a running integer sum: gcc otherwise makes a tree of an unrolled one and spills its leaves. No code. */
+#define LM_RUNNING(vector) __asm__("" : "+x"(vector))
+
 #if defined(__clang__)
 #define LM_TARGET_AVX2 _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2\"))), apply_to=function)")
 #define LM_TARGET_AVX512 \
