@@ -48,9 +48,11 @@ extern "C" {
 #define LLM_INIT(type) { .struct_size = (uint32_t)sizeof(type) }
 #endif
 
-#ifndef LLM_API
-#if defined(_WIN32) && defined(LLM_SHARED)
+#ifndef LLM_API                             /* LLM_BUILDING: while the library itself is compiled */
+#if defined(_WIN32) && defined(LLM_SHARED) && !defined(LLM_BUILDING)
 #define LLM_API __declspec(dllimport)
+#elif defined(__GNUC__) && defined(LLM_BUILDING) && !defined(_WIN32)
+#define LLM_API __attribute__((visibility("default")))
 #else
 #define LLM_API
 #endif
