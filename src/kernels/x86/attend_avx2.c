@@ -26,6 +26,7 @@ typedef struct attend_avx2_tile {
     float *acc[ATTEND_AVX2_TILE];
     float *p[ATTEND_AVX2_TILE];                             /* [LM_CHUNK] scores, then probabilities */
     int from[ATTEND_AVX2_TILE], to[ATTEND_AVX2_TILE];
+    const char *v[ATTEND_AVX2_GROUPS];                      /* sixteen rows of V each */
 } attend_avx2_tile;
 
 /* Eight stored numbers, widened. */
@@ -45,7 +46,7 @@ LM_INLINE __m256 attend_avx2_load_part(const void *x, size_t i, size_t n, int is
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)part));
 }
 
-/* The scores of n_q queries against n_groups groups of keys: k[g] is group number[g]. */
+/* The scores of n_q queries against n_groups groups of keys: k[g] is group number[g]. What follows in k is fetched. */
 LM_INLINE void attend_avx2_scores(const attend_avx2_tile *t, const void *const *k, const int *number, int is_f16, int n_q, int n_groups)
 {
     size_t head_dim = t->args->head_dim;
@@ -59,6 +60,9 @@ LM_INLINE void attend_avx2_scores(const attend_avx2_tile *t, const void *const *
         LM_UNROLL
         for (int g = 0; g < n_groups * 2; g++)
             key[g] = attend_avx2_load(k[g / 2], d * LM_KEYS + (size_t)(g % 2) * 8, is_f16);
+        LM_UNROLL
+        for (int g = 0; g < n_groups; g++)
+            LM_PREFETCH((const char *)k[n_groups + g] + d * LM_KEYS * (is_f16 ? 2 : 4));
         LM_UNROLL
         for (int i = 0; i < n_q; i++) {
             __m256 q = _mm256_broadcast_ss(t->q[i] + d);
@@ -109,8 +113,7 @@ static void attend_avx2_softmax(float *p, int from, int to, float softcap, float
 /* acc += p V for the keys from..to and the dimensions d .. d + 8 n_v; part != 0: only so many of eight. */
 LM_INLINE void attend_avx2_values(const attend_avx2_tile *t, int first, int from, int to, size_t d, size_t part, int is_f16, int n_q, int n_v)
 {
-    const lm_attend_args *a = t->args;
-    size_t v_dim = a->v_dim, item = is_f16 ? 2 : 4;
+    size_t v_dim = t->args->v_dim, item = is_f16 ? 2 : 4;
     __m256 sum[12];
 
     LM_UNROLL
@@ -121,9 +124,13 @@ LM_INLINE void attend_avx2_values(const attend_avx2_tile *t, int first, int from
                                     : _mm256_loadu_ps(t->acc[first + i] + d + (size_t)v * 8);
     }
     for (int j = from; j < to;) {
-        int page = j / a->page_positions, end = LM_MIN(to, (page + 1) * a->page_positions);
-        const char *row = (const char *)a->v_pages[page] + (size_t)(j - page * a->page_positions) * v_dim * item;
-        for (; j < end; j++, row += v_dim * item) {
+        int group = j / LM_KEYS, end = LM_MIN(to, (group + 1) * LM_KEYS);
+        size_t row_at = (size_t)(j % LM_KEYS) * v_dim * item;
+        const char *row = t->v[group] + row_at, *next = t->v[end < to ? group + 1 : group] + row_at + d * item;
+        for (; j < end; j++, row += v_dim * item, next += v_dim * item) {
+            LM_UNROLL
+            for (int v = 0; v < n_v; v += 8 / (is_f16 ? 2 : 4))
+                LM_PREFETCH(next + (size_t)v * 8 * item);
             __m256 value[8];
             LM_UNROLL
             for (int v = 0; v < n_v; v++)
@@ -184,15 +191,19 @@ LM_INLINE void attend_avx2_run(const lm_attend_args *a, size_t begin, int count,
         all_to = LM_MIN(all_to, t.to[i]);
     }
 
-    const void *k[ATTEND_AVX2_GROUPS];
+    const void *k[2 * ATTEND_AVX2_GROUPS];                  /* groups of K, then those of V */
     int number[ATTEND_AVX2_GROUPS], n = 0, per_page = a->page_positions / LM_KEYS, g = 0;
+    size_t item = is_f16 ? 2 : 4;
     for (int j = least / LM_KEYS; j < (most + LM_KEYS - 1) / LM_KEYS; j++) {
         const char *page = a->k_pages[j / per_page];
         if (!page)                                          /* between two windows */
             continue;
-        k[n] = page + (size_t)(j % per_page) * LM_KEYS * a->head_dim * (is_f16 ? 2 : 4);
+        k[n] = page + (size_t)(j % per_page) * LM_KEYS * a->head_dim * item;
+        t.v[j] = (const char *)a->v_pages[j / per_page] + (size_t)(j % per_page) * LM_KEYS * a->v_dim * item;
         number[n++] = j;
     }
+    for (int i = 0; i < n; i++)
+        k[n + i] = t.v[number[i]];
     for (; g + n_groups <= n; g += n_groups)
         attend_avx2_scores(&t, k + g, number + g, is_f16, n_q, n_groups);
     for (; g < n; g++)
