@@ -304,6 +304,17 @@ static int inspect_encode(const tool_args *args, const llm_model *model)
     return code;
 }
 
+/* A model that was opened for its header alone does not know its hyper-parameters: they are read from its keys. */
+static void inspect_hyper(const llm_model *model, const llm_model_info *info, const char *name, int32_t *value)
+{
+    llm_meta m = LLM_INIT(llm_meta);
+    char key[128];
+
+    snprintf(key, sizeof key, "%.*s.%s", info->architecture_len < 64 ? (int)info->architecture_len : 64, info->architecture ? info->architecture : "", name);
+    if (*value == 0 && llm_model_meta_find(model, key, LLM_NUL, &m, NULL) == LLM_OK && m.type != LLM_META_ARRAY && m.number >= 0 && m.number <= INT32_MAX)
+        *value = (int32_t)m.number;
+}
+
 int inspect_main(const tool_args *args)
 {
     tool_model opened;
@@ -325,9 +336,12 @@ int inspect_main(const tool_args *args)
         known = llm_model_estimate(opened.engine, &part, 1, NULL, &session, &estimate, &no_estimate) == LLM_OK;
         if (llm_model_get_info(opened.model, &info, &error) != LLM_OK)
             code = tool_fail(args, "cannot read the model", &error);
-        else if (args->json)
+        inspect_hyper(opened.model, &info, "context_length", &info.n_ctx_train);
+        inspect_hyper(opened.model, &info, "embedding_length", &info.n_embd);
+        inspect_hyper(opened.model, &info, "block_count", &info.n_layers);
+        if (code == TOOL_OK && args->json)
             inspect_json(args, opened.model, &info, &estimate, known ? NULL : &no_estimate);
-        else
+        else if (code == TOOL_OK)
             inspect_text(args, opened.model, &info, &estimate, known ? NULL : &no_estimate);
     }
     tool_close(&opened);

@@ -298,7 +298,7 @@ static uint32_t shape_byte_character(int byte)
     return 0;
 }
 
-/* Token i: the 256 bytes, then words of two syllables and more, then one end token. Returns its length. */
+/* Token i: the 256 bytes, a space with b, words of two syllables and more, an end token. Returns its length. */
 static size_t shape_token(uint32_t i, uint32_t n_vocab, char out[32])
 {
     static const char consonants[] = "bdfgklmnprstvz", vowels[] = "aeiou";
@@ -320,7 +320,11 @@ static size_t shape_token(uint32_t i, uint32_t n_vocab, char out[32])
     size_t n = 0;
     out[n++] = (char)0xc4;                              /* U+0120, the space */
     out[n++] = (char)0xa0;
-    for (uint32_t rest = i - 256 + 70; rest > 0; rest /= 70) {
+    if (i == 256) {
+        out[n++] = 'b';
+        return n;
+    }
+    for (uint32_t rest = i - 257 + 70; rest > 0; rest /= 70) {
         out[n++] = consonants[rest % 70 / 5];
         out[n++] = vowels[rest % 5];
     }
@@ -363,9 +367,10 @@ static void shape_add_keys(shape_model *m, const struct shape_type *type)
     shape_add_int(m, s->vocab, 8);
     for (uint32_t i = 0; i < s->vocab; i++)
         shape_add_int(m, i == s->vocab - 1 ? 3 : 1, 4);
-    shape_key(m, "tokenizer.ggml", "merges", SHAPE_KV_ARRAY);      /* none: text is encoded byte by byte */
+    shape_key(m, "tokenizer.ggml", "merges", SHAPE_KV_ARRAY);      /* one: other text is encoded byte by byte */
     shape_add_int(m, SHAPE_KV_STRING, 4);
-    shape_add_int(m, 0, 8);
+    shape_add_int(m, 1, 8);
+    shape_add_string(m, "\xc4\xa0 b", 4);
     shape_key_u32(m, "tokenizer.ggml", "bos_token_id", s->vocab - 1);
     shape_key_u32(m, "tokenizer.ggml", "eos_token_id", s->vocab - 1);
     shape_key(m, "tokenizer.ggml", "add_bos_token", SHAPE_KV_BOOL);
