@@ -63,7 +63,7 @@ static llm_status weights_look_divisors(const weights_loader *l, uint32_t index,
     return LLM_OK;
 }
 
-static llm_status weights_vector(weights_loader *l, lm_weight *weight, uint32_t index)
+static llm_status weights_load_vector(weights_loader *l, lm_weight *weight, uint32_t index)
 {
     const lm_tensor *t = lm_block_weight_part(l->catalogue, &l->program->weights[index], 0);
     if (!t)
@@ -112,12 +112,12 @@ static llm_status weights_one(weights_loader *l, uint32_t index, lm_weight **out
 {
     const lm_weight_info *info = &l->program->weights[index];
     LM_TRY(l->backend->table->weight_begin(l->backend, info, out, l->error));
-    LM_TRY(info->is_vector ? weights_vector(l, *out, index) : weights_matrix(l, *out, info));
+    LM_TRY(info->is_vector ? weights_load_vector(l, *out, index) : weights_matrix(l, *out, info));
     return l->backend->table->weight_end(l->backend, *out, l->error);
 }
 
 /* Buffers as big as the largest row and the longest vector (items) ask for, and the sum of bytes for the progress. */
-static void weights_sizes(const lm_catalogue *c, const lm_program *program, uint64_t *staging, uint64_t *vector, uint64_t *total)
+static void weights_load_sizes(const lm_catalogue *c, const lm_program *program, uint64_t *staging, uint64_t *vector, uint64_t *total)
 {
     *staging = WEIGHTS_STAGING;
     *vector = 1;
@@ -139,14 +139,14 @@ uint64_t lm_model_staging_cost(const lm_model *model)
     uint64_t staging, vector, total;
     if (!model->program)
         return 0;
-    weights_sizes(model->catalogue, model->program, &staging, &vector, &total);
+    weights_load_sizes(model->catalogue, model->program, &staging, &vector, &total);
     return lm_mem_cost(staging) + lm_mem_cost(vector * sizeof(float));
 }
 
 static llm_status weights_prepare(weights_loader *l)
 {
     uint64_t staging, vector, total;
-    weights_sizes(l->catalogue, l->program, &staging, &vector, &total);
+    weights_load_sizes(l->catalogue, l->program, &staging, &vector, &total);
     if (!lm_fits_size(staging) || !lm_fits_size(vector) || vector > SIZE_MAX / sizeof *l->vector)
         return lm_fail(l->error, LLM_E_LIMIT, "a row of a tensor is larger than this machine's memory");
     l->total = total;

@@ -390,7 +390,7 @@ static void linear_column_q6_k(float acc[16], const void *group, size_t k, const
 
 typedef void linear_column_fn(float acc[16], const void *group, size_t k, const lm_acts *x, size_t c);
 
-static void linear_groups(float *y, size_t y_stride, const void *w, size_t group_bytes, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols,
+static void linear_ref_groups(float *y, size_t y_stride, const void *w, size_t group_bytes, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols,
                           linear_column_fn *column)
 {
     for (size_t r = 0; r < n_rows; r += LM_GROUP, w = (const uint8_t *)w + group_bytes)
@@ -405,7 +405,7 @@ static void linear_groups(float *y, size_t y_stride, const void *w, size_t group
 #define LINEAR_REF(type, group_bytes)                                                                                        \
     static void linear_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
     {                                                                                                                        \
-        linear_groups(y, y_stride, w, (group_bytes), n_rows, k, x, n_cols, linear_column_##type);                            \
+        linear_ref_groups(y, y_stride, w, (group_bytes), n_rows, k, x, n_cols, linear_column_##type);                            \
     }
 LINEAR_REF(f32, k * 16 * 4)
 LINEAR_REF(f16, k * 16 * 2)
