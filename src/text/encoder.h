@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of the tokenizer share: the tokenizer itself, and the work of one call of encode. Floor 3; for src/text alone. */
+#ifndef LM_TEXT_ENCODER_H
+#define LM_TEXT_ENCODER_H
+
+#include "text/merge.h"
+#include "text/pretokenize.h"
+#include "text/tokenizer.h"
+
+#include <string.h>
+
+enum { LM_MARK_KIND = 7, LM_MARK_ENDS = 8 };                /* bits of a mark */
+
+/* Special tokens that text is searched for, sorted by their bytes: those that begin with byte b are [first[b], first[b + 1]). */
+typedef struct lm_special_index {
+    uint32_t *ids;
+    uint32_t  n;
+    uint32_t  first[257];
+    uint8_t   begins[256];              /* 1: a user-defined token begins with this byte; 2: any other */
+} lm_special_index;
+
+/* Invariants: marks, tokens and pairs speak of ids below tokens.n; ids from n_vocab on are characters that are no tokens and
+ * never leave encode. special[] holds ids below n_vocab or LLM_TOKEN_NONE. */
+struct lm_tokenizer {
+    lm_host   *host;
+    lm_tokens  tokens;
+    lm_pairs   pairs;
+    uint32_t  *values;                  /* what pairs.result or pairs.order points to */
+    uint8_t   *marks;                   /* [tokens.n]: LLM_TOKEN_* and LM_MARK_ENDS */
+    uint32_t   n_vocab;
+    int32_t    kind;                    /* LM_VOCAB_* */
+    const lm_pre *pre;                  /* BPE */
+    uint32_t   bytes[256];              /* id that stands for a byte; LM_ID_NONE */
+    uint32_t   ascii[128];              /* SPM: id of a character, the space being U+2581 too */
+    llm_token  special[LM_N_SPECIAL];
+    lm_special_index index;
+    bool add_bos, add_eos, add_space_prefix, ignore_merges;
+    bool inner_space;                   /* SPM: merges cross from a letter to a space */
+};
+
+LM_INLINE uint32_t lm_token_kind(const lm_tokenizer *t, uint32_t id) { return t->marks[id] & LM_MARK_KIND; }
+/* What ordinary text may become: never a control token, whatever the text says. */
+LM_INLINE bool lm_token_plain(const lm_tokenizer *t, uint32_t id)
+{
+    uint32_t kind = lm_token_kind(t, id);
+    return kind == LLM_TOKEN_NORMAL || kind == LLM_TOKEN_USER || kind == LLM_TOKEN_UNUSED;
+}
+
+/* ---- one call of encode ---- */
+
+/* Words of up to 15 bytes that became at most 4 tokens, found by their bytes: text repeats itself. */
+enum { LM_WORD_BYTES = 15, LM_WORD_TOKENS = 4, LM_WORDS = 4096 };
+typedef struct lm_word { uint64_t low, high; uint32_t ids[LM_WORD_TOKENS]; } lm_word;
+
+typedef struct lm_encoder {
+    const lm_tokenizer *t;
+    llm_token *out; size_t cap, n;      /* n counts on when out is full */
+    uint32_t last[LM_WORD_TOKENS];      /* the last ids put, at n % LM_WORD_TOKENS */
+    bool unknown;                       /* the last thing put was the unknown token */
+    lm_merge_work work;
+    lm_word *words;                     /* [LM_WORDS] or NULL */
+} lm_encoder;
+
+LM_INLINE void lm_encoder_put(lm_encoder *e, uint32_t id)
+{
+    if (e->n < e->cap)
+        e->out[e->n] = (llm_token)id;
+    e->last[e->n % LM_WORD_TOKENS] = id;
+    e->n++;
+    e->unknown = false;
+}
+/* Bytes that no token covers: byte tokens, or one unknown token for a run of them, or nothing. */
+void lm_encoder_put_unknown(lm_encoder *e, const char *text, size_t len);
+/* The slot of a word, of which `room` bytes can be read; NULL if it is too long or nothing is kept. *known: its tokens were put. */
+lm_word *lm_encoder_recall(lm_encoder *e, const char *text, size_t len, size_t room, bool *known);
+/* Keeps what was put since n_before as the tokens of the word of the last recall. */
+void lm_encoder_keep(lm_encoder *e, lm_word *word, const char *text, size_t len, size_t n_before);
+
+/* ---- byte-level BPE: bpe.c ---- */
+
+/* Mapped text to bytes; returns how many, and whether every character stood for a byte. out NULL: counts. */
+size_t lm_bpe_bytes(llm_str text, char *out, bool *mapped);
+llm_status lm_bpe_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error);
+llm_status lm_bpe_encode(lm_encoder *e, const char *text, size_t len, llm_error *error);
+
+/* ---- SentencePiece: spm.c ---- */
+
+size_t lm_spm_bytes(llm_str text, char *out);               /* U+2581 to spaces */
+/* Characters that tokens hold and that are no tokens: a bit per code point in *bits (freed by the caller), their number and bytes. */
+llm_status lm_spm_missing(lm_mem *mem, const lm_vocab_desc *vocab, const uint8_t *marks, uint64_t **bits, uint32_t *n, uint64_t *bytes, llm_error *error);
+llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error);
+llm_status lm_spm_encode(lm_encoder *e, const char *text, size_t len, bool prefix, llm_error *error);
+
+/* ---- special tokens: special.c ---- */
+
+/* From ids and texts: the kinds that texts force, special[], ends. Before the bytes of tokens are laid out. */
+void lm_special_find(const lm_vocab_desc *vocab, uint8_t *marks, llm_token special[LM_N_SPECIAL]);
+llm_status lm_special_build(lm_tokenizer *t, llm_error *error);
+/* Where special tokens stand in text: *places, rising, each position << 32 | id; freed by the caller. parse: control tokens too. */
+llm_status lm_special_split(const lm_tokenizer *t, const char *text, size_t len, bool parse, uint64_t **places, size_t *n, llm_error *error);
+
+#endif
