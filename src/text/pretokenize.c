@@ -5,8 +5,9 @@
  * Every scanner is linear: no call looks at a byte that it does not return, but for one character and the white space before it. */
 #include "text/pretokenize.h"
 
-#include "base/compiler.h"
 #include "text/unicode.h"
+
+#include "base/compiler.h"
 
 #include <string.h>
 

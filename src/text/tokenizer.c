@@ -3,10 +3,9 @@
  * algorithms are bpe.c and spm.c over merge.c, special tokens special.c, the bytes of tokens tokens.c. */
 #include "text/tokenizer.h"
 
-#include "base/size.h"
-#include "base/utf8.h"
-
 #include "text/encoder.h"
+
+#include "base/utf8.h"
 
 /* ---- creation: what the vocabulary says, checked ---- */
 
