@@ -6,39 +6,39 @@
 
 enum { BLOCKS_STEP = 64 };                                  /* tokens: growth falls together with page borders */
 
-size_t lm_tokens_bytes(size_t cap)
+size_t lm_ids_bytes(size_t cap)
 {
-    return sizeof(lm_tokens) + cap * sizeof(llm_token);
+    return sizeof(lm_ids) + cap * sizeof(llm_token);
 }
 
-llm_status lm_tokens_room(lm_host *host, lm_tokens **block, size_t kept, size_t n, size_t max, llm_error *error)
+llm_status lm_ids_room(lm_host *host, lm_ids **block, size_t kept, size_t n, size_t max, llm_error *error)
 {
-    lm_tokens *old = *block;
+    lm_ids *old = *block;
     bool alone = old && atomic_load(&old->refs) == 1;
     if (alone && old->cap >= n)
         return LLM_OK;
     size_t cap = (LM_MAX(n, alone ? old->cap + old->cap / 2 : n) + BLOCKS_STEP - 1) / BLOCKS_STEP * BLOCKS_STEP;
     cap = LM_MAX(LM_MIN(cap, max), n);
-    lm_tokens *fresh = lm_mem_raw(&host->mem, lm_tokens_bytes(cap), LLM_MEMORY_OTHER);
+    lm_ids *fresh = lm_mem_raw(&host->mem, lm_ids_bytes(cap), LLM_MEMORY_OTHER);
     if (!fresh)
-        return lm_fail_memory(error, "the timeline's tokens", lm_tokens_bytes(cap));
+        return lm_fail_memory(error, "the timeline's tokens", lm_ids_bytes(cap));
     atomic_init(&fresh->refs, 1);
     fresh->cap = cap;
     if (kept)
         memcpy(fresh->ids, old->ids, kept * sizeof(llm_token));
     *block = fresh;
-    lm_tokens_drop(host, old);
+    lm_ids_drop(host, old);
     return LLM_OK;
 }
 
-lm_tokens *lm_tokens_share(lm_tokens *block)
+lm_ids *lm_ids_share(lm_ids *block)
 {
     if (block)
         atomic_fetch_add(&block->refs, 1);
     return block;
 }
 
-void lm_tokens_drop(lm_host *host, lm_tokens *block)
+void lm_ids_drop(lm_host *host, lm_ids *block)
 {
     if (block && atomic_fetch_sub(&block->refs, 1) == 1)
         lm_mem_free(&host->mem, block);

@@ -9,20 +9,20 @@
 
 #include <stdbool.h>
 
-typedef struct lm_tokens { _Atomic uint32_t refs; uint32_t reserved; uint64_t cap; llm_token ids[]; } lm_tokens;
+typedef struct lm_ids { _Atomic uint32_t refs; uint32_t reserved; uint64_t cap; llm_token ids[]; } lm_ids;
 typedef struct lm_logits { _Atomic uint32_t refs; uint32_t n; uint64_t reserved; float values[]; } lm_logits;
 
 /* Makes *block the caller's alone with room for n tokens, of which the first `kept` are preserved. On failure nothing changed. */
-llm_status lm_tokens_room(lm_host *host, lm_tokens **block, size_t kept, size_t n, size_t max, llm_error *error);
-lm_tokens *lm_tokens_share(lm_tokens *block);           /* NULL stays NULL */
-void lm_tokens_drop(lm_host *host, lm_tokens *block);
+llm_status lm_ids_room(lm_host *host, lm_ids **block, size_t kept, size_t n, size_t max, llm_error *error);
+lm_ids *lm_ids_share(lm_ids *block);           /* NULL stays NULL */
+void lm_ids_drop(lm_host *host, lm_ids *block);
 
 /* Makes *block the caller's alone, contents undefined. */
 llm_status lm_logits_room(lm_host *host, lm_logits **block, uint32_t n, llm_error *error);
 lm_logits *lm_logits_share(lm_logits *block);
 void lm_logits_drop(lm_host *host, lm_logits *block);
 
-size_t lm_tokens_bytes(size_t cap);
+size_t lm_ids_bytes(size_t cap);
 size_t lm_logits_bytes(uint32_t n);
 
 #endif

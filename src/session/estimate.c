@@ -12,7 +12,7 @@ static uint64_t estimate_session(const lm_model *model, const llm_session_desc *
     const lm_backend *backend = model->backend;
     uint32_t n_pages = lm_pages_count(n_ctx);
     uint64_t sum = lm_mem_cost(sizeof(llm_session)) + lm_mem_cost(lm_page_table_block_bytes(program->n_page_classes, n_pages)) +
-                   lm_mem_cost(lm_tokens_bytes(n_ctx)) + lm_mem_cost(lm_logits_bytes(model->n_vocab)) + lm_mem_cost(sizeof(lm_reply));
+                   lm_mem_cost(lm_ids_bytes(n_ctx)) + lm_mem_cost(lm_logits_bytes(model->n_vocab)) + lm_mem_cost(sizeof(lm_reply));
     for (uint32_t c = 0; c < program->n_page_classes; c++)
         sum += n_pages * backend->table->pool_page_cost(backend, program, desc->state_type, c) + lm_mem_cost(n_pages * sizeof(uint32_t));
     if (desc->flags & LLM_SESSION_RESERVE)

@@ -65,7 +65,7 @@ void lm_session_close(llm_session *session)
         lm_page_table_free(session->pages, &session->table);
     }
     lm_reply_free(host, session->reply);
-    lm_tokens_drop(host, session->tokens);
+    lm_ids_drop(host, session->tokens);
     lm_logits_drop(host, session->logits);
     lm_mem_free(&host->mem, session->scores);
     lm_mem_free(&host->mem, session);
@@ -96,7 +96,7 @@ static llm_status session_reserve(llm_session *s, llm_error *error)
     llm_engine *engine = model->engine;
     LM_TRY(lm_page_table_reserve(s->pages, &s->table, lm_pages_count(s->n_ctx), error));
     LM_TRY(lm_page_table_write(s->pages, &s->table, 0, s->n_ctx, error));
-    LM_TRY(lm_tokens_room(&engine->host, &s->tokens, 0, s->n_ctx, s->n_ctx, error));
+    LM_TRY(lm_ids_room(&engine->host, &s->tokens, 0, s->n_ctx, s->n_ctx, error));
     LM_TRY(lm_logits_room(&engine->host, &s->logits, model->model->n_vocab, error));
     lm_scratch *scratch = NULL;
     LM_TRY(lm_loaded_take_scratch(model, &scratch, error));
@@ -171,7 +171,7 @@ llm_status lm_session_copy(llm_session *s, llm_session **out, llm_error *error)
         lm_session_close(fork);
         return session_leave(s, status);
     }
-    fork->tokens = lm_tokens_share(s->tokens);
+    fork->tokens = lm_ids_share(s->tokens);
     if (s->logits_at == s->n_evaluated && s->logits_at != 0)
         fork->logits = lm_logits_share(s->logits);
     else
@@ -233,7 +233,7 @@ static llm_status session_put(llm_session *s, size_t kept, const llm_token *toke
 {
     LM_TRY(session_check_room(s, kept, n, error));
     if (n != 0)
-        LM_TRY(lm_tokens_room(&s->model->engine->host, &s->tokens, s->n_tokens, kept + n, s->n_ctx, error));
+        LM_TRY(lm_ids_room(&s->model->engine->host, &s->tokens, s->n_tokens, kept + n, s->n_ctx, error));
     if (score)
         LM_TRY(lm_session_scores_room(s, kept + n, error));
     lm_session_drop_pass(s);

@@ -25,7 +25,7 @@ struct llm_session {
     int32_t ended;                      /* LLM_END_* or 0 */
     llm_status failed;                  /* < 0 or 0 */
 
-    lm_tokens *tokens;
+    lm_ids *tokens;
     size_t n_tokens, n_evaluated;       /* the rest is pending */
     float *scores;                      /* [cap_scores] or NULL: nobody asked */
     size_t n_scores, cap_scores;        /* valid ones; NaN is none, SCORE_WANTED: asked for, not there yet */

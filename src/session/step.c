@@ -218,7 +218,7 @@ static llm_status step_prepare(llm_session *s, uint32_t n_rows, llm_error *error
             s->logits_at = 0;
         }
         if (s->reply && s->reply->active && s->n_tokens < s->n_ctx)
-            LM_TRY(lm_tokens_room(host, &s->tokens, s->n_tokens, s->n_tokens + 1, s->n_ctx, error));
+            LM_TRY(lm_ids_room(host, &s->tokens, s->n_tokens, s->n_tokens + 1, s->n_ctx, error));
     }
     return LLM_OK;
 }
@@ -435,7 +435,7 @@ static llm_status step_draw(llm_session *s, llm_error *error)
         s->ended = LLM_END_CONTEXT;
         return LLM_OK;
     }
-    LM_TRY(lm_tokens_room(&s->model->engine->host, &s->tokens, s->n_tokens, s->n_tokens + 1, s->n_ctx, error));
+    LM_TRY(lm_ids_room(&s->model->engine->host, &s->tokens, s->n_tokens, s->n_tokens + 1, s->n_ctx, error));
     if (reply->flags & LLM_GENERATE_SCORE)
         LM_TRY(lm_session_scores_room(s, s->n_tokens + 1, error));
     LM_TRY(step_pick(s, &token, error));
