@@ -171,18 +171,20 @@ static void run_job(void *data, uint32_t i)
 static void run_host(lm_cpu_run *run)
 {
     const llm_parallel *parallel = &run->cpu->parallel;
-    bool first = true;
-    while (first || run_goes(run)) {
-        uint64_t ticket = atomic_load_explicit(&run->ticket, memory_order_acquire);
-        uint32_t left = run_tasks(ticket) - LM_MIN(run_next(ticket), run_tasks(ticket)), tasks = run_tasks(ticket);
-        if (left > 1 && run->cpu->n_threads > 1 && !first)
+    bool mine = true;                                       /* the step's first task is done whatever the clock says by now */
+    do {
+        uint64_t ticket = atomic_load_explicit(&run->ticket, memory_order_acquire), after = ticket;
+        uint32_t tasks = run_tasks(ticket), left = tasks - LM_MIN(run_next(ticket), tasks);
+        if (!mine && left > 1 && run->cpu->n_threads > 1) {
             parallel->run(parallel->user, LM_MIN(left, run->cpu->n_threads), run_job, run);
-        else
-            run_take(run, 0, false);                        /* so that a host that runs nothing costs speed only */
-        first = false;
+            after = atomic_load_explicit(&run->ticket, memory_order_acquire);
+        }
+        if (after == ticket)                                /* a host that runs nothing costs speed only */
+            run_take(run, 0, false);
+        mine = false;
         if (atomic_load_explicit(&run->done, memory_order_acquire) == tasks)
             run_turn(run, 0);
-    }
+    } while (run_goes(run));
 }
 
 /* ---- steps ---------------------------------------------------------------------------------------------------------------------- */
