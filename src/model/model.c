@@ -11,6 +11,8 @@
 #include "model/vocab.h"
 #include "model/weights.h"
 
+#include "base/cpu.h"
+
 #include <string.h>
 
 static llm_status model_arch_name(const lm_catalogue *c, llm_str *out, llm_error *error)
@@ -171,7 +173,7 @@ static llm_status model_vocab_only(lm_model *m, const lm_catalogue *c, llm_error
     return LLM_OK;
 }
 
-llm_status lm_model_open(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_load *load, lm_model **out, llm_error *error)
+static llm_status model_open(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_load *load, lm_model **out, llm_error *error)
 {
     llm_str name = { NULL, 0 };
     LM_TRY(model_arch_name(catalogue, &name, error));
@@ -203,6 +205,14 @@ llm_status lm_model_open(lm_host *host, lm_backend *backend, lm_catalogue *catal
     lm_catalogue_release(catalogue);
     *out = m;
     return LLM_OK;
+}
+
+llm_status lm_model_open(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_load *load, lm_model **out, llm_error *error)
+{
+    uint64_t mode = lm_fp_enter();                          /* constants of the program are computed here */
+    llm_status status = model_open(host, backend, catalogue, load, out, error);
+    lm_fp_leave(mode);
+    return status;
 }
 
 void lm_model_close(lm_model *model)
