@@ -68,7 +68,7 @@ static uint32_t golden_numbers(const char *text, const char *key, double *out, u
     return n;
 }
 
-/* 200 greedy ids from BOS, and the logits after the last of them. */
+/* 200 greedy ids from BOS, and the logits that the last of them was taken from. */
 static void golden_test_trained(const char *json, const char *name, const char *file)
 {
     static double ids[512], want[512];
@@ -88,14 +88,14 @@ static void golden_test_trained(const char *json, const char *name, const char *
     uint32_t n_vocab = f.model->program->n_vocab;
     CHECK(n_vocab == n_want);
     llm_token token = (llm_token)ids[0];
-    for (uint32_t i = 0; i < n_ids && n_vocab <= 512; i++) {            /* ids[0] is BOS; after all 201 come the last logits */
+    for (uint32_t i = 0; i + 1 < n_ids && n_vocab <= 512; i++) {        /* ids[0] is BOS */
         forward_part part = { &seq, &token, 1, golden_logits };
         if (!CHECK_MSG(forward_pass(&f, &part, 1) == LLM_OK, "%s", f.error.message))
             break;
         token = 0;
         for (uint32_t v = 1; v < n_vocab; v++)
             token = golden_logits[v] > golden_logits[token] ? (llm_token)v : token;
-        wrong += i + 1 < n_ids && token != (llm_token)ids[i + 1];
+        wrong += token != (llm_token)ids[i + 1];
     }
     for (uint32_t v = 0; v < n_vocab; v++)
         worst = fmax(worst, fabs(want[v] - golden_logits[v]));
