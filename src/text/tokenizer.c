@@ -139,7 +139,8 @@ static llm_status tokenizer_index(lm_tokenizer *t, const lm_vocab_desc *vocab, l
     return LLM_OK;
 }
 
-static llm_status tokenizer_bytes(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error)
+/* Which token stands for each byte. A token that calls itself a byte and is none stands for its text. */
+static void tokenizer_bytes(lm_tokenizer *t, const lm_vocab_desc *vocab)
 {
     for (uint32_t i = 0; i < 256; i++)
         t->bytes[i] = LM_ID_NONE;
@@ -150,10 +151,7 @@ static llm_status tokenizer_bytes(lm_tokenizer *t, const lm_vocab_desc *vocab, l
         byte = tokenizer_byte(vocab->tokens[id]);
         if (byte >= 0)
             t->bytes[byte] = id;
-        else if (t->kind == LM_VOCAB_SPM)
-            return tokenizer_lie(error, LLM_E_FORMAT, "tokenizer.ggml.tokens", "byte token %u is not of the form <0x0A>", id);
     }
-    return LLM_OK;
 }
 
 static void tokenizer_set_flags(lm_tokenizer *t, const lm_vocab_desc *vocab)
@@ -184,7 +182,7 @@ static llm_status tokenizer_fill(lm_tokenizer *t, const lm_vocab_desc *vocab, ui
     for (uint32_t id = 0; id < t->n_vocab; id++)
         t->marks[id] = vocab->types && vocab->types[id] ? (uint8_t)vocab->types[id] : LLM_TOKEN_NORMAL;
     lm_special_find(vocab, t->marks, t->special);
-    LM_TRY(tokenizer_bytes(t, vocab, error));
+    tokenizer_bytes(t, vocab);
     if (t->kind == LM_VOCAB_SPM) {
         LM_TRY(lm_spm_missing(mem, vocab, t->marks, missing, &n_missing, &bytes, error));
         if (n_missing > 0) {
