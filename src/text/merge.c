@@ -88,21 +88,24 @@ uint32_t lm_pairs_find(const lm_pairs *pairs, uint32_t left, uint32_t right) { r
 LM_INLINE uint32_t pairs_order(const lm_pairs *pairs, uint32_t value) { return pairs->order ? pairs->order[value] : value; }
 LM_INLINE uint32_t pairs_result(const lm_pairs *pairs, uint32_t value) { return pairs->result ? pairs->result[value] : value; }
 
-/* ---- heap: four children a node, half the levels of two ---- */
+/* ---- heap: eight children a node, one cache line where heap[1] begins one ---- */
 
 static void heap_down(uint64_t *heap, size_t n, size_t at)
 {
     uint64_t key = heap[at];
     for (;;) {
-        size_t child = at * 4 + 1, best = child, last = LM_MIN(child + 4, n);
+        size_t child = at * 8 + 1, best = child, last = LM_MIN(child + 8, n);
+        uint64_t least;
         if (child >= n)
             break;
-        for (size_t i = child + 1; i < last; i++)
-            if (heap[i] < heap[best])
-                best = i;
-        if (heap[best] >= key)
+        least = heap[child];
+        for (size_t i = child + 1; i < last; i++) {
+            best = heap[i] < least ? i : best;
+            least = heap[i] < least ? heap[i] : least;
+        }
+        if (least >= key)
             break;
-        heap[at] = heap[best];
+        heap[at] = least;
         at = best;
     }
     heap[at] = key;
@@ -110,7 +113,7 @@ static void heap_down(uint64_t *heap, size_t n, size_t at)
 
 void lm_heap_make(uint64_t *heap, size_t n)
 {
-    for (size_t i = n / 4 + 1; i-- > 0;)
+    for (size_t i = n / 8 + 1; i-- > 0;)
         if (i < n)
             heap_down(heap, n, i);
 }
@@ -118,9 +121,9 @@ void lm_heap_make(uint64_t *heap, size_t n)
 void lm_heap_push(uint64_t *heap, size_t *n, uint64_t key)
 {
     size_t at = (*n)++;
-    while (at > 0 && heap[(at - 1) / 4] > key) {
-        heap[at] = heap[(at - 1) / 4];
-        at = (at - 1) / 4;
+    while (at > 0 && heap[(at - 1) / 8] > key) {
+        heap[at] = heap[(at - 1) / 8];
+        at = (at - 1) / 8;
     }
     heap[at] = key;
 }
@@ -195,7 +198,8 @@ static size_t merge_short(const lm_pairs *pairs, uint32_t *ids, size_t n)
 
 typedef struct merge_link { uint32_t before, after, value; } merge_link;
 
-/* The links and the heap share one block: the heap first, at most 2 n entries (n - 1 at the start, one more by each merge). */
+/* The links and the heap share one block: the heap first, at most 2 n entries (n - 1 at the start, one more by each merge), so
+ * that heap[1] begins a cache line. */
 static llm_status merge_room(lm_merge_work *work, size_t n, uint64_t **heap, merge_link **links, llm_error *error)
 {
     size_t each = 2 * sizeof(uint64_t) + sizeof(merge_link);
@@ -203,12 +207,12 @@ static llm_status merge_room(lm_merge_work *work, size_t n, uint64_t **heap, mer
         size_t cap = LM_MAX(n, LM_MIN(work->links_cap * 2, SIZE_MAX / each));
         lm_mem_free(work->mem, work->links);
         work->links_cap = 0;
-        work->links = cap <= SIZE_MAX / each ? lm_mem_raw(work->mem, cap * each, LLM_MEMORY_TOKENIZER) : NULL;
+        work->links = cap <= SIZE_MAX / each - 8 ? lm_mem_raw(work->mem, (cap + 8) * each, LLM_MEMORY_TOKENIZER) : NULL;
         if (!work->links)
             return lm_fail_memory(error, "merging a long word", n * each);
         work->links_cap = cap;
     }
-    *heap = work->links;
+    *heap = (uint64_t *)work->links + 7;
     *links = (merge_link *)(void *)(*heap + 2 * work->links_cap);
     return LLM_OK;
 }
