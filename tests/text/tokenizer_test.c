@@ -72,7 +72,6 @@ static void check_lies(lm_host *host)
     LIE(good_spm, v.scores[3] = (float)(0.0 / 0.0 * 1.0), LLM_E_FORMAT, "token 3");
     LIE(good_spm, v.types[4] = 7, LLM_E_FORMAT, "token 4");
     LIE(good_spm, v.types[4] = -1, LLM_E_FORMAT, "token 4");
-    LIE(good_spm, v.types[4] = LLM_TOKEN_BYTE, LLM_E_FORMAT, "byte token 4");
     LIE(good_spm, v.tokens[5].len = 0, LLM_E_FORMAT, "token 5 is empty");
     LIE(good_spm, test_vocab_token(&v, "\xff", 1, 0, LLM_TOKEN_NORMAL), LLM_E_FORMAT, "token 10 is not valid UTF-8");
     LIE(good_spm, test_vocab_add(&v, long_text, 0, LLM_TOKEN_NORMAL), LLM_E_LIMIT, "token 10");
@@ -110,6 +109,16 @@ static void check_borne(lm_host *host)
     v.desc.scores = NULL;
     if ((t = make(host, &v)) != NULL)
         CHECK(lm_tokenizer_kind(t, 4) == LLM_TOKEN_NORMAL && lm_tokenizer_kind(t, 2) == LLM_TOKEN_CONTROL);   /* "</s>" ends, so it controls */
+    lm_tokenizer_free(t);
+    test_vocab_free(&v);
+    good_spm(&v);                                           /* a byte token that is none stands for its text, and text is never it */
+    v.types[7] = LLM_TOKEN_BYTE;
+    if ((t = make(host, &v)) != NULL) {
+        static const llm_token apart[] = { 4, 5, 6 };
+        llm_str bytes = lm_tokenizer_bytes(t, 7, 0);
+        CHECK(bytes.len == 2 && memcmp(bytes.ptr, "ab", 2) == 0 && lm_tokenizer_kind(t, 7) == LLM_TOKEN_BYTE);
+        test_encodes(t, "no byte token by its text", "a" "b", 2, 0, apart, 3);
+    }
     lm_tokenizer_free(t);
     test_vocab_free(&v);
     test_vocab_init(&v, LM_VOCAB_SPM, NULL);                /* too small for the usual ids */
