@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ * Stages against their plain reading in NumPy (tools/gen_sampler_goldens.py), draws against their probabilities, selection against sorting. */
+#include "test.h"
+
+#include "session/sampler.h"
+
+#include "base/fmath.h"
+
+#include <math.h>
+
+static llm_engine engine;                                   /* its memory alone is used */
+
+typedef struct gold_reader { const char *at; } gold_reader;
+static uint32_t gold_u32(gold_reader *r) { uint32_t v; memcpy(&v, r->at, 4); r->at += 4; return v; }
+static float gold_f32(gold_reader *r) { float v; memcpy(&v, r->at, 4); r->at += 4; return v; }
+
+enum { N_SETS = 5, MOST = 3000 };
+static float sets[N_SETS][MOST];
+static uint32_t set_size[N_SETS];
+
+static float logits[MOST];
+static lm_candidate candidates[MOST];
+static uint32_t counts[MOST];
+static double probability[MOST];
+
+static uint32_t run_stages(const llm_sampler *sampler, const float *from, const llm_token *history, size_t n_history)
+{
+    lm_draw draw = { history, n_history, 0, n_history };
+    double sum = 0;
+    memcpy(logits, from, sampler->n_vocab * sizeof *logits);
+    uint32_t n = lm_sampler_stages(sampler, &draw, logits, candidates, counts);
+    memset(probability, 0, sizeof probability);
+    for (uint32_t i = 0; i < n; i++)
+        sum += exp((double)candidates[i].logit);
+    for (uint32_t i = 0; i < n; i++)
+        probability[candidates[i].token] = exp((double)candidates[i].logit) / sum;
+    for (uint32_t i = 0; i < sampler->n_vocab; i++)
+        CHECK(counts[i] == 0);
+    return n;
+}
+
+static void test_gold(void)
+{
+    size_t size;
+    char *file = test_read_file(LLM_TEST_TREE "/session/data/sampler.gold", &size);
+    if (!CHECK(file && size > 100 && memcmp(file, "LMSAMP1", 8) == 0))
+        return;
+    gold_reader sets_at = { NULL };
+    for (size_t i = 8; i + 8 < size; i++)
+        if (memcmp(file + i, "LOGITS\0", 8) == 0)
+            sets_at.at = file + i + 8;
+    for (int s = 0; s < N_SETS; s++) {
+        set_size[s] = gold_u32(&sets_at);
+        memcpy(sets[s], sets_at.at, set_size[s] * 4);
+        sets_at.at += set_size[s] * 4;
+    }
+    gold_reader r = { file + 8 };
+    uint32_t n_cases = gold_u32(&r);
+    for (uint32_t c = 0; c < n_cases; c++) {
+        llm_sampler_desc desc = LLM_INIT(llm_sampler_desc);
+        llm_token_bias biases[8];
+        llm_token history[256];
+        llm_sampler *sampler = NULL;
+        llm_error error;
+        uint32_t set = gold_u32(&r);
+        desc.temperature = gold_f32(&r);
+        desc.top_k = (int32_t)gold_u32(&r);
+        desc.top_p = gold_f32(&r);
+        desc.min_p = gold_f32(&r);
+        desc.min_keep = (int32_t)gold_u32(&r);
+        desc.penalty_last_n = (int32_t)gold_u32(&r);
+        desc.repeat_penalty = gold_f32(&r);
+        desc.frequency_penalty = gold_f32(&r);
+        desc.presence_penalty = gold_f32(&r);
+        desc.n_biases = gold_u32(&r);
+        desc.biases = biases;
+        memcpy(biases, r.at, desc.n_biases * 8);
+        r.at += desc.n_biases * 8;
+        uint32_t n_history = gold_u32(&r);
+        memcpy(history, r.at, n_history * 4);
+        r.at += n_history * 4;
+        uint32_t n_kept = gold_u32(&r), n_shown = gold_u32(&r);
+        if (!CHECK_MSG(lm_sampler_new(&engine, set_size[set], &desc, &sampler, &error) == LLM_OK, "case %u: %s", c, error.message))
+            return;
+        uint32_t n = run_stages(sampler, sets[set], history, n_history), kept = 0;
+        for (uint32_t i = 0; i < n; i++)
+            kept += probability[candidates[i].token] > 0;
+        CHECK_MSG(kept == n_kept, "case %u (set %u): %u tokens kept, %u expected", c, set, kept, n_kept);
+        for (uint32_t i = 0; i < n_shown; i++) {
+            int32_t token;
+            double p;
+            memcpy(&token, r.at + 4 * i, 4);
+            memcpy(&p, r.at + 4 * n_shown + 8 * i, 8);
+            CHECK_MSG(fabs(probability[token] - p) <= 1e-9 + 2e-6 * p, "case %u (set %u): token %d has %.12g, expected %.12g", c, set, token, probability[token], p);
+        }
+        r.at += 12 * n_shown;
+        lm_sampler_drop(sampler);
+    }
+    printf("%u cases\n", n_cases);
+    free(file);
+}
+
+/* Draws of many positions follow the probabilities (chi-square), and depend on seed and position alone. */
+static void test_draws(void)
+{
+    static const llm_sampler_desc recipes[] = {
+        { .struct_size = sizeof(llm_sampler_desc), .temperature = 1.0f },
+        { .struct_size = sizeof(llm_sampler_desc), .temperature = 1.7f, .top_k = 50 },
+        { .struct_size = sizeof(llm_sampler_desc), .temperature = 0.8f, .top_p = 0.9f, .min_p = 0.01f },
+    };
+    enum { DRAWS = 100000 };
+    for (size_t k = 0; k < LM_COUNT(recipes); k++)
+        for (uint64_t seed = 0; seed < 2; seed++) {
+            static uint32_t seen[MOST];
+            llm_sampler *sampler = NULL;
+            llm_error error;
+            uint64_t hash = 0xcbf29ce484222325u;
+            memset(seen, 0, sizeof seen);
+            CHECK(lm_sampler_new(&engine, 300, &recipes[k], &sampler, &error) == LLM_OK);
+            for (uint64_t position = 0; position < DRAWS; position++) {
+                lm_draw draw = { NULL, 0, seed, position };
+                llm_token token = LLM_TOKEN_NONE;
+                memcpy(logits, sets[2], 300 * sizeof *logits);
+                if (!CHECK(lm_sampler_draw(sampler, &draw, logits, candidates, counts, &token, &error) == LLM_OK && token >= 0 && token < 300))
+                    return;
+                seen[token]++;
+                if (position < 1000)
+                    hash = (hash ^ (uint64_t)token) * 0x100000001b3u;
+            }
+            uint32_t n = run_stages(sampler, sets[2], NULL, 0), cells = 0;
+            double chi = 0, rest_p = 0, rest_seen = 0;
+            for (uint32_t i = 0; i < 300; i++) {
+                double expected = probability[i] * DRAWS;
+                CHECK(probability[i] > 0 || seen[i] == 0);
+                if (expected < 8) {                         /* rare ones together */
+                    rest_p += expected;
+                    rest_seen += seen[i];
+                    continue;
+                }
+                chi += (seen[i] - expected) * (seen[i] - expected) / expected;
+                cells++;
+            }
+            if (rest_p > 0)
+                chi += (rest_seen - rest_p) * (rest_seen - rest_p) / rest_p, cells++;
+            double z = cells > 1 ? (chi - (cells - 1)) / sqrt(2.0 * (cells - 1)) : 0;
+            CHECK_MSG(fabs(z) < 4, "recipe %zu, seed %llu: chi-square %.1f over %u cells", k, (unsigned long long)seed, chi, cells);
+            printf("recipe %zu seed %llu: %u candidates, z = %+.2f, hash %016llx\n", k, (unsigned long long)seed, n, z, (unsigned long long)hash);
+            static const uint64_t pinned[] = { 0xa8d76ffbd55b3ca0u, 0xa6018555596dbd04u, 0x3d193083377a4a16u, 0x4c6835c190cd14c2u, 0xd362b34428acd3bdu, 0xb23f9ba9f23dc2eeu };
+            CHECK_MSG(pinned[2 * k + seed] == hash, "recipe %zu: draws have changed", k);
+            lm_sampler_drop(sampler);
+        }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const lm_candidate *x = a, *y = b;
+    return x->logit != y->logit ? (x->logit < y->logit ? 1 : -1) : (x->token > y->token) - (x->token < y->token);
+}
+
+static void test_selection(void)
+{
+    static lm_candidate sorted[MOST];
+    static const uint32_t ks[] = { 0, 1, 2, 3, 7, 40, 299, 300, 1000 };
+    for (int s = 0; s < N_SETS; s++)
+        for (size_t i = 0; i < LM_COUNT(ks); i++) {
+            uint32_t n = set_size[s], k = LM_MIN(ks[i], n);
+            for (uint32_t t = 0; t < n; t++)
+                sorted[t] = candidates[t] = (lm_candidate){ floorf(sets[s][t] * 4), (llm_token)t };   /* many ties */
+            qsort(sorted, n, sizeof *sorted, by_value);
+            lm_candidates_best(candidates, n, ks[i]);
+            CHECK(memcmp(sorted, candidates, k * sizeof *sorted) == 0);
+            uint64_t sum = 0;                               /* nobody is lost */
+            for (uint32_t t = 0; t < n; t++)
+                sum += (uint64_t)candidates[t].token;
+            CHECK(sum == (uint64_t)n * (n - 1) / 2);
+        }
+}
+
+static void test_numeric(void)
+{
+    static const float bad[] = { NAN, INFINITY };
+    llm_sampler_desc desc = LLM_INIT(llm_sampler_desc);
+    llm_token_bias ban[6] = { { 0, -INFINITY }, { 1, -INFINITY }, { 2, -INFINITY }, { 3, -INFINITY }, { 4, -INFINITY }, { 5, -INFINITY } };
+    llm_sampler *sampler = NULL;
+    llm_error error;
+    llm_token token = -5;
+    lm_draw draw = { NULL, 0, 1, 1 };
+    for (int t = 0; t < 2; t++)
+        for (int i = 0; i < 2; i++) {
+            desc.temperature = (float)t;
+            CHECK(lm_sampler_new(&engine, 6, &desc, &sampler, &error) == LLM_OK);
+            memcpy(logits, sets[0], 24);
+            logits[3] = bad[i];
+            CHECK(lm_sampler_draw(sampler, &draw, logits, candidates, counts, &token, &error) == LLM_E_NUMERIC && token == -5);
+            lm_sampler_drop(sampler);
+        }
+    for (int t = 0; t < 2; t++) {
+        desc.temperature = (float)t;
+        desc.biases = ban;
+        desc.n_biases = 6;
+        CHECK(lm_sampler_new(&engine, 6, &desc, &sampler, &error) == LLM_OK);
+        memcpy(logits, sets[0], 24);
+        CHECK(lm_sampler_draw(sampler, &draw, logits, candidates, counts, &token, &error) == LLM_E_NUMERIC && token == -5);
+        lm_sampler_drop(sampler);
+    }
+    float max = 0;
+    double sum = lm_logits_log_sum(sets[0], 6, &max);
+    CHECK(max == 3 && fabs(sum - (3 - log(0.557275))) < 1e-5);      /* facts of the logits 3, 2, 1.5, 1, 0, -1 */
+    const float tie[4] = { 1, 4, 4, 0 };
+    CHECK(lm_sampler_argmax(tie, 4, &token, &error) == LLM_OK && token == 1);
+}
+
+int main(void)
+{
+    lm_mem_init(&engine.host.mem, NULL, 0);
+    atomic_init(&engine.refs, 1);
+    test_gold();
+    test_draws();
+    test_selection();
+    test_numeric();
+    CHECK(atomic_load(&engine.host.mem.used) == 0 && atomic_load(&engine.refs) == 1);
+    return TEST_DONE();
+}
