@@ -16,12 +16,13 @@ dequantized by the `gguf` package first, so that the reference has the same weig
 """
 import struct
 import sys
+import zlib
 
 import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as T
-from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import GlmConfig, GlmForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 N_VOCAB = 100
 N_TOKENS = 300                                                  # past the first chunk of 256 keys
@@ -40,8 +41,8 @@ MODELS = {
     "llama-untied": small(arch="llama", eps=1e-6, heads=8, head=12),                              # heads * head != dim
     "llama-bias": small(arch="llama", biases=True, kv=1),
     "llama-rope3": small(arch="llama", tied=True, head=16, theta=500000.0, scaling=LLAMA3),
-    "llama-linear": small(arch="llama", tied=True, kv=4, scaling=dict(rope_type="linear", factor=4.0)),
-    "llama-yarn": small(arch="llama", tied=True, head=16, scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=128)),
+    "llama-linear": small(arch="llama", tied=True, kv=4, layers=1, scaling=dict(rope_type="linear", factor=4.0)),
+    "llama-yarn": small(arch="llama", tied=True, head=16, layers=1, scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=128)),
     "mixtral": small(arch="mixtral", experts=4, used=2, ff=32),
     "mixtral-split": small(arch="mixtral", experts=4, used=3, ff=32, split=True, layers=1),      # a tensor for each expert, as in 2023
     "qwen3-tied": small(arch="qwen3", tied=True, head=16, theta=1e6, eps=1e-6),
@@ -50,6 +51,9 @@ MODELS = {
     "llama-q8_0": small(arch="llama", dim=64, ff=64, layers=2, types=[T.Q8_0]),
     "llama-q4_0": small(arch="llama", dim=64, ff=96, head=16, layers=1, types=[T.Q4_0, T.Q8_0]),
     "mixtral-q4_0": small(arch="mixtral", experts=4, used=2, ff=64, head=8, types=[T.Q4_0, T.Q8_0]),
+    # other implementations whose arithmetic is llama's with one more key: a share of each head rotated, a scale of its own
+    "llama-partial": small(arch="glm", layers=1, head=16, rot=8, kv=1, biases=True),
+    "llama-scale": small(arch="granite", layers=1, scale=0.17, tied=True),
     "qwen3-k": small(arch="qwen3", dim=256, ff=256, heads=2, kv=1, head=64, layers=1, types=[T.Q4_K, T.Q6_K]),
 }
 
@@ -63,6 +67,11 @@ def config(s):
         return MixtralForCausalLM, MixtralConfig(num_local_experts=s["experts"], num_experts_per_tok=s["used"], **common)
     if s["arch"] == "qwen3":
         return Qwen3ForCausalLM, Qwen3Config(**common)
+    if s["arch"] == "glm":
+        common["rope_parameters"]["partial_rotary_factor"] = s["rot"] / s["head"]
+        return GlmForCausalLM, GlmConfig(attention_bias=True, pad_token_id=None, **common)
+    if s["arch"] == "granite":
+        return GraniteForCausalLM, GraniteConfig(attention_multiplier=s["scale"], **common)
     return LlamaForCausalLM, LlamaConfig(attention_bias=s.get("biases", False), mlp_bias=s.get("biases", False), **common)
 
 
@@ -116,6 +125,8 @@ def gguf_names(s):
             names += [(b + "attn_q_norm", h + "self_attn.q_norm"), (b + "attn_k_norm", h + "self_attn.k_norm")]
         if s["arch"] == "mixtral":
             names += [(b + "ffn_gate_inp", h + "mlp.gate")]
+        elif s["arch"] == "glm":
+            names += [(b + "ffn_down", h + "mlp.down_proj")]
         else:
             names += [(b + g, h + "mlp." + t) for g, t in [("ffn_gate", "gate_proj"), ("ffn_up", "up_proj"), ("ffn_down", "down_proj")]]
     return names
@@ -144,7 +155,9 @@ def header(w, name, s):
     w.add_head_count_kv(s["kv"])
     w.add_key_length(s["head"])
     w.add_value_length(s["head"])
-    w.add_rope_dimension_count(s["head"])
+    w.add_rope_dimension_count(s.get("rot", s["head"]))
+    if "scale" in s:
+        w.add_attention_scale(s["scale"])
     w.add_rope_freq_base(s["theta"])
     w.add_layer_norm_rms_eps(s["eps"])
     w.add_vocab_size(N_VOCAB)
@@ -202,7 +215,7 @@ def make(name, s, out, seed):
     cls, cfg = config(s)
     model = cls(cfg).double().eval()
     state = model.state_dict()
-    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", "llama" if s["arch"] == "mixtral" else s["arch"])
+    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", s["arch"] if s["arch"] == "qwen3" else "llama")
     header(writer, name, s)
     maker = Maker(writer, s, rng)
     loaded = {}
@@ -213,7 +226,7 @@ def make(name, s, out, seed):
                 continue
             a = draw(rng, key, tuple(state[key].shape))
             heads = s["heads"] if g.endswith("attn_q") else s["kv"] if g.endswith("attn_k") else 0
-            swap = heads and s["arch"] != "qwen3"
+            swap = heads and s["arch"] not in ("qwen3", "glm")                  # these rotate as stored
             a = permute(a, heads) if swap else a
             vector = a.ndim == 1 or g.endswith("ffn_gate_inp")
             a = maker.put(f"{g}.{suffix}", a, a.shape[-1], s.get("vectors", T.F32) if vector else None)
@@ -229,6 +242,9 @@ def make(name, s, out, seed):
                 parts[g] = maker.put(f"{b}{g}_exps.weight", a, cols)
         loaded[h + "gate_up_proj"] = np.concatenate([parts["ffn_gate"], parts["ffn_up"]], axis=1)
         loaded[h + "down_proj"] = parts["ffn_down"]
+    for i in range(s["layers"] if s["arch"] == "glm" else 0):
+        pair = [maker.put(f"blk.{i}.{g}.weight", draw(rng, "", (s["ff"], s["dim"])), s["dim"]) for g in ("ffn_gate", "ffn_up")]
+        loaded[f"model.layers.{i}.mlp.gate_up_proj.weight"] = np.concatenate(pair)
     if s.get("tied"):
         loaded["lm_head.weight"] = loaded["model.embed_tokens.weight"]
     if s.get("scaling", {}).get("rope_type") == "llama3":
@@ -254,9 +270,9 @@ def main():
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     torch.manual_seed(0)
-    for i, (name, s) in enumerate(MODELS.items()):
+    for name, s in MODELS.items():
         if len(sys.argv) == 2 or name == sys.argv[2]:
-            make(name, s, sys.argv[1], 1000 + i)
+            make(name, s, sys.argv[1], zlib.crc32(name.encode()))
 
 
 if __name__ == "__main__":
