@@ -294,6 +294,8 @@ int main(int argc, char **argv)
             for (uint64_t seed = 0; seed < cases[c].seeds * more; seed++)
                 if (!tiers_compare(cases[c].name, cases[c].body, kind, seed))
                     break;
+    /* Arithmetic number 1, on every machine and compiler. It may change only together with that number, or with this test. */
+    CHECK_MSG(more != 1 || tiers_hash == 0xb4e68c33c4366674u, "the reference gives 0x%llxu", (unsigned long long)tiers_hash);
     lm_fp_leave(mode);
     return TEST_DONE();
 }
