@@ -111,8 +111,10 @@ typedef struct lm_cpu_desc {
 } lm_cpu_desc;
 llm_status lm_cpu_backend_open(lm_host *host, const lm_cpu_desc *desc, lm_backend **out, llm_error *error);
 int32_t    lm_cpu_backend_tier(const lm_backend *backend);                          /* LLM_CPU_* in use */
-/* Executes nothing, checks everything: shapes, ranges, rows, pages, state read before it was written, values overlapping. Logits 0. */
+/* Executes nothing, checks everything: shapes, ranges, rows, pages, state read before it was written, values overlapping, what is freed in
+ * use. Logits 0. E_INTERNAL says what; faults of calls without a status come with the next call that has one. */
 llm_status lm_verify_backend_open(lm_host *host, lm_backend **out, llm_error *error);
+uint64_t   lm_verify_backend_objects(const lm_backend *backend);                    /* weights, pools, pages, execs, arenas and runs now open */
 /* Runs every operation on both and compares every value written: E_INTERNAL names operation, row, item and both numbers where the
  * difference passes max(absolute, relative * |a|); 0, 0 asks for the same bits. Closes both when closed. */
 llm_status lm_compare_backend_open(lm_host *host, lm_backend *a, lm_backend *b, double absolute, double relative, lm_backend **out, llm_error *error);
