@@ -9,6 +9,34 @@
  * An engine is the machine (threads, memory, devices). A model is a GGUF file made ready on a device. A session is one
  * timeline of tokens with what the model remembers of them. Put in (append, generate), step, take out (read_text).
  *
+ *   ```c
+ *   llm_status tell(const char *path, const char *prompt)          // NULLs are defaults: the CPU, greedy, the model's context
+ *   {
+ *       llm_engine *engine = NULL;
+ *       llm_model *model = NULL;
+ *       llm_session *session = NULL;
+ *       llm_error error;
+ *       llm_status status;
+ *       if ((status = llm_engine_create(LLM_ABI, NULL, &engine, &error)) == LLM_OK &&
+ *           (status = llm_model_load(engine, path, LLM_NUL, NULL, &model, &error)) == LLM_OK &&
+ *           (status = llm_session_create(model, NULL, &session, &error)) == LLM_OK &&
+ *           (status = llm_session_append_text(session, prompt, LLM_NUL, 0, &error)) == LLM_OK &&
+ *           (status = llm_session_generate(session, NULL, &error)) == LLM_OK)
+ *           do {
+ *               char text[256];
+ *               status = llm_session_step(&session, 1, LLM_FOREVER, 0, &error);
+ *               while (llm_session_read_text(session, text, sizeof text) > 0)
+ *                   show(text);
+ *           } while (status == LLM_MORE);
+ *       if (status < 0)
+ *           show(error.message);
+ *       llm_session_free(session);                                 // in any order; NULL is fine
+ *       llm_model_free(model);
+ *       llm_engine_free(engine);
+ *       return status;
+ *   }
+ *   ```
+ *
  * WORDS, used by every function below
  *   Owns     create, load and fork give you a handle that you own; its _free gives it up. free(NULL) is fine. Handles
  *            are freed in any order: an object keeps alive what it needs. "Borrowed" pointers are not yours to free and
@@ -17,8 +45,11 @@
  *   Fails    every function that returns llm_status takes an llm_error last (NULL is fine) and writes it: an empty
  *            message on success, else a sentence that says what, where and what was expected. On failure outputs are
  *            untouched, handles included; LLM_E_SPACE alone sets the size needed. A NULL handle is LLM_E_INVALID.
- *            LLM_E_INVALID (a bad argument) and LLM_E_MEMORY (the allocator said no) are possible everywhere and not
- *            repeated below. A getter without a status answers 0 or NULL for a NULL handle.
+ *            LLM_E_INVALID (a bad argument), LLM_E_UNSUPPORTED (a flag or field that this library does not know) and
+ *            LLM_E_MEMORY (the allocator or the engine's limit said no) are possible everywhere and not repeated below;
+ *            codes are named there without LLM_E_. "nothing": the function cannot fail. A getter without a status answers 0
+ *            or NULL for a NULL handle.
+ *            A function that names no Owns gives and takes nothing.
  *   Threads  shared:    any number of threads at once.
  *            exclusive: one thread at a time, any thread; a second one gets LLM_E_BUSY.
  *            anytime:   any thread, also from inside callbacks. No call may be in progress on an object being freed.
@@ -30,7 +61,12 @@
  *            asks for the size.
  * DESCRIPTORS start with struct_size and are begun with LLM_INIT(type): all zero is every default; NULL is the same.
  * CALLBACKS  run on a thread that called the library or on one of its workers, as each says. They must not throw or
- *            longjmp, and may call only functions marked anytime.
+ *            longjmp, and may call only functions marked anytime: on the session in progress all others answer LLM_E_BUSY.
+ * NUMBERS    On the CPU the same program gives the same bits on every machine: for any number of threads, any kernel tier, any
+ *            chunk, budget or mix of sessions. The host's locale and floating-point mode play no part.
+ *
+ * What comes later and is absent today: saved sessions, grammars, chat templates, adapters, images and embeddings, draft models,
+ * GPUs. They will be new functions and new fields; nothing here changes for them.
  *
  * The library never aborts, exits, prints, reads the environment, installs signal handlers or keeps mutable globals.
  */
@@ -96,13 +132,16 @@ typedef struct llm_error {
     char       message[384];                /* a sentence that can be shown as it is; NUL-terminated */
 } llm_error;
 
-/* The library's version, major << 16 | minor. Threads: anytime. */
+/* The library's version, major << 16 | minor.
+ * Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API uint32_t    llm_version(void);
-/* "LLM_E_IO" and so on; static; never NULL. Threads: anytime. */
+/* "LLM_E_IO" and so on; never NULL.
+ * Owns: borrowed, static. Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API const char *llm_status_name(llm_status status);
 
 enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3 };
-/* 1 if this build has the LLM_FEATURE_*, else 0. Threads: anytime. */
+/* 1 if this build has the LLM_FEATURE_*, else 0; numbers it does not know are 0 too.
+ * Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API int32_t     llm_has(int32_t feature);
 
 typedef int32_t llm_token;                  /* >= 0 */
@@ -124,7 +163,10 @@ typedef struct llm_session   llm_session;   /* exclusive */
 enum {                                      /* `kind` of an allocation: what it is for */
     LLM_MEMORY_OTHER = 0, LLM_MEMORY_WEIGHTS = 1, LLM_MEMORY_STATE = 2, LLM_MEMORY_ARENA = 3, LLM_MEMORY_TOKENIZER = 4
 };
-typedef struct llm_allocator {              /* called from threads that call the library and from its workers */
+/* All memory of an engine and of what is made with it. Called from threads that call the library and from its workers, several at
+ * once. `release` gets what `allocate` was asked for. An allocator that says no is no disaster: the call in progress answers
+ * LLM_E_MEMORY and has changed nothing. */
+typedef struct llm_allocator {
     uint32_t struct_size, reserved;
     void *user;
     void *(*allocate)(void *user, size_t size, size_t align, int32_t kind);     /* align: a power of two; NULL: no memory */
@@ -133,6 +175,7 @@ typedef struct llm_allocator {              /* called from threads that call the
 } llm_allocator;
 
 enum { LLM_LOG_ERROR = 1, LLM_LOG_WARN = 2, LLM_LOG_INFO = 3, LLM_LOG_DEBUG = 4 };
+/* Lines of text, without a newline, about what is odd but no error. Called from threads that call the library. */
 typedef struct llm_logger {
     uint32_t struct_size;
     int32_t  level;                         /* the most talkative level wanted; 0: LLM_LOG_WARN */
@@ -149,11 +192,12 @@ typedef struct llm_parallel {
     void (*run)(void *user, uint32_t n, void (*job)(void *data, uint32_t i), void *data);
 } llm_parallel;
 
-typedef struct llm_reader {                 /* a model inside a host's archive */
+/* A model inside a host's archive. read(): all n bytes at `offset` or an error (< 0); on the thread that loads, never concurrently. */
+typedef struct llm_reader {
     uint32_t struct_size, reserved;
     uint64_t size;
     void *user;
-    llm_status (*read)(void *user, uint64_t offset, void *out, size_t n);   /* all n bytes or an error; on the thread that loads */
+    llm_status (*read)(void *user, uint64_t offset, void *out, size_t n);
 } llm_reader;
 
 /* ---- engine ---------------------------------------------------------------------------------------------------- */
@@ -173,10 +217,12 @@ typedef struct llm_engine_desc {
     const void          *reserved_ptr;
 } llm_engine_desc;
 
-/* Opens an engine. `abi` is the ABI number the program needs, LLM_ABI usually: an older library answers LLM_E_VERSION.
- * Owns: *out. Fails: VERSION, UNSUPPORTED. Threads: shared. */
+/* Opens an engine. `abi` is the ABI number the program needs, LLM_ABI usually: an older library answers LLM_E_VERSION. Workers, if
+ * any, sleep while nothing is computed.
+ * Owns: *out. Fails: VERSION; LIMIT (the system gives no thread). Threads: shared. Since 0.1. */
 LLM_API llm_status llm_engine_create(uint32_t abi, const llm_engine_desc *desc, llm_engine **out, llm_error *error);
-/* Gives the handle up; the engine goes when its last model, tokenizer and session have gone. */
+/* Gives the handle up; the engine goes when its last model, tokenizer, sampler and session have gone.
+ * Owns: takes engine. Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API void       llm_engine_free(llm_engine *engine);
 
 typedef struct llm_engine_info {
@@ -185,7 +231,7 @@ typedef struct llm_engine_info {
     int32_t  cpu_tier, reserved;            /* LLM_CPU_* in use */
     uint64_t memory_used, memory_peak;      /* bytes held now, and the most since the engine was created */
 } llm_engine_info;
-/* Threads: anytime. */
+/* Fails: nothing else. Threads: anytime. Since 0.1. */
 LLM_API llm_status llm_engine_get_info(const llm_engine *engine, llm_engine_info *info, llm_error *error);
 
 enum { LLM_DEVICE_KIND_CPU = 1, LLM_DEVICE_KIND_INTEGRATED = 2, LLM_DEVICE_KIND_DISCRETE = 3, LLM_DEVICE_KIND_SOFTWARE = 4 };
@@ -196,15 +242,18 @@ typedef struct llm_device_info {            /* filled by the library, up to your
     const char *name; size_t name_len;      /* borrowed until the engine goes */
     uint64_t memory_total, memory_free;     /* bytes; 0: unknown */
 } llm_device_info;
-/* How many devices there are; the CPU is always the first. Threads: shared. */
+/* How many devices there are; the CPU is always the first.
+ * Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API int32_t    llm_engine_device_count(const llm_engine *engine);
-/* Device by index, 0 and up. Fails: NOT_FOUND past the last. Threads: shared. */
+/* Device by index, 0 and up; pass its `device` on in llm_model_desc.
+ * Fails: NOT_FOUND past the last. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_engine_device_info(const llm_engine *engine, int32_t index, llm_device_info *info, llm_error *error);
 
 /* ---- model ----------------------------------------------------------------------------------------------------- */
 
 enum { LLM_SOURCE_PATH = 0, LLM_SOURCE_FD = 1, LLM_SOURCE_BUFFER = 2, LLM_SOURCE_READER = 3 };
-typedef struct llm_source {                 /* `kind` says which fields count. Borrowed for the call. */
+/* Where a file's bytes come from; `kind` says which fields count. Borrowed for the call, as is all that it points to. */
+typedef struct llm_source {
     uint32_t struct_size;
     int32_t  kind;
     const char *path; size_t path_len;      /* PATH */
@@ -224,12 +273,18 @@ typedef struct llm_model_desc {
 } llm_model_desc;
 
 /* Loads a GGUF model (v2, v3; give the first file of a split one). Files are read, not mapped: when this returns, the
- * file may be replaced or removed. Owns: *out. Fails: IO, FORMAT, UNSUPPORTED, LIMIT, NO_DEVICE, CANCELLED. Threads: shared. */
+ * file may be replaced or removed. What the file says is checked before anything large is allocated, and weights are looked
+ * through for NaN and infinity.
+ * Owns: *out. Fails: IO, NOT_FOUND, FORMAT (the message names the lie; error.subject the key or tensor, error.offset the byte),
+ * UNSUPPORTED (architecture, type or tokenizer not known here), LIMIT, NO_DEVICE, CANCELLED (by progress). Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_load(llm_engine *engine, const char *path, size_t path_len, const llm_model_desc *desc,
                                   llm_model **out, llm_error *error);
-/* The same from any sources; several are the parts of a split model, in order. */
+/* The same from any sources; several are the parts of a split model, in order.
+ * Owns: *out. Fails: as llm_model_load. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_load_from(llm_engine *engine, const llm_source *const *parts, size_t n_parts,
                                        const llm_model_desc *desc, llm_model **out, llm_error *error);
+/* Gives the handle up; the model goes when its last session has gone.
+ * Owns: takes model. Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API void       llm_model_free(llm_model *model);
 
 typedef struct llm_model_info {
@@ -239,7 +294,7 @@ typedef struct llm_model_info {
     uint64_t n_params, file_bytes, weight_bytes;        /* weight_bytes: all tensors as stored */
     int32_t  n_vocab, n_ctx_train, n_embd, n_layers;
 } llm_model_info;
-/* Threads: shared. */
+/* Fails: nothing else. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_get_info(const llm_model *model, llm_model_info *info, llm_error *error);
 
 enum { LLM_META_INT = 1, LLM_META_UINT = 2, LLM_META_FLOAT = 3, LLM_META_BOOL = 4, LLM_META_STRING = 5, LLM_META_ARRAY = 6 };
@@ -253,10 +308,17 @@ typedef struct llm_meta {                   /* one metadata value; pointers are 
     double   number;                        /* FLOAT, and INT, UINT, BOOL as a double */
     uint64_t n_items;                       /* ARRAY */
 } llm_meta;
+/* How many metadata keys the file has.
+ * Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API size_t     llm_model_meta_count(const llm_model *model);
-/* By index, by key, and one item of an array. Fails: NOT_FOUND. Threads: shared. */
+/* One by index, in the order of the file.
+ * Owns: pointers in *out are borrowed until the model goes. Fails: NOT_FOUND. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_meta_at(const llm_model *model, size_t index, llm_meta *out, llm_error *error);
+/* One by key.
+ * Owns: as llm_model_meta_at. Fails: NOT_FOUND. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_meta_find(const llm_model *model, const char *key, size_t key_len, llm_meta *out, llm_error *error);
+/* One item of an array, by the array's index among the keys; a key that is no array has one item.
+ * Owns: as llm_model_meta_at. Fails: NOT_FOUND. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_meta_item(const llm_model *model, size_t index, uint64_t item, llm_meta *out, llm_error *error);
 
 typedef struct llm_tensor_info {
@@ -266,30 +328,41 @@ typedef struct llm_tensor_info {
     uint64_t dims[4];                       /* dims[0] is the contiguous one */
     uint64_t bytes;
 } llm_tensor_info;
+/* How many tensors the file has.
+ * Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API size_t     llm_model_tensor_count(const llm_model *model);
-/* By index. Fails: NOT_FOUND. Threads: shared. */
+/* One by index, in the order of the file.
+ * Owns: pointers in *out are borrowed until the model goes. Fails: NOT_FOUND. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_tensor_at(const llm_model *model, size_t index, llm_tensor_info *out, llm_error *error);
 
 /* ---- tokenizer ------------------------------------------------------------------------------------------------- */
 
-/* A tokenizer alone, from a GGUF file with a vocabulary. Owns: *out. Fails: IO, FORMAT, UNSUPPORTED. Threads: shared. */
+/* A tokenizer alone, from a GGUF file with a vocabulary.
+ * Owns: *out. Fails: IO, NOT_FOUND, FORMAT, UNSUPPORTED, LIMIT. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_tokenizer_load(llm_engine *engine, const llm_source *source, llm_tokenizer **out, llm_error *error);
+/* Gives up a tokenizer of llm_tokenizer_load.
+ * Owns: takes tokenizer. Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API void       llm_tokenizer_free(llm_tokenizer *tokenizer);
-/* The model's, borrowed until the model is freed; NULL if it has none. Threads: shared. */
+/* The model's own tokenizer; NULL if it has none.
+ * Owns: borrowed until the model is freed. Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API const llm_tokenizer *llm_model_tokenizer(const llm_model *model);
 
 enum {
     LLM_ENCODE_ADD_SPECIAL = 1,             /* BOS and EOS as the model wants them */
     LLM_ENCODE_PARSE_SPECIAL = 2            /* text like "<|im_end|>" becomes that control token; never for untrusted text */
 };
-/* Text to ids. Any bytes are accepted; n <= len + 2 always suffices as cap. Fails: SPACE. Threads: shared. */
+/* Text to ids. Any bytes are accepted, in a time of n log n; a cap of len + 3 nearly always suffices.
+ * Fails: SPACE. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_tokenizer_encode(const llm_tokenizer *t, const char *text, size_t len, uint32_t flags,
                                         llm_token *tokens, size_t cap, size_t *n, llm_error *error);
 enum { LLM_DECODE_SHOW_SPECIAL = 1 };       /* control tokens as their text instead of nothing */
-/* Ids to bytes (valid UTF-8 where the tokens are); n does not count the NUL, which is written where cap leaves room.
- * Fails: SPACE. Threads: shared. */
+/* Ids to bytes (valid UTF-8 where the tokens are); n does not count the NUL, which is written where cap leaves room. 16 bytes a token
+ * nearly always suffice.
+ * Fails: SPACE. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_tokenizer_decode(const llm_tokenizer *t, const llm_token *tokens, size_t n_tokens, uint32_t flags,
                                         char *text, size_t cap, size_t *n, llm_error *error);
+/* How many tokens there are; ids run from 0 to one less.
+ * Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API int32_t    llm_tokenizer_n_vocab(const llm_tokenizer *t);
 enum {
     LLM_SPECIAL_BOS = 1, LLM_SPECIAL_EOS = 2, LLM_SPECIAL_EOT = 3, LLM_SPECIAL_EOM = 4, LLM_SPECIAL_UNK = 5,
@@ -297,7 +370,8 @@ enum {
     LLM_SPECIAL_FIM_SUFFIX = 11, LLM_SPECIAL_FIM_MIDDLE = 12, LLM_SPECIAL_FIM_PAD = 13, LLM_SPECIAL_FIM_REPO = 14,
     LLM_SPECIAL_FIM_SEP = 15
 };
-/* The id of a special token or LLM_TOKEN_NONE. Threads: shared. */
+/* The id of a special token (LLM_SPECIAL_*) or LLM_TOKEN_NONE.
+ * Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API llm_token  llm_tokenizer_special(const llm_tokenizer *t, int32_t which);
 enum {                                      /* kind of a token */
     LLM_TOKEN_NORMAL = 1, LLM_TOKEN_UNKNOWN = 2, LLM_TOKEN_CONTROL = 3, LLM_TOKEN_USER = 4, LLM_TOKEN_UNUSED = 5, LLM_TOKEN_BYTE = 6
@@ -308,7 +382,8 @@ typedef struct llm_token_info {
     int32_t  kind, reserved;                /* LLM_TOKEN_NORMAL ... */
     const char *bytes; size_t n_bytes;      /* what it stands for in text; borrowed until the tokenizer goes; may be half a character */
 } llm_token_info;
-/* Fails: INVALID for an id outside the vocabulary. Threads: shared. */
+/* What a token is.
+ * Owns: bytes are borrowed until the tokenizer goes. Fails: INVALID for an id outside the vocabulary. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_tokenizer_token(const llm_tokenizer *t, llm_token token, llm_token_info *out, llm_error *error);
 
 /* ---- sampler: an immutable recipe. All zero: greedy. Zero turns a stage off ------------------------------------ */
@@ -326,11 +401,37 @@ typedef struct llm_sampler_desc {
     const llm_token_bias *biases; size_t n_biases;  /* added first; -INFINITY bans a token */
 } llm_sampler_desc;
 /* Order of stages: bias, penalties, top_k, top_p, min_p, temperature, draw. The same recipe serves any session of models
- * with this vocabulary size. Owns: *out. Threads: shared. */
+ * with this vocabulary size, many at once; what it remembers is the session's timeline, so rewind and fork cannot confuse it.
+ *
+ *   ```c
+ *   llm_status usual_sampler(const llm_model *model, llm_sampler **out, llm_error *error)
+ *   {
+ *       llm_sampler_desc recipe = LLM_INIT(llm_sampler_desc);
+ *       recipe.temperature = 0.8f;
+ *       recipe.top_k = 40;
+ *       recipe.top_p = 0.95f;
+ *       recipe.min_p = 0.05f;
+ *       return llm_sampler_create(llm_model_tokenizer(model), &recipe, out, error);
+ *   }
+ *   ```
+ *
+ * Owns: *out. Fails: INVALID and LIMIT, naming the field. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_sampler_create(const llm_tokenizer *t, const llm_sampler_desc *desc, llm_sampler **out, llm_error *error);
+/* Gives the handle up; replies in progress keep the recipe.
+ * Owns: takes sampler. Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API void       llm_sampler_free(llm_sampler *sampler);
 
 /* ---- session: one timeline = tokens taken in, tokens pending, and what the model made of them ------------------ */
+
+/* States, as llm_session_state tells them:
+ *
+ *          append, sync, rewind              generate
+ *   READY ----------------------> WORKING <------------ any but failed
+ *     ^                             |  |
+ *     +------- all taken in --------+  +--> LLM_END_*: the reply is over -- put in --> WORKING
+ *                                   +-----> failed (< 0) ------ rewind, sync -------> WORKING or READY
+ *
+ * A put-in (append, sync, rewind) ends a reply in progress; its text stays readable, generate begins the next. */
 
 enum { LLM_STATE_TYPE_F16 = 0, LLM_STATE_TYPE_F32 = 1, LLM_STATE_TYPE_INT8 = 2 };     /* types of what the model remembers (the KV cache) */
 enum { LLM_SESSION_RESERVE = 1 };           /* take all memory for n_ctx now; nothing is allocated later */
@@ -340,24 +441,36 @@ typedef struct llm_session_desc {
     int32_t  state_type;                    /* LLM_STATE_TYPE_* */
 } llm_session_desc;
 
-/* Owns: *out. Fails: UNSUPPORTED (INT8 as yet; a vocabulary-only model: STATE). Threads: shared (the model). */
+/* Begins an empty timeline. Pages of state are taken as tokens are taken in, unless LLM_SESSION_RESERVE asks for all of them now.
+ * Owns: *out. Fails: UNSUPPORTED (LLM_STATE_TYPE_INT8 as yet); STATE (the model was loaded for its vocabulary only).
+ * Threads: shared (the model). Since 0.1. */
 LLM_API llm_status llm_session_create(llm_model *model, const llm_session_desc *desc, llm_session **out, llm_error *error);
-/* A second session with the same timeline; memory is shared until one of them writes. The fork does not generate.
- * Owns: *out. Fails: BUSY. Threads: exclusive. */
+/* A second session with the same timeline; memory is shared until one of them writes, page by page, so a thousand parked forks
+ * cost their own pages and a few hundred bytes each. The fork does not generate, reserves nothing, and counts from 0.
+ * Owns: *out. Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_fork(llm_session *session, llm_session **out, llm_error *error);
+/* Gives the session up, a pass in progress too.
+ * Owns: takes session. Fails: nothing. Threads: exclusive. Since 0.1. */
 LLM_API void       llm_session_free(llm_session *session);
 
-/* Put in: nothing is computed here, and on failure the timeline is unchanged. Fails: CONTEXT_FULL, BUSY. Threads: exclusive. */
+/* Put in: nothing is computed here, and on failure the timeline is unchanged. */
 enum {
     LLM_APPEND_SCORE = 1,                   /* keep each of these tokens' log-probability: see llm_session_scores */
     LLM_APPEND_PARSE_SPECIAL = 2,           /* text: as LLM_ENCODE_PARSE_SPECIAL */
     LLM_APPEND_NO_BOS = 4                   /* text: no BOS at the beginning of an empty timeline */
 };
+/* Adds tokens to the end; they are pending until steps have taken them in. flags: LLM_APPEND_SCORE.
+ * Fails: CONTEXT_FULL; STATE (the session failed: see llm_session_rewind); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_append(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
+/* The same with text. BOS is put before it where the timeline is empty and the model wants one. flags: LLM_APPEND_*.
+ * Fails: as append; STATE too if the model has no tokenizer. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_append_text(llm_session *s, const char *text, size_t len, uint32_t flags, llm_error *error);
-/* Makes the timeline these tokens; what the session already has of them, from the beginning on, is kept. */
+/* Makes the timeline these tokens; what the session already has of them, from the beginning on, is kept. Pass the whole
+ * conversation each time, and only what is new is computed. Mends a failed session. flags: LLM_APPEND_SCORE.
+ * Fails: CONTEXT_FULL, BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_sync(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
-/* Keeps the first n tokens. The last of them is pending again, so that the next step brings its logits. */
+/* Keeps the first n tokens. The last of them is pending again, so that the next step brings its logits. Mends a failed session.
+ * Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_rewind(llm_session *s, size_t n_tokens, llm_error *error);
 
 enum { LLM_GENERATE_IGNORE_END = 1, LLM_GENERATE_SCORE = 2 };   /* end tokens do not end; keep drawn tokens' log-probabilities */
@@ -367,49 +480,86 @@ typedef struct llm_generate_desc {
     int32_t  max_tokens;                    /* 0: until the context is full */
     int32_t  reserved;
     const llm_sampler *sampler;             /* NULL: greedy */
-    const llm_str *stops; size_t n_stops;   /* the reply ends before the first of these strings */
-    const llm_token *stop_tokens; size_t n_stop_tokens;
+    const llm_str *stops; size_t n_stops;   /* the reply's text ends before the first of these strings: LLM_END_STOP */
+    const llm_token *stop_tokens; size_t n_stop_tokens;     /* or before one of these tokens: LLM_END_STOP too */
     void (*on_logits)(void *user, float *logits, int32_t n_vocab);     /* before sampling, on the thread in step; may change them */
     void *user;
     const void *reserved_ptr;
 } llm_generate_desc;
-/* From here on, whenever nothing is pending, a step draws a token, until an end. Begins a new reply: text not yet read of
- * an earlier one is dropped. Fails: STATE (an empty timeline). Threads: exclusive. */
+/* From here on, whenever nothing is pending, a step draws a token, until an end or the next put-in. Begins a new reply: text not yet
+ * read of an earlier one is dropped, a cancel not yet reported is forgotten. Tokens drawn, those of an end or a stop too, stand in the
+ * timeline; the last one is pending. The sampler is kept as long as it is needed; on_logits and user until the next generate.
+ * Fails: STATE (an empty timeline; a failed session); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_generate(llm_session *s, const llm_generate_desc *desc, llm_error *error);
 
-/* Advances n sessions of one model together by at most one pass over the weights. Returns LLM_MORE: work is left, call
- * again; LLM_OK: nothing is left; < 0: nothing was done if an argument was wrong, else at least one session failed (its
- * llm_session_state says why) and the others advanced. It may return early at any time: always loop. Sessions that ended
- * are passed over. budget_us bounds the call: a pass that does not fit stops in its middle and a later step with the same
- * sessions goes on; <= 0 does nothing but collect. How steps are cut or sessions mixed never changes a bit on the CPU.
- * Fails: BUSY, MEMORY, NUMERIC, DEVICE_LOST. Threads: exclusive (each session). */
 enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: return once work is submitted. The CPU computes in the call regardless */
+/* Advances n sessions of one model together by at most one pass over the weights; the one function that computes. Returns
+ *   LLM_MORE  work is left: call again;
+ *   LLM_OK    nothing is left: all taken in, and every reply has come to its end;
+ *   < 0       nothing was done if an argument was wrong, else at least one session failed (its llm_session_state says why) and
+ *             the others advanced as usual.
+ * It may return early at any time: always loop. Sessions that ended are passed over, so an array need not be rebuilt; one that failed
+ * makes every step fail until it is taken out, or mended by rewind or sync. A pass takes at most n_chunk tokens, shared by all sessions;
+ * a session with nothing pending draws one token.
+ *
+ * budget_us bounds the call: a pass that does not fit stops in its middle, keeps its arena, and a later step with the same sessions
+ * goes on; steps of other sessions in between do no harm. <= 0 does nothing but collect and report. If all arenas of the engine hold
+ * unfinished passes of other sessions, the answer is LLM_MORE with nothing changed. A pass is computed anew if one of its sessions was
+ * changed, cancelled or left out. Calls from several threads take turns, first come first served.
+ *
+ *   ```c
+ *   int32_t update(llm_session *session, char *said, size_t cap, size_t *n_said)   // once a frame: at most 2 ms of it
+ *   {
+ *       llm_error error;
+ *       llm_status status = llm_session_step(&session, 1, 2000, LLM_STEP_NO_WAIT, &error);
+ *       *n_said += llm_session_read_text(session, said + *n_said, cap - *n_said);
+ *       if (status < 0)
+ *           show(error.message);
+ *       return status == LLM_MORE;                                                  // still speaking
+ *   }
+ *   ```
+ *
+ * Fails: BUSY; MEMORY (no pages: that session alone, before anything changed); NUMERIC (the model or a hook gave NaN or infinity);
+ * DEVICE_LOST. Threads: exclusive (each session); on_logits is called on this thread. Since 0.1. */
 LLM_API llm_status llm_session_step(llm_session *const *sessions, size_t n, int64_t budget_us, uint32_t flags, llm_error *error);
 
 enum {
     LLM_STATE_READY = 0, LLM_STATE_WORKING = 1,             /* nothing to do; a step would do something */
     LLM_END_TOKEN = 2, LLM_END_STOP = 3, LLM_END_LENGTH = 4, LLM_END_CONTEXT = 5, LLM_END_CANCELLED = 6
 };
-/* LLM_STATE_*, LLM_END_* (how the reply ended), or the error < 0 that stopped this session. Threads: anytime. */
+/* LLM_STATE_*, LLM_END_* (how the reply ended), or the error < 0 that stopped this session.
+ * Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API int32_t    llm_session_state(const llm_session *s);
-/* Ends the reply or the work in progress: within 10 ms on the CPU. The session stays usable, at its last whole token.
- * Holds until a step has reported it or the next generate. Threads: anytime, signal handlers too. */
+/* Ends the reply or the work in progress: within 10 ms on the CPU. The session stays usable, at its last whole token; put-ins and
+ * generate go on from there. Holds until a step has reported it (LLM_END_CANCELLED) or the next generate.
+ * Fails: nothing. Threads: anytime, signal handlers too: one atomic store. Since 0.1. */
 LLM_API void       llm_session_cancel(llm_session *s);
 
 /* Take out. */
 /* Writes what can be read of the reply: whole UTF-8 characters and a NUL, at most cap - 1 bytes. Returns the bytes written
  * without the NUL; 0: nothing now. Half characters and what may become a stop string are kept back until decided; bytes
- * that are no UTF-8 become U+FFFD. cap of 5 or more always makes progress. Threads: exclusive (busy: returns 0). */
+ * that are no UTF-8 become U+FFFD. cap of 5 or more always makes progress. The reply's tokens are the buffer: nothing is lost if the
+ * host reads late; text of tokens that rewind or sync took away is.
+ * Fails: nothing (busy: returns 0). Threads: exclusive. Since 0.1. */
 LLM_API size_t     llm_session_read_text(llm_session *s, char *buf, size_t cap);
-LLM_API size_t     llm_session_n_tokens(const llm_session *s);      /* of the timeline, pending ones included. Threads: anytime */
-LLM_API size_t     llm_session_n_pending(const llm_session *s);     /* not yet taken in. Threads: anytime */
-/* The timeline's tokens, the logits after the last token that was taken in ([n_vocab], as the model gave them), and the
- * log-probability of each token of the timeline (NaN where none was asked for). Borrowed until the session changes.
- * Fails: STATE (no logits yet: step first), BUSY. Threads: exclusive. */
+/* Tokens of the timeline, pending ones included.
+ * Fails: nothing. Threads: anytime. Since 0.1. */
+LLM_API size_t     llm_session_n_tokens(const llm_session *s);
+/* Those not yet taken in.
+ * Fails: nothing. Threads: anytime. Since 0.1. */
+LLM_API size_t     llm_session_n_pending(const llm_session *s);
+/* The timeline's tokens.
+ * Owns: borrowed until the session changes. Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_tokens(llm_session *s, const llm_token **tokens, size_t *n, llm_error *error);
+/* The logits after the last token that was taken in, [n_vocab], as the model gave them.
+ * Owns: borrowed until the session changes. Fails: STATE (tokens are pending: step first); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_logits(llm_session *s, const float **logits, size_t *n, llm_error *error);
+/* The log-probability of each token of the timeline, given those before it; NaN for the first, where none was asked for, and where it
+ * is not there yet.
+ * Owns: borrowed until the session changes. Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_scores(llm_session *s, const float **log_probs, size_t *n, llm_error *error);
-/* The likeliest tokens by those logits, best first, as many as cap holds, with log-probabilities. Fails and Threads as above. */
+/* The likeliest next tokens by llm_session_logits, best first, as many as cap holds, with log-probabilities; *n: how many.
+ * Fails: STATE (as logits); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error);
 
 typedef struct llm_session_info {
@@ -419,7 +569,7 @@ typedef struct llm_session_info {
     uint64_t state_bytes;                   /* pages this session refers to, shared ones included */
     int32_t  n_ctx, state_type;
 } llm_session_info;
-/* Threads: exclusive. */
+/* Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_get_info(llm_session *s, llm_session_info *info, llm_error *error);
 
 /* ---- estimate: from the file's header alone -------------------------------------------------------------------- */
@@ -432,7 +582,9 @@ typedef struct llm_estimate_info {
     uint64_t arena_bytes;                   /* all n_arenas of the engine in use */
     uint64_t session_bytes;                 /* one session with its context full */
 } llm_estimate_info;
-/* What this model with one such session would hold. Reads the header only. Fails: as load. Threads: shared. */
+/* What this model with one such session would hold, in an engine that holds nothing else. Reads the header only; takes what the
+ * metadata and the tokenizer need meanwhile. Not counted: LLM_APPEND_SCORE, samplers, text being encoded.
+ * Fails: as llm_model_load. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_estimate(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *model,
                                       const llm_session_desc *session, llm_estimate_info *out, llm_error *error);
 

@@ -15,6 +15,16 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
         printf '#include <llm.h>\nllm_session_desc d = LLM_INIT(llm_session_desc);\n' | "$cc" -std=$std $warn -Wno-missing-field-initializers -x c - || fail "$cc -std=$std"
     done
     printf '#include <llm.h>\n' | "$cc" -std=c11 $warn -m32 -x c - 2> /dev/null || echo "note: no 32-bit target here"
+    # The samples in its comments compile too, in both languages.
+    samples=$(sed -n '/ ```c$/,/ ```$/p' include/llm.h | grep -v '```' | sed 's/^ \*//')
+    [ -n "$samples" ] || fail "no samples found in llm.h"
+    samples=$(printf '#include <llm.h>\nvoid show(const char *text);\nllm_status tell(const char *path, const char *prompt);\n%s\n' "$samples")
+    printf '%s\n' "$samples" | "$cc" -std=c99 -Wall -Wextra -pedantic -Werror -Wno-missing-field-initializers -fsyntax-only -Iinclude -x c - || fail "samples as C99"
+    if [ -n "$cxx" ] && command -v "$cxx" > /dev/null; then
+        for std in c++11 c++2b; do
+            printf '%s\n' "$samples" | "$cxx" -std=$std -Wall -Wextra -pedantic -Werror -fsyntax-only -Iinclude -x c++ - || fail "samples as $std"
+        done
+    fi
     if [ -f examples/01_hello.c ]; then
         "$cc" -std=c99 -Wall -Wextra -pedantic -Werror -Wno-missing-field-initializers -fsyntax-only -Iinclude examples/01_hello.c || fail "examples/01_hello.c as C99"
     fi

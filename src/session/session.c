@@ -289,34 +289,39 @@ llm_status lm_session_append(llm_session *s, const llm_token *tokens, size_t n, 
     return session_leave(s, status);
 }
 
-/* Encodes into a block that the caller frees. */
+/* Encodes into a block that the caller frees. A second try has the room that the first one asked for. */
 static llm_status session_encode(llm_session *s, const char *text, size_t len, uint32_t flags, llm_token **out, size_t *n, llm_error *error)
 {
     const lm_tokenizer *tokenizer = s->model->model->tokenizer;
     if (!tokenizer)
         return lm_fail(error, LLM_E_STATE, "the model has no tokenizer: append tokens instead of text");
     lm_mem *mem = &s->model->engine->host.mem;
+    llm_token bos = lm_tokenizer_special(tokenizer, LLM_SPECIAL_BOS);
+    bool with_bos = s->n_tokens == 0 && !(flags & LLM_APPEND_NO_BOS) && lm_tokenizer_adds_bos(tokenizer) && bos >= 0;
+    uint32_t parse = flags & LLM_APPEND_PARSE_SPECIAL ? LLM_ENCODE_PARSE_SPECIAL : 0;
     uint64_t cap = 0;
     if (!lm_add_u64(len, 3, &cap) || cap > UINT32_MAX)
         return lm_fail(error, LLM_E_LIMIT, "a text of %zu bytes: at most 4 GiB at a time", len);
-    llm_token *tokens = lm_mem_new_array(mem, (size_t)cap, sizeof *tokens, LLM_MEMORY_OTHER);
-    if (!tokens)
-        return lm_fail_memory(error, "the text's tokens", (size_t)cap * sizeof *tokens);
-    size_t bos = 0, count = 0;
-    llm_token id = lm_tokenizer_special(tokenizer, LLM_SPECIAL_BOS);
-    if (s->n_tokens == 0 && !(flags & LLM_APPEND_NO_BOS) && lm_tokenizer_adds_bos(tokenizer) && id >= 0)
-        tokens[bos++] = id;
-    llm_status status = LLM_OK;
-    if (len != 0)
-        status = lm_tokenizer_encode(tokenizer, text, len, flags & LLM_APPEND_PARSE_SPECIAL ? LLM_ENCODE_PARSE_SPECIAL : 0, tokens + bos,
-                                     (size_t)cap - bos, &count, error);
-    if (status < 0) {
+    for (;;) {
+        size_t count = 0;
+        llm_token *tokens = lm_mem_new_array(mem, (size_t)cap, sizeof *tokens, LLM_MEMORY_OTHER);
+        if (!tokens)
+            return lm_fail_memory(error, "the text's tokens", (size_t)cap * sizeof *tokens);
+        llm_status status = LLM_OK;
+        if (len != 0)
+            status = lm_tokenizer_encode(tokenizer, text, len, parse, tokens + with_bos, (size_t)cap - with_bos, &count, error);
+        if (status == LLM_OK) {
+            if (with_bos)
+                tokens[0] = bos;
+            *out = tokens;
+            *n = with_bos + count;
+            return LLM_OK;
+        }
         lm_mem_free(mem, tokens);
-        return status;
+        if (status != LLM_E_SPACE || count <= (size_t)cap - with_bos)
+            return status;
+        cap = (uint64_t)count + with_bos;
     }
-    *out = tokens;
-    *n = bos + count;
-    return LLM_OK;
 }
 
 llm_status lm_session_append_text(llm_session *s, const char *text, size_t len, uint32_t flags, llm_error *error)
