@@ -437,6 +437,37 @@ static void load_test_no_memory(const char *name)
     free(f.bytes);
 }
 
+/* ---- bytes of the header changed at random ----------------------------------------------------------------------------------- */
+
+/* Any outcome will do but a crash, a leak, a status without a message, or weights that were begun and not finished. */
+static void load_test_flips(lm_host *host, const char *name, uint32_t rounds)
+{
+    static const unsigned char values[] = { 0, 1, 2, 6, 8, 9, 0x10, 0x7f, 0x80, 0xff };
+    static load_backend backend;
+    load_file f = load_copy(name);
+    uint32_t seed = 7, header = 0;
+    llm_error error;
+    while (f.bytes && header + 4 < f.size && memcmp(f.bytes + header, "blk.0", 5) != 0)
+        header++;                                           /* keys, and the first tensors */
+    for (uint32_t i = 0; f.bytes && i < rounds; i++) {
+        uint32_t at[3], n = 1 + i % 3;
+        char old[3];
+        for (uint32_t k = 0; k < n; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            at[k] = (uint32_t)(((uint64_t)seed * (header + 400)) >> 32);
+            seed = seed * 1664525u + 1013904223u;
+            old[k] = f.bytes[at[k]];
+            f.bytes[at[k]] = seed >> 31 ? (char)(seed >> 20) : (char)values[(seed >> 20) % LM_COUNT(values)];
+        }
+        llm_status status = load_bytes(host, &backend, f.bytes, f.size, &(lm_load){ .vocab_only = i % 7 == 0 }, &error);
+        CHECK_MSG(status == LLM_OK || (status < 0 && status != LLM_E_INTERNAL && error.status == status && error.message[0]), "round %u: %d '%s'", i, status, error.message);
+        CHECK(host->mem.used == 0);
+        for (uint32_t k = n; k-- > 0;)
+            f.bytes[at[k]] = old[k];
+    }
+    free(f.bytes);
+}
+
 /* ---- malformed files of the shared data -------------------------------------------------------------------------------------------- */
 
 static const struct { const char *file; llm_status status; const char *says; } load_hostile[] = {
@@ -500,6 +531,8 @@ int main(void)
     load_test_corrupt(&host);
     load_test_no_memory("llama-rope3");
     load_test_no_memory("mixtral");
+    load_test_flips(&host, "llama-rope3", 5000);
+    load_test_flips(&host, "mixtral-split", 5000);
     load_test_hostile(&host);
     return TEST_DONE();
 }
