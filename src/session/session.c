@@ -233,7 +233,7 @@ static llm_status session_put(llm_session *s, size_t kept, const llm_token *toke
 {
     LM_TRY(session_check_room(s, kept, n, error));
     if (n != 0)
-        LM_TRY(lm_ids_room(&s->model->engine->host, &s->tokens, s->n_tokens, kept + n, s->n_ctx, error));
+        LM_TRY(lm_ids_room(&s->model->engine->host, &s->tokens, s->n_tokens, LM_MAX(kept + n, s->n_tokens), s->n_ctx, error));
     if (score)
         LM_TRY(lm_session_scores_room(s, kept + n, error));
     lm_session_drop_pass(s);
