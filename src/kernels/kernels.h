@@ -3,7 +3,7 @@
  *
  * lm_kernels_fill fills the table with the reference and overwrites it upward for the instruction sets at hand. Every kernel
  * gives the bits of the reference (docs/ARITHMETIC.md), so a tier changes the time and nothing else. All pointers may be
- * unaligned unless a comment says so; sizes are any, unless it says so. Kernels use at most 16 KiB of stack and never fail.
+ * unaligned unless a comment says so; sizes are any, unless it says so. Kernels use at most 24 KiB of stack and never fail.
  *
  * WEIGHTS are packed in groups of 16 rows ("the 16-row layout", kernels/layout.h): lane = output row. The packed bytes of a group
  * are exactly 16 rows of file bytes; the last group is filled with zero rows. Only `pack`, `linear` and `row` know it. Packed weights

@@ -148,28 +148,14 @@ typedef struct linear512_tile {
     __mmask16 mask[2];
 } linear512_tile;
 
-LM_INLINE void linear512_load(__m512 acc[][2], const linear512_tile *t, const int C)
+LM_INLINE __m512 linear512_get(const linear512_tile *t, int c, int g)
 {
-    LM_UNROLL
-    for (int c = 0; c < C; c++) {
-        const float *y = t->y + (size_t)c * t->y_stride;
-
-        if (t->at == 0) {
-            acc[c][0] = acc[c][1] = _mm512_setzero_ps();
-            continue;
-        }
-        acc[c][0] = _mm512_maskz_loadu_ps(t->mask[0], y);
-        acc[c][1] = _mm512_maskz_loadu_ps(t->mask[1], y + 16);
-    }
+    return t->at == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(t->mask[g], t->y + (size_t)c * t->y_stride + 16 * g);
 }
 
-LM_INLINE void linear512_store(const linear512_tile *t, __m512 acc[][2], const int C)
+LM_INLINE void linear512_put(const linear512_tile *t, int c, int g, __m512 v)
 {
-    LM_UNROLL
-    for (int c = 0; c < C; c++) {
-        _mm512_mask_storeu_ps(t->y + (size_t)c * t->y_stride, t->mask[0], acc[c][0]);
-        _mm512_mask_storeu_ps(t->y + (size_t)c * t->y_stride + 16, t->mask[1], acc[c][1]);
-    }
+    _mm512_mask_storeu_ps(t->y + (size_t)c * t->y_stride + 16 * g, t->mask[g], v);
 }
 
 LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, const int C)
@@ -188,7 +174,9 @@ LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, cons
 
         _mm256_store_si256((__m256i *)(void *)start[c], _mm256_mullo_epi32(sum, _mm256_set1_epi32(-p->bias)));
     }
-    linear512_load(acc, t, C);
+    LM_UNROLL
+    for (int c = 0; c < C; c++)
+        acc[c][0] = linear512_get(t, c, 0), acc[c][1] = linear512_get(t, c, 1);
     for (size_t i = 0; i < n_blocks; i++) {
         __m512i s[LINEAR512_COLS][2];
         __m512 d0 = _mm512_load_ps(p->d[i][0]), d1 = _mm512_load_ps(p->d[i][1]);
@@ -216,7 +204,9 @@ LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, cons
             acc[c][1] = linear512_fma_int(s[c][1], _mm512_mul_ps(d1, dx), acc[c][1]);
         }
     }
-    linear512_store(t, acc, C);
+    LM_UNROLL
+    for (int c = 0; c < C; c++)
+        linear512_put(t, c, 0, acc[c][0]), linear512_put(t, c, 1, acc[c][1]);
 }
 
 LM_INLINE void linear512_direct_q4_0(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)
@@ -316,7 +306,6 @@ LM_INLINE void linear512_tile_q4_k(const void *panel, const linear512_tile *t, c
     const int16_t *s16 = t->x->s16 + t->col * (k / 16) + t->at / 16;
     _Alignas(16) int32_t sums[LINEAR512_COLS][4];
     __m512i isum[LINEAR512_COLS][2];
-    __m512 acc[LINEAR512_COLS][2];
 
     LM_UNROLL
     for (int c = 0; c < C; c++) {
@@ -347,24 +336,21 @@ LM_INLINE void linear512_tile_q4_k(const void *panel, const linear512_tile *t, c
             isum[c][1] = _mm512_dpwssd_epi32(isum[c][1], s[c][1], sc1);
         }
     }
-    linear512_load(acc, t, C);
     LM_UNROLL
-    for (int g = 0; g < 2; g++) {
-        __m512 dw = _mm512_load_ps(p->d[g]), dmin = _mm512_load_ps(p->minus_dmin[g]);
+    for (int c = 0; c < C; c++) {
+        const __m512 dx = _mm512_set1_ps(d[(size_t)c * (k / 256)]);
 
         LM_UNROLL
-        for (int c = 0; c < C; c++) {
-            __m512 dx = _mm512_set1_ps(d[(size_t)c * (k / 256)]);
+        for (int g = 0; g < 2; g++) {
             __m512i msum = _mm512_setzero_si512();
+            __m512 acc = linear512_fma_int(isum[c][g], _mm512_mul_ps(_mm512_load_ps(p->d[g]), dx), linear512_get(t, c, g));
 
             LM_UNROLL
             for (int j = 0; j < 4; j++)
                 msum = _mm512_dpwssd_epi32(msum, _mm512_load_si512(p->min[j][g]), _mm512_set1_epi32(sums[c][j]));
-            acc[c][g] = linear512_fma_int(isum[c][g], _mm512_mul_ps(dw, dx), acc[c][g]);
-            acc[c][g] = linear512_fma_int(msum, _mm512_mul_ps(dmin, dx), acc[c][g]);
+            linear512_put(t, c, g, linear512_fma_int(msum, _mm512_mul_ps(_mm512_load_ps(p->minus_dmin[g]), dx), acc));
         }
     }
-    linear512_store(t, acc, C);
 }
 
 LM_INLINE void linear512_direct_q4_k(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)
@@ -483,7 +469,6 @@ LM_INLINE void linear512_tile_q6_k(const void *panel, const linear512_tile *t, c
     const float *d = t->x->d256 + t->col * (k / 256) + t->at / 256;
     _Alignas(64) uint8_t x[LINEAR512_COLS][256];                /* + 128 */
     __m512i isum[LINEAR512_COLS][2];
-    __m512 acc[LINEAR512_COLS][2];
 
     LM_UNROLL
     for (int c = 0; c < C; c++) {
@@ -522,15 +507,14 @@ LM_INLINE void linear512_tile_q6_k(const void *panel, const linear512_tile *t, c
             }
         }
     }
-    linear512_load(acc, t, C);
     LM_UNROLL
     for (int c = 0; c < C; c++) {
-        __m512 dx = _mm512_set1_ps(d[(size_t)c * (k / 256)]);
+        const __m512 dx = _mm512_set1_ps(d[(size_t)c * (k / 256)]);
 
-        acc[c][0] = linear512_fma_int(isum[c][0], _mm512_mul_ps(_mm512_load_ps(p->d[0]), dx), acc[c][0]);
-        acc[c][1] = linear512_fma_int(isum[c][1], _mm512_mul_ps(_mm512_load_ps(p->d[1]), dx), acc[c][1]);
+        LM_UNROLL
+        for (int g = 0; g < 2; g++)
+            linear512_put(t, c, g, linear512_fma_int(isum[c][g], _mm512_mul_ps(_mm512_load_ps(p->d[g]), dx), linear512_get(t, c, g)));
     }
-    linear512_store(t, acc, C);
 }
 
 LM_INLINE void linear512_direct_q6_k(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)
@@ -598,7 +582,9 @@ LM_INLINE __m512 linear512_widen_bf16(const void *w, size_t i)
         const float *x = t->x->f32 + t->col * t->k + t->at;                                                           \
         __m512 acc[LINEAR512_COLS][2];                                                                                \
                                                                                                                       \
-        linear512_load(acc, t, C);                                                                                    \
+        LM_UNROLL                                                                                                     \
+        for (int c = 0; c < C; c++)                                                                                   \
+            acc[c][0] = linear512_get(t, c, 0), acc[c][1] = linear512_get(t, c, 1);                                   \
         for (size_t i = 0; i < t->n; i++) {                                                                           \
             __m512 w0 = linear512_widen_##type(p->w[0], i), w1 = linear512_widen_##type(p->w[1], i);                  \
                                                                                                                       \
@@ -610,7 +596,9 @@ LM_INLINE __m512 linear512_widen_bf16(const void *w, size_t i)
                 acc[c][1] = _mm512_fmadd_ps(w1, v, acc[c][1]);                                                        \
             }                                                                                                         \
         }                                                                                                             \
-        linear512_store(t, acc, C);                                                                                   \
+        LM_UNROLL                                                                                                     \
+        for (int c = 0; c < C; c++)                                                                                   \
+            linear512_put(t, c, 0, acc[c][0]), linear512_put(t, c, 1, acc[c][1]);                                     \
     }                                                                                                                 \
     LM_INLINE void linear512_direct_##type(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)   \
     {                                                                                                                 \
