@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The same bits, however work is cut: threads, the host's threads in odd orders, tiers, prompts in chunks, sessions mixed in a pass,
- * budgets that end after every task, runs paused while others go, pages anywhere. */
+ * budgets that end after every task, runs paused while others go, pages anywhere. With a number: that little shape alone. */
 #include "little.h"
 
 #include "base/thread.h"
@@ -268,10 +268,12 @@ static void bits_paused(const little_shape *shape)
     CHECK(atomic_load(&m.host.mem.used) == 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    size_t only = argc > 1 ? (size_t)atoi(argv[1]) : LM_COUNT(little_shapes);
     for (size_t s = 0; s < LM_COUNT(little_shapes); s++)
-        bits_shape(&little_shapes[s], s == 2 ? LLM_STATE_TYPE_F32 : LLM_STATE_TYPE_F16);
+        if (argc < 2 || s == only)
+            bits_shape(&little_shapes[s], s == 2 ? LLM_STATE_TYPE_F32 : LLM_STATE_TYPE_F16);
     bits_paused(&little_shapes[0]);
     bits_paused(&little_shapes[3]);
     return TEST_DONE();
