@@ -9,9 +9,9 @@
 /* Work of 0.1 to 0.2 ms on a core of 3 GHz, at the rates that the kernels reach there. */
 static const lm_cpu_grain cpu_backend_grains[] = {
     [LM_TIER_REFERENCE] = { 100000, 100000, 50000, 1 << 16, 1 << 14, 32 },
-    [LM_TIER_AVX2] = { 6000000, 2500000, 2000000, 1 << 19, 1 << 16, 128 },
-    [LM_TIER_AVX512] = { 16000000, 5000000, 4000000, 1 << 19, 1 << 16, 128 },
-    [LM_TIER_NEON] = { 6000000, 2500000, 2000000, 1 << 19, 1 << 16, 128 },
+    [LM_TIER_AVX2] = { 4000000, 2000000, 1500000, 1 << 19, 1 << 16, 128 },
+    [LM_TIER_AVX512] = { 8000000, 4000000, 3000000, 1 << 19, 1 << 16, 128 },
+    [LM_TIER_NEON] = { 4000000, 2000000, 1500000, 1 << 19, 1 << 16, 128 },
 };
 
 static void cpu_backend_close(lm_backend *backend)
