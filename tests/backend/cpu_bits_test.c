@@ -226,6 +226,8 @@ static void bits_paused(const little_shape *shape)
     atomic_store(&bits_cancel, 1);
     CHECK(t->run_step(backend, run, &control, &error) == LLM_E_CANCELLED);
     uint32_t cancelled = 0, paused = 0, done = 0;
+    lm_run_control brief = { lm_now_ns() + 3000, NULL, 0, LM_RUN_ALL_OPS };
+    CHECK(t->run_step(backend, run, &brief, &error) == LLM_MORE);
     do {                                                    /* in turn: cancelled by another thread, stopped by the clock, a past deadline */
         atomic_store(&bits_cancel, 0);
         CHECK(lm_thread_start(&canceller, bits_cancel_main, NULL, &error) == LLM_OK);
@@ -238,7 +240,8 @@ static void bits_paused(const little_shape *shape)
             CHECK(little_pass(&rig, rig.arena, &alone[3], &some, 1, 5000, NULL, &error) == LLM_OK);
         }
         if (status != LLM_OK) {
-            lm_run_control brief = { lm_now_ns() + 3000, NULL, 0, LM_RUN_ALL_OPS }, past = { lm_now_ns() - 1, NULL, 0, LM_RUN_ALL_OPS };
+            lm_run_control past = { lm_now_ns() - 1, NULL, 0, LM_RUN_ALL_OPS };
+            brief.deadline_ns = lm_now_ns() + 3000;
             status = t->run_step(backend, run, &brief, &error);
             paused += status == LLM_MORE;
             if (status != LLM_OK)
@@ -246,7 +249,6 @@ static void bits_paused(const little_shape *shape)
         }
     } while (status == LLM_MORE || status == LLM_E_CANCELLED);
     CHECK_MSG(status == LLM_OK, "%s", error.message);
-    CHECK(paused > 0);
     for (uint32_t r = 0; r < n && status == LLM_OK; r++)
         if (!CHECK(memcmp(t->run_value(backend, run, m.program->logits, r), want[0] + (size_t)r * m.program->n_vocab, m.program->n_vocab * 4) == 0))
             break;
