@@ -5,7 +5,7 @@
 set -eu
 build="gcc libc6-dev cmake ninja-build"
 test="$build g++ python3 pkg-config"
-all="$test clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64"
+all="$test clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64"
 
 case "${1:-}" in
     build) packages=$build have="cc cmake ninja" ;;
@@ -18,9 +18,6 @@ missing=
 for program in $have; do
     command -v "$program" > /dev/null 2>&1 || missing="$missing $program"
 done
-if [ "$1" = all ] && [ -z "$missing" ] && ! ls /usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.asan-x86_64.a > /dev/null 2>&1; then
-    missing=" libclang-rt"
-fi
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get > /dev/null 2>&1; then
