@@ -434,7 +434,10 @@ LLM_API void       llm_sampler_free(llm_sampler *sampler);
  * A put-in (append, sync, rewind) ends a reply in progress; its text stays readable, generate begins the next. */
 
 enum { LLM_STATE_TYPE_F16 = 0, LLM_STATE_TYPE_F32 = 1, LLM_STATE_TYPE_INT8 = 2 };     /* types of what the model remembers (the KV cache) */
-enum { LLM_SESSION_RESERVE = 1 };           /* take all memory for n_ctx now; nothing is allocated later */
+enum {
+    LLM_SESSION_RESERVE = 1                 /* take all memory for n_ctx now; steps of this session alone allocate nothing later (but for
+                                               a page after each fork, and scores where they are asked for) */
+};
 typedef struct llm_session_desc {
     uint32_t struct_size, flags;            /* LLM_SESSION_* */
     int32_t  n_ctx;                         /* bound in tokens, not a reservation; 0: the model's, at most 4096 */

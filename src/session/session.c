@@ -137,6 +137,8 @@ llm_status lm_session_new(llm_model *model, const llm_session_desc *desc, llm_se
     LM_TRY(session_alloc(model, desc->state_type, &session, error));
     session->flags = desc->flags;
     session->n_ctx = lm_session_n_ctx(desc, model->model->n_ctx_train);
+    if (session->n_ctx > model->model->n_ctx_train)
+        lm_log(&model->engine->host, LLM_LOG_WARN, "a session of %u tokens; the model was trained for %u", session->n_ctx, model->model->n_ctx_train);
     llm_status status = desc->flags & LLM_SESSION_RESERVE ? session_reserve(session, error) : LLM_OK;
     if (status < 0) {
         lm_session_close(session);

@@ -99,6 +99,17 @@ static void test_estimates(void)
         check_estimate(names[i], &source, 0, LLM_STATE_TYPE_F16, 0);
         check_estimate(names[i], &source, 100, LLM_STATE_TYPE_F32, LLM_SESSION_RESERVE);
     }
+    static const char *const real[] = { "stories260K-f32", "babyllama-tok105-f32" };
+    for (size_t i = 0; i < 2; i++) {
+        size_t size;
+        snprintf(path, sizeof path, "%s/models/%s.gguf", LLM_TEST_DATA, real[i]);
+        char *there = test_read_file(path, &size);
+        free(there);
+        if (there)
+            check_estimate(real[i], &source, 0, LLM_STATE_TYPE_F16, 0);
+        else
+            printf("%s is not here: not estimated\n", path);
+    }
     tiny_shape shape = { 3, 256, 640, 8, 4, 2048, 5000, 1 };
     tiny_file file = tiny_make(&shape);
     source.kind = LLM_SOURCE_BUFFER;
