@@ -106,7 +106,7 @@ static void *stepper_run(void *arg)
         double ms = now_ms() - begin;
         p->n_calls++;
         if (p->budget_us != LLM_FOREVER)
-            p->late += ms > (double)p->budget_us / 1e3 + 20;        /* generous: the machine is shared */
+            p->late += ms > (double)p->budget_us / 1e3 + 200;       /* generous: the machine may be shared */
         if (p->status == LLM_MORE && p->n_calls % 8 == 0)
             sched_yield();
     } while (p->status == LLM_MORE);
