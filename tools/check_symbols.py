@@ -30,7 +30,7 @@ IMPORTS = set("""
     madvise sigfillset
 """.split())
 # What compilers add by themselves.
-IMPORTS_MATCH = re.compile(r"pthread_\w+|sem_\w+|__stack_chk_\w+|__\w+_chk|__cxa_finalize|__gmon_start__|_ITM_\w+TMCloneTable|__tls_get_addr")
+IMPORTS_MATCH = re.compile(r"pthread_\w+|sem_\w+|__stack_chk_\w+|__\w+_chk|__cxa_finalize|__gmon_start__|__getauxval|_ITM_\w+TMCloneTable|__tls_get_addr")
 
 problems = []
 

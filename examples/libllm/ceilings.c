@@ -21,7 +21,6 @@
 #endif
 
 enum { CEILINGS_MAX_THREADS = 256, CEILINGS_RUNS = 7 };
-static const long ceilings_turns = 20000000;
 
 typedef struct ceilings_job ceilings_job;
 typedef double (*ceilings_work)(const ceilings_job *job);   /* returns what it did: bytes or operations */
@@ -63,6 +62,8 @@ static double ceilings_read_plain(const ceilings_job *job)
 }
 
 #if defined(__x86_64__)
+
+static const long ceilings_turns = 20000000;
 
 __attribute__((target("avx2"))) static double ceilings_read_avx2(const ceilings_job *job)
 {
