@@ -349,7 +349,8 @@ LLM_API const llm_tokenizer *llm_model_tokenizer(const llm_model *model);
 
 enum {
     LLM_ENCODE_ADD_SPECIAL = 1,             /* BOS and EOS as the model wants them */
-    LLM_ENCODE_PARSE_SPECIAL = 2            /* text like "<|im_end|>" becomes that control token; never for untrusted text */
+    LLM_ENCODE_PARSE_SPECIAL = 2,           /* text like "<|im_end|>" becomes that control token; never for untrusted text */
+    LLM_ENCODE_CONTINUES = 4                /* the text goes on after other text: vocabularies that put a space before a text put none */
 };
 /* Text to ids. Any bytes are accepted, in a time of n log n; a cap of len + 3 nearly always suffices.
  * Fails: SPACE. Threads: shared. Since 0.1. */
@@ -465,7 +466,8 @@ enum {
 /* Adds tokens to the end; they are pending until steps have taken them in. flags: LLM_APPEND_SCORE.
  * Fails: CONTEXT_FULL; STATE (the session failed: see llm_session_rewind); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_append(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
-/* The same with text. BOS is put before it where the timeline is empty and the model wants one. flags: LLM_APPEND_*.
+/* The same with text. BOS is put before it where the timeline is empty and the model wants one; after other text it simply goes on
+ * (LLM_ENCODE_CONTINUES). flags: LLM_APPEND_*.
  * Fails: as append; STATE too if the model has no tokenizer. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_append_text(llm_session *s, const char *text, size_t len, uint32_t flags, llm_error *error);
 /* Makes the timeline these tokens; what the session already has of them, from the beginning on, is kept. Pass the whole

@@ -17,7 +17,7 @@ llm_status llm_tokenizer_encode(const llm_tokenizer *t, const char *text, size_t
     LM_API_NEED(n, error);
     if (!tokens && cap != 0)
         return lm_fail(error, LLM_E_INVALID, "tokens is NULL, cap is %zu", cap);
-    if (flags & ~(uint32_t)(LLM_ENCODE_ADD_SPECIAL | LLM_ENCODE_PARSE_SPECIAL))
+    if (flags & ~(uint32_t)(LLM_ENCODE_ADD_SPECIAL | LLM_ENCODE_PARSE_SPECIAL | LLM_ENCODE_CONTINUES))
         return lm_fail(error, LLM_E_UNSUPPORTED, "flags is 0x%x: an unknown LLM_ENCODE_* is set", flags);
     LM_TRY(lm_api_text(text, &len, "text", error));
     return lm_api_done(lm_tokenizer_encode(t->tokenizer, text, len, flags, tokens, cap, n, error), error);

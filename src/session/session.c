@@ -300,7 +300,9 @@ static llm_status session_encode(llm_session *s, const char *text, size_t len, u
     lm_mem *mem = &s->model->engine->host.mem;
     llm_token bos = lm_tokenizer_special(tokenizer, LLM_SPECIAL_BOS);
     bool with_bos = s->n_tokens == 0 && !(flags & LLM_APPEND_NO_BOS) && lm_tokenizer_adds_bos(tokenizer) && bos >= 0;
-    uint32_t parse = flags & LLM_APPEND_PARSE_SPECIAL ? LLM_ENCODE_PARSE_SPECIAL : 0;
+    uint32_t how = flags & LLM_APPEND_PARSE_SPECIAL ? LLM_ENCODE_PARSE_SPECIAL : 0;
+    if (s->n_tokens != 0 && lm_tokenizer_kind(tokenizer, s->tokens->ids[s->n_tokens - 1]) != LLM_TOKEN_CONTROL)
+        how |= LLM_ENCODE_CONTINUES;
     uint64_t cap = 0;
     if (!lm_add_u64(len, 3, &cap) || cap > UINT32_MAX)
         return lm_fail(error, LLM_E_LIMIT, "a text of %zu bytes: at most 4 GiB at a time", len);
@@ -311,7 +313,7 @@ static llm_status session_encode(llm_session *s, const char *text, size_t len, u
             return lm_fail_memory(error, "the text's tokens", (size_t)cap * sizeof *tokens);
         llm_status status = LLM_OK;
         if (len != 0)
-            status = lm_tokenizer_encode(tokenizer, text, len, parse, tokens + with_bos, (size_t)cap - with_bos, &count, error);
+            status = lm_tokenizer_encode(tokenizer, text, len, how, tokens + with_bos, (size_t)cap - with_bos, &count, error);
         if (status == LLM_OK) {
             if (with_bos)
                 tokens[0] = bos;

@@ -308,31 +308,31 @@ void lm_encoder_keep(lm_encoder *e, lm_word *word, const char *text, size_t len,
         word->ids[i] = i < n ? e->last[(n_before + i) % LM_WORD_TOKENS] : LM_ID_NONE;
 }
 
-static llm_status encoder_text(lm_encoder *e, const char *text, size_t len, llm_error *error)
+static llm_status encoder_text(lm_encoder *e, const char *text, size_t len, bool continues, llm_error *error)
 {
     if (len == 0)
         return LLM_OK;
     e->unknown = false;
     if (e->t->kind == LM_VOCAB_SPM)
-        return lm_spm_encode(e, text, len, e->t->add_space_prefix, error);
+        return lm_spm_encode(e, text, len, e->t->add_space_prefix && !continues, error);
     return lm_bpe_encode(e, text, len, error);
 }
 
 static llm_status encoder_run(lm_encoder *e, const char *text, size_t len, uint32_t flags, const uint64_t *places, size_t n_places, llm_error *error)
 {
     const lm_tokenizer *t = e->t;
-    bool special = flags & LLM_ENCODE_ADD_SPECIAL;
+    bool special = flags & LLM_ENCODE_ADD_SPECIAL, continues = flags & LLM_ENCODE_CONTINUES;
     size_t at = 0;
     if (special && lm_tokenizer_adds_bos(t))
         lm_encoder_put(e, (uint32_t)t->special[LLM_SPECIAL_BOS]);
     for (size_t i = 0; i < n_places; i++) {
         uint32_t id = (uint32_t)places[i];
         size_t place = (size_t)(places[i] >> 32);
-        LM_TRY(encoder_text(e, text + at, place - at, error));
+        LM_TRY(encoder_text(e, text + at, place - at, continues && at == 0, error));
         lm_encoder_put(e, id);
         at = place + lm_tokens_str(&t->tokens, id).len;
     }
-    LM_TRY(encoder_text(e, text + at, len - at, error));
+    LM_TRY(encoder_text(e, text + at, len - at, continues && at == 0, error));
     if (special && t->add_eos && t->special[LLM_SPECIAL_EOS] != LLM_TOKEN_NONE)
         lm_encoder_put(e, (uint32_t)t->special[LLM_SPECIAL_EOS]);
     return LLM_OK;

@@ -202,6 +202,13 @@ static void test_text(void)
     CHECK(llm_session_append_text(s, "</s>", LLM_NUL, LLM_APPEND_NO_BOS, &error) == LLM_OK);
     CHECK(llm_session_tokens(s, &tokens, &n, &error) == LLM_OK && n > 1);
 
+    /* text goes on after text without a space of its own; after a control token it begins anew */
+    CHECK(llm_session_rewind(s, 0, &error) == LLM_OK);
+    CHECK(llm_session_append_text(s, "a", LLM_NUL, 0, &error) == LLM_OK && llm_session_append_text(s, "b", LLM_NUL, 0, &error) == LLM_OK);
+    CHECK(llm_session_tokens(s, &tokens, &n, &error) == LLM_OK && n == 4 && tokens[1] == TINY_SPACE && tokens[2] == TINY_A && tokens[3] == TINY_B);
+    CHECK(llm_session_rewind(s, 1, &error) == LLM_OK && llm_session_append_text(s, "b", LLM_NUL, 0, &error) == LLM_OK);
+    CHECK(llm_session_tokens(s, &tokens, &n, &error) == LLM_OK && n == 3 && tokens[1] == TINY_SPACE && tokens[2] == TINY_B);
+
     /* a reply that begins the text loses the space that the tokenizer would have put there */
     CHECK(llm_session_rewind(s, 0, &error) == LLM_OK);
     const llm_token bos = TINY_BOS;
