@@ -46,7 +46,8 @@ typedef struct lm_cpu_grain {
     uint64_t macs_attend;
     uint64_t bytes;                                     /* of weights, when few rows read them */
     uint64_t items;                                     /* f32 items of norms, quantization, copies */
-    uint32_t cols;                                      /* most columns of a product's task */
+    uint32_t cols;                                      /* most columns of a product's task: a multiple of tile */
+    uint32_t tile;                                      /* columns that the kernels take side by side */
 } lm_cpu_grain;
 
 struct lm_cpu {
@@ -193,6 +194,7 @@ struct lm_cpu_run {
     uint32_t n_segments;
     /* The cursor, and the cut that the stage's plan left for its tasks. */
     uint32_t op, stage, round, finished;
+    bool     cols_inside;                               /* products: tasks walk the columns of a block of groups, then the next block */
     uint32_t cut_groups, cut_cols, n_blocks, n_jobs;    /* products: groups of 16 outputs and columns a task; blocks of groups; jobs of experts */
     uint32_t cut_units, n_units;                        /* units a task, and in all */
     uint32_t tile_rows, round_chunks, n_segments_split; /* attention */

@@ -4,6 +4,8 @@
  * of the kernels' table. Threads: tasks write disjoint tiles. */
 #include "backend/cpu/cpu.h"
 
+#include <string.h>
+
 LM_EXACT_ARITHMETIC
 
 /* ---- inputs in every form ------------------------------------------------------------------------------------------------ */
@@ -79,11 +81,13 @@ static void products_need(const lm_cpu *cpu, const lm_program *program, const lm
     need->f32 = forms & LM_ACTS_F32 && u->norm != LM_NORM_NONE ? k : 0;
     need->q32 = forms & LM_ACTS_Q32 ? k : 0;
     need->q256 = forms & LM_ACTS_Q256 ? k : 0;
-    need->worker = u->norm != LM_NORM_NONE ? k * sizeof(float) : 0;
-    if (u->epilogue == LM_EPILOGUE_GATED)
-        need->worker = LM_MAX(need->worker, LM_CPU_TILE * sizeof(float));
+    need->worker = LM_MAX(u->norm != LM_NORM_NONE ? k : 0, (uint64_t)LM_CPU_TILE * (u->epilogue == LM_EPILOGUE_GATED ? 2 : 1)) * sizeof(float);
     (void)cpu;
 }
+
+/* Inputs of so many values stay in a core's cache while all weights pass by, each read once; of more, a block of columns does, and the
+ * weights are read again for the next. */
+enum { PRODUCTS_WARM = 5 << 18 };
 
 /* ---- stages ---------------------------------------------------------------------------------------------------------------- */
 
@@ -129,10 +133,10 @@ static uint32_t products_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
         all += products_groups(run, op, i);
     uint64_t macs = run->exec->ops[run->op].acts & LM_ACTS_F32 ? grain->macs_float : grain->macs_int;
     uint64_t per_column = LM_GROUP * k * beside;            /* of one group */
-    /* As many columns as fit beside one group, in blocks as even as multiples of 8 allow. */
+    /* As many columns as fit beside one group, in blocks as even as the kernels' tiles allow. */
     uint64_t cols = LM_MAX(LM_MIN(LM_MIN(n, grain->cols), macs / per_column), 1), n_cols = (n + cols - 1) / cols;
     cols = (n + n_cols - 1) / n_cols;
-    cols = n_cols > 1 && cols > 8 ? LM_MIN((cols + 7) / 8 * 8, grain->cols) : cols;
+    cols = n_cols > 1 && cols > grain->tile ? LM_MIN((cols + grain->tile - 1) / grain->tile * grain->tile, grain->cols) : cols;
     n_cols = (n + cols - 1) / cols;
     /* As many groups as make a task, but several tasks for every thread. */
     uint64_t groups = LM_MIN(macs / (per_column * cols), grain->bytes / (group_bytes * beside));
@@ -141,43 +145,52 @@ static uint32_t products_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
     run->cut_groups = (uint32_t)groups;
     run->cut_cols = (uint32_t)cols;
     run->n_blocks = (uint32_t)((all + groups - 1) / groups);
+    run->cols_inside = n * k <= PRODUCTS_WARM;
     return run->n_blocks * (uint32_t)n_cols;
 }
 
-static void products_epilogue(lm_cpu_run *run, const lm_op *op, uint32_t i, float *y, size_t stride, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
+/* Outputs [r0, r0 + n_rows) of matrix i, columns [c0, c0 + n_cols), to tile [n_cols, n_rows]. The tile stands close together: kernels come
+ * back to it for every 256 inputs, and columns a power of two apart, as values have them, would fight for the same places of the caches. */
+static void products_tile(lm_cpu_run *run, const lm_op *op, uint32_t i, float *tile, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
 {
     const lm_kernels *kernels = &run->cpu->kernels;
     const lm_op_linear *u = &op->u.linear;
+    const lm_cpu_weight *w = lm_cpu_bound(run, op->weight[i]);
     const float *bias = lm_cpu_vector(run, op->weight[4 + i]);
-    if (!bias && u->scale == 1 && u->epilogue != LM_EPILOGUE_RESIDUAL)
-        return;
-    for (uint32_t c = 0; c < n_cols; c++) {
-        float *at = y + c * stride;
-        if (bias)
-            kernels->add(at, at, bias + r0, n_rows);
-        if (u->scale != 1 && u->epilogue != LM_EPILOGUE_GATED)
-            kernels->scale(at, at, u->scale, n_rows);
-        if (u->epilogue == LM_EPILOGUE_RESIDUAL)
-            kernels->add(at, lm_cpu_value(run, op->in[1], c0 + c) + r0, at, n_rows);
-    }
+    size_t k = (size_t)w->info.n_cols;
+    const float *f32 = u->norm == LM_NORM_NONE ? lm_cpu_value(run, op->in[0], 0) : run->arena->acts_f32;
+    lm_acts x = lm_cpu_acts_at(run->arena, f32, k, c0);
+    kernels->linear[w->info.type](tile, (size_t)n_rows, w->data + r0 / LM_GROUP * w->group_bytes, (size_t)n_rows, k, &x, n_cols);
+    for (uint32_t c = 0; bias && c < n_cols; c++)
+        kernels->add(tile + c * n_rows, tile + c * n_rows, bias + r0, (size_t)n_rows);
+    if (u->scale != 1 && u->epilogue != LM_EPILOGUE_GATED)
+        kernels->scale(tile, tile, u->scale, (size_t)n_rows * n_cols);
 }
 
-/* Outputs [r0, r0 + n_rows) of matrix i, columns [c0, c0 + n_cols), to y. */
-static void products_tile(lm_cpu_run *run, const lm_op *op, uint32_t i, float *y, size_t stride, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
+static void products_put(lm_cpu_run *run, const lm_op *op, uint32_t i, const float *tile, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
 {
-    const lm_cpu_weight *w = lm_cpu_bound(run, op->weight[i]);
-    size_t k = (size_t)w->info.n_cols;
-    const float *f32 = op->u.linear.norm == LM_NORM_NONE ? lm_cpu_value(run, op->in[0], 0) : run->arena->acts_f32;
-    lm_acts x = lm_cpu_acts_at(run->arena, f32, k, c0);
-    run->cpu->kernels.linear[w->info.type](y, stride, w->data + r0 / LM_GROUP * w->group_bytes, (size_t)n_rows, k, &x, n_cols);
-    products_epilogue(run, op, i, y, stride, r0, n_rows, c0, n_cols);
+    const lm_kernels *kernels = &run->cpu->kernels;
+    const lm_op_linear *u = &op->u.linear;
+    for (uint32_t c = 0; c < n_cols; c++, tile += n_rows) {
+        float *y = lm_cpu_value(run, op->out[i], c0 + c) + r0;
+        if (u->epilogue == LM_EPILOGUE_RESIDUAL)
+            kernels->add(y, lm_cpu_value(run, op->in[1], c0 + c) + r0, tile, (size_t)n_rows);
+        else if (u->epilogue == LM_EPILOGUE_GATED)
+            kernels->silu_mul(y, tile, tile + LM_CPU_TILE, (size_t)n_rows);
+        else
+            memcpy(y, tile, (size_t)n_rows * sizeof(float));
+        if (u->scale != 1 && u->epilogue == LM_EPILOGUE_GATED)
+            kernels->scale(y, y, u->scale, (size_t)n_rows);
+    }
 }
 
 static void products_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
 {
-    const lm_op_linear *u = &op->u.linear;
-    uint32_t c0 = task / run->n_blocks * run->cut_cols, n_cols = LM_MIN(run->cut_cols, run->n_rows[op->rows] - c0);
-    uint64_t from = (uint64_t)(task % run->n_blocks) * run->cut_groups, to = from + run->cut_groups;
+    uint32_t n_all = run->n_rows[op->rows], n_col_blocks = (n_all + run->cut_cols - 1) / run->cut_cols;
+    uint32_t block = run->cols_inside ? task / n_col_blocks : task % run->n_blocks;
+    uint32_t c0 = (run->cols_inside ? task % n_col_blocks : task / run->n_blocks) * run->cut_cols, n_cols = LM_MIN(run->cut_cols, n_all - c0);
+    uint64_t from = (uint64_t)block * run->cut_groups, to = from + run->cut_groups;
+    float *tile = (float *)(void *)lm_cpu_scratch(run, worker);
     for (uint32_t i = 0; i < products_walked(op) && to > 0; i++) {
         uint64_t groups = products_groups(run, op, i), begin = LM_MIN(from, groups), end = LM_MIN(to, groups);
         from -= begin;                                      /* what is left belongs to the next matrix */
@@ -185,18 +198,10 @@ static void products_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint3
         if (begin == end)
             continue;
         uint64_t r0 = begin * LM_GROUP, n_rows = LM_MIN(end * LM_GROUP, lm_cpu_bound(run, op->weight[i])->info.n_rows) - r0;
-        size_t stride = lm_cpu_width(run, op->out[i]);
-        float *y = lm_cpu_value(run, op->out[i], c0) + r0;
-        products_tile(run, op, i, y, stride, r0, n_rows, c0, n_cols);
-        if (u->epilogue == LM_EPILOGUE_GATED) {
-            float *up = (float *)(void *)lm_cpu_scratch(run, worker);
-            products_tile(run, op, 1, up, (size_t)n_rows, r0, n_rows, c0, n_cols);
-            for (uint32_t c = 0; c < n_cols; c++) {
-                run->cpu->kernels.silu_mul(y + c * stride, y + c * stride, up + c * n_rows, (size_t)n_rows);
-                if (u->scale != 1)
-                    run->cpu->kernels.scale(y + c * stride, y + c * stride, u->scale, (size_t)n_rows);
-            }
-        }
+        products_tile(run, op, i, tile, r0, n_rows, c0, n_cols);
+        if (op->u.linear.epilogue == LM_EPILOGUE_GATED)
+            products_tile(run, op, 1, tile + LM_CPU_TILE, r0, n_rows, c0, n_cols);
+        products_put(run, op, i, tile, r0, n_rows, c0, n_cols);
     }
 }
 
