@@ -22,7 +22,8 @@ import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as T
-from transformers import GlmConfig, GlmForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import GlmConfig, GlmForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 N_VOCAB = 100
 N_TOKENS = 300                                                  # past the first chunk of 256 keys
@@ -45,8 +46,11 @@ MODELS = {
     "llama-yarn": small(arch="llama", tied=True, head=16, layers=1, scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=128)),
     "mixtral": small(arch="mixtral", experts=4, used=2, ff=32),
     "mixtral-split": small(arch="mixtral", experts=4, used=3, ff=32, split=True, layers=1),      # a tensor for each expert, as in 2023
+    "qwen2-tied": small(arch="qwen2", tied=True, theta=1e6, eps=1e-6),
+    "qwen2-untied": small(arch="qwen2", kv=1, layers=1),
     "qwen3-tied": small(arch="qwen3", tied=True, head=16, theta=1e6, eps=1e-6),
     "qwen3-untied": small(arch="qwen3", heads=3, kv=1, head=12, eps=1e-6),
+    "qwen3moe": small(arch="qwen3moe", experts=6, used=3, ff=48, ff_expert=32, head=12, theta=1e6, eps=1e-6),
     "llama-half": small(arch="llama", types=[T.F16, T.BF16], vectors=T.F16),
     "llama-q8_0": small(arch="llama", dim=64, ff=64, layers=2, types=[T.Q8_0]),
     "llama-q4_0": small(arch="llama", dim=64, ff=96, head=16, layers=1, types=[T.Q4_0, T.Q8_0]),
@@ -65,8 +69,13 @@ def config(s):
                   tie_word_embeddings=s.get("tied", False), attn_implementation="eager", use_cache=False, experts_implementation="eager")
     if s["arch"] == "mixtral":
         return MixtralForCausalLM, MixtralConfig(num_local_experts=s["experts"], num_experts_per_tok=s["used"], **common)
+    if s["arch"] == "qwen2":
+        return Qwen2ForCausalLM, Qwen2Config(**common)
     if s["arch"] == "qwen3":
         return Qwen3ForCausalLM, Qwen3Config(**common)
+    if s["arch"] == "qwen3moe":
+        return Qwen3MoeForCausalLM, Qwen3MoeConfig(num_experts=s["experts"], num_experts_per_tok=s["used"], moe_intermediate_size=s["ff_expert"],
+                                                   norm_topk_prob=True, **common)
     if s["arch"] == "glm":
         common["rope_parameters"]["partial_rotary_factor"] = s["rot"] / s["head"]
         return GlmForCausalLM, GlmConfig(attention_bias=True, pad_token_id=None, **common)
@@ -121,9 +130,9 @@ def gguf_names(s):
         names += [(b + g, h + t) for g, t in [
             ("attn_norm", "input_layernorm"), ("attn_q", "self_attn.q_proj"), ("attn_k", "self_attn.k_proj"), ("attn_v", "self_attn.v_proj"),
             ("attn_output", "self_attn.o_proj"), ("ffn_norm", "post_attention_layernorm")]]
-        if s["arch"] == "qwen3":
+        if s["arch"] in ("qwen3", "qwen3moe"):
             names += [(b + "attn_q_norm", h + "self_attn.q_norm"), (b + "attn_k_norm", h + "self_attn.k_norm")]
-        if s["arch"] == "mixtral":
+        if "experts" in s:
             names += [(b + "ffn_gate_inp", h + "mlp.gate")]
         elif s["arch"] == "glm":
             names += [(b + "ffn_down", h + "mlp.down_proj")]
@@ -162,9 +171,11 @@ def header(w, name, s):
     w.add_layer_norm_rms_eps(s["eps"])
     w.add_vocab_size(N_VOCAB)
     w.add_quantization_version(2)
-    if s["arch"] == "mixtral":
+    if "experts" in s:
         w.add_expert_count(s["experts"])
         w.add_expert_used_count(s["used"])
+    if "ff_expert" in s:
+        w.add_expert_feed_forward_length(s["ff_expert"])
     scaling = s.get("scaling", {})
     if scaling.get("rope_type") in ("linear", "yarn"):
         w.add_rope_scaling_type(gguf.RopeScalingType(scaling["rope_type"]))
@@ -215,7 +226,7 @@ def make(name, s, out, seed):
     cls, cfg = config(s)
     model = cls(cfg).double().eval()
     state = model.state_dict()
-    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", s["arch"] if s["arch"] == "qwen3" else "llama")
+    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", s["arch"] if s["arch"].startswith("qwen") else "llama")
     header(writer, name, s)
     maker = Maker(writer, s, rng)
     loaded = {}
@@ -226,15 +237,16 @@ def make(name, s, out, seed):
                 continue
             a = draw(rng, key, tuple(state[key].shape))
             heads = s["heads"] if g.endswith("attn_q") else s["kv"] if g.endswith("attn_k") else 0
-            swap = heads and s["arch"] not in ("qwen3", "glm")                  # these rotate as stored
+            swap = heads and s["arch"] not in ("qwen2", "qwen3", "qwen3moe", "glm")   # these rotate as stored
             a = permute(a, heads) if swap else a
             vector = a.ndim == 1 or g.endswith("ffn_gate_inp")
             a = maker.put(f"{g}.{suffix}", a, a.shape[-1], s.get("vectors", T.F32) if vector else None)
             loaded[key] = unpermute(a, heads) if swap else a
-    for i in range(s["layers"] if s["arch"] == "mixtral" else 0):
+    ff = s.get("ff_expert", s["ff"])
+    for i in range(s["layers"] if "experts" in s else 0):
         b, h = f"blk.{i}.", f"model.layers.{i}.mlp.experts."
         parts = {}
-        for g, rows, cols in [("ffn_gate", s["ff"], s["dim"]), ("ffn_up", s["ff"], s["dim"]), ("ffn_down", s["dim"], s["ff"])]:
+        for g, rows, cols in [("ffn_gate", ff, s["dim"]), ("ffn_up", ff, s["dim"]), ("ffn_down", s["dim"], ff)]:
             a = draw(rng, "", (s["experts"], rows, cols))
             if s.get("split"):
                 parts[g] = np.stack([maker.put(f"{b}{g}.{e}.weight", a[e], cols, T.F32) for e in range(s["experts"])])
@@ -259,7 +271,7 @@ def make(name, s, out, seed):
     tokens[0] = 1
     with torch.no_grad():
         logits = model(torch.from_numpy(tokens.astype(np.int64))[None]).logits[0].numpy()
-    positions = np.array(POSITIONS if s["arch"] != "mixtral" else POSITIONS_SMALL, np.int32)
+    positions = np.array(POSITIONS if "experts" not in s else POSITIONS_SMALL, np.int32)
     with open(f"{out}/{name}.gold", "wb") as f:
         f.write(struct.pack("<8s4I", b"LMGOLD1\0", len(tokens), len(positions), N_VOCAB, 0))
         f.write(tokens.tobytes() + positions.tobytes() + logits[positions].astype("<f4").tobytes())

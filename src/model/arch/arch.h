@@ -8,7 +8,9 @@
 /* X(name as in general.architecture) */
 #define LM_ARCHS(X) \
     X(llama)        \
-    X(qwen3)
+    X(qwen2)        \
+    X(qwen3)        \
+    X(qwen3moe)
 
 #define LM_ARCH_DECLARE(name) extern const lm_arch lm_arch_##name;
 LM_ARCHS(LM_ARCH_DECLARE)
