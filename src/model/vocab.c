@@ -124,6 +124,5 @@ llm_status lm_vocab_open(lm_host *host, const lm_catalogue *catalogue, lm_tokeni
     LM_TRY(vocab_flag(catalogue, "tokenizer.ggml.add_eos_token", &v.add_eos, error));
     LM_TRY(vocab_flag(catalogue, "tokenizer.ggml.add_space_prefix", &v.add_space_prefix, error));
     LM_TRY(vocab_flag(catalogue, "tokenizer.ggml.ignore_merges", &v.ignore_merges, error));
-    v.keep_tokens = true;
     return lm_tokenizer_create(host, &v, out, error);
 }

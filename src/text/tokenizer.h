@@ -13,8 +13,7 @@ enum { LM_VOCAB_SPM = 1, LM_VOCAB_BPE = 2 };            /* tokenizer.ggml.model 
 enum { LM_N_SPECIAL = 16 };                             /* indexed by LLM_SPECIAL_* */
 enum { LM_FLAG_UNSET = -1 };                            /* of an int8_t flag: the kind's default */
 
-/* What a vocabulary says. Borrowed for the call of lm_tokenizer_create, but `tokens` (their bytes), which must outlive the
- * tokenizer if `keep_tokens` is set; else they are copied. */
+/* What a vocabulary says. Borrowed for the call of lm_tokenizer_create, which copies what it needs. */
 typedef struct lm_vocab_desc {
     int32_t  kind;                                      /* LM_VOCAB_* */
     llm_str  pre;                                       /* pre-tokenizer name of BPE; absent: "default" */
@@ -24,7 +23,6 @@ typedef struct lm_vocab_desc {
     const llm_str *merges;  uint64_t n_merges;          /* BPE: "left right" */
     int64_t  special[LM_N_SPECIAL];                     /* ids as the file says; -1: not said (then found by text where the field does so) */
     int8_t   add_bos, add_eos, add_space_prefix, ignore_merges;
-    bool     keep_tokens;
 } lm_vocab_desc;
 
 typedef struct lm_tokenizer lm_tokenizer;
