@@ -200,6 +200,26 @@ typedef struct llm_reader {
     llm_status (*read)(void *user, uint64_t offset, void *out, size_t n);
 } llm_reader;
 
+/* Takes a file as it is written, from its first byte to its last. write(): all n bytes or an error (< 0); on the thread that
+ * called the library. After a failure or a cancelled call, what came so far is no whole file. */
+typedef struct llm_writer {
+    uint32_t struct_size, reserved;
+    void *user;
+    llm_status (*write)(void *user, const void *data, size_t n);
+} llm_writer;
+
+enum { LLM_SINK_PATH = 0, LLM_SINK_WRITER = 1 };
+/* Where a file that the library writes goes; `kind` says which fields count. A path is written whole or not at all: the bytes go
+ * into a file beside it, which takes its name when all of them are on the disk. Until then, and after any failure, a file that
+ * stood there is as it was, and nothing else is left. Borrowed for the call, as is all that it points to. */
+typedef struct llm_sink {
+    uint32_t struct_size;
+    int32_t  kind;
+    const char *path; size_t path_len;      /* PATH */
+    const llm_writer *writer;               /* WRITER */
+    const void *reserved_ptr;
+} llm_sink;
+
 /* ---- engine ---------------------------------------------------------------------------------------------------- */
 
 enum { LLM_CPU_REFERENCE = 1, LLM_CPU_AVX2 = 2, LLM_CPU_AVX512 = 3, LLM_CPU_NEON = 4 };    /* tiers of CPU kernels */

@@ -20,6 +20,8 @@
 #include "files/source.c"
 #include "files/gguf.c"
 #include "files/catalogue.c"
+#include "files/sink.c"
+#include "files/gguf_write.c"
 #include "text/unicode.c"
 #include "text/pretokenize.c"
 #include "text/tokens.c"

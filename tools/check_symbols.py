@@ -28,6 +28,7 @@ IMPORTS = set("""
     sysconf getauxval sched_yield sched_getaffinity sched_setaffinity __sched_cpucount syscall
     clock_gettime nanosleep clock_nanosleep __errno_location
     madvise sigfillset
+    pwrite pwrite64 fsync rename unlink
 """.split())
 # What compilers add by themselves.
 IMPORTS_MATCH = re.compile(r"pthread_\w+|sem_\w+|__stack_chk_\w+|__\w+_chk|__cxa_finalize|__gmon_start__|__getauxval|_ITM_\w+TMCloneTable|__tls_get_addr")

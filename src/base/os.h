@@ -20,4 +20,13 @@ llm_status lm_file_size(lm_file file, uint64_t *out, llm_error *error);         
 llm_status lm_file_read(lm_file file, uint64_t offset, void *out, size_t n, llm_error *error);  /* all n bytes or E_IO */
 void       lm_file_close(lm_file file);
 
+/* Writing a file that replaces another one only when it is whole: create it under another name beside it, write, sync, close, rename.
+ * The name must be new (E_STATE: something stands there already). */
+llm_status lm_file_create(const char *path, size_t len, lm_file *out, llm_error *error);
+llm_status lm_file_write(lm_file file, uint64_t offset, const void *data, size_t n, llm_error *error);     /* all n bytes or E_IO */
+llm_status lm_file_sync(lm_file file, llm_error *error);                        /* it is on the disk, not in a cache */
+/* Gives a file a name in the same folder, in one step: whoever looks finds the old file or the new one. */
+llm_status lm_file_rename(const char *from, size_t from_len, const char *to, size_t to_len, llm_error *error);
+void       lm_file_remove(const char *path, size_t len);                        /* if it can be */
+
 #endif

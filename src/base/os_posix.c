@@ -25,6 +25,8 @@
 
 enum { OS_PATH_MAX = 4096 };
 
+int rename(const char *from, const char *to);               /* POSIX has it in the header of stdio, which is not for us */
+
 #if defined(MADV_HUGEPAGE)
 static void os_want_huge_pages(void *ptr, size_t size) { madvise(ptr, size, MADV_HUGEPAGE); }
 #else
@@ -71,8 +73,26 @@ static const char *os_error_text(int code)
     case ENODEV: return "no such device";
     case ESPIPE: return "it cannot be read at an offset";
     case ESTALE: return "the file is gone from its server";
+    case ENOSPC: return "no space is left on the device";
+    case EDQUOT: return "the user's share of the disk is used up";
+    case EFBIG: return "the file would pass the greatest size allowed";
+    case EROFS: return "the file system is read-only";
+    case EEXIST: return "something stands there already";
     default: return "the system refused";
     }
+}
+
+static llm_status os_path(const char *path, size_t len, char name[OS_PATH_MAX], llm_error *error)
+{
+    if (!path || len == 0)
+        return lm_fail(error, LLM_E_INVALID, "the path is empty");
+    if (memchr(path, 0, len))
+        return lm_fail(error, LLM_E_INVALID, "the path holds a NUL byte");
+    if (len >= OS_PATH_MAX)
+        return lm_fail_at(error, LLM_E_IO, path, len, UINT64_MAX, "cannot open a path of %zu bytes: at most %d are possible", len, OS_PATH_MAX - 1);
+    memcpy(name, path, len);
+    name[len] = 0;
+    return LLM_OK;
 }
 
 llm_status lm_file_open(const char *path, size_t len, lm_file *out, llm_error *error)
@@ -80,14 +100,7 @@ llm_status lm_file_open(const char *path, size_t len, lm_file *out, llm_error *e
     char name[OS_PATH_MAX];
     struct stat info;
     int fd, saved = errno;
-    if (!path || len == 0)
-        return lm_fail(error, LLM_E_INVALID, "the path is empty");
-    if (memchr(path, 0, len))
-        return lm_fail(error, LLM_E_INVALID, "the path holds a NUL byte");
-    if (len >= sizeof name)
-        return lm_fail_at(error, LLM_E_IO, path, len, UINT64_MAX, "cannot open a path of %zu bytes: at most %d are possible", len, OS_PATH_MAX - 1);
-    memcpy(name, path, len);
-    name[len] = 0;
+    LM_TRY(os_path(path, len, name, error));
     do
         fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);  /* a FIFO must not make us wait */
     while (fd < 0 && errno == EINTR);
@@ -154,6 +167,106 @@ void lm_file_close(lm_file file)
 {
     int saved = errno;
     close((int)file.handle);
+    errno = saved;
+}
+
+/* ---- files that are written */
+
+static llm_status os_fail_path(llm_error *error, const char *what, const char *name, int code)
+{
+    return lm_fail_at(error, code == EEXIST ? LLM_E_STATE : code == ENOENT || code == ENOTDIR ? LLM_E_NOT_FOUND : LLM_E_IO, name, strlen(name), UINT64_MAX,
+                      "cannot %s '%s': %s (error %d)", what, name, os_error_text(code), code);
+}
+
+llm_status lm_file_create(const char *path, size_t len, lm_file *out, llm_error *error)
+{
+    char name[OS_PATH_MAX];
+    int fd, saved = errno, code;
+    LM_TRY(os_path(path, len, name, error));
+    do
+        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666);
+    while (fd < 0 && errno == EINTR);
+    code = errno;
+    errno = saved;
+    if (fd < 0)
+        return os_fail_path(error, "create", name, code);
+    out->handle = fd;
+    return LLM_OK;
+}
+
+llm_status lm_file_write(lm_file file, uint64_t offset, const void *data, size_t n, llm_error *error)
+{
+    int saved = errno, code = 0;
+    const char *from = data;
+    while (n > 0 && !code) {
+        size_t want = LM_MIN(n, (size_t)1 << 30);
+        ssize_t put = offset > INT64_MAX ? -1 : pwrite((int)file.handle, from, want, (off_t)offset);
+        if (put < 0 && offset <= INT64_MAX && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            code = offset > INT64_MAX ? EFBIG : put == 0 ? ENOSPC : errno;
+            break;
+        }
+        from += put;
+        n -= (size_t)put;
+        offset += (uint64_t)put;
+    }
+    errno = saved;
+    if (code)
+        return lm_fail_at(error, LLM_E_IO, NULL, 0, offset, "cannot write %zu bytes at byte %llu: %s (error %d)", n, (unsigned long long)offset, os_error_text(code), code);
+    return LLM_OK;
+}
+
+llm_status lm_file_sync(lm_file file, llm_error *error)
+{
+    int saved = errno, failed, code;
+    do
+        failed = fsync((int)file.handle);
+    while (failed && errno == EINTR);
+    code = errno;
+    errno = saved;
+    if (failed)
+        return lm_fail(error, LLM_E_IO, "cannot bring what was written to the disk: %s (error %d)", os_error_text(code), code);
+    return LLM_OK;
+}
+
+/* The new name itself should outlast a loss of power too; where a folder cannot be opened or synced, it is the system's to care. */
+static void os_sync_folder(char *name)
+{
+    char *slash = strrchr(name, '/');
+    int fd;
+    if (slash)
+        slash[slash == name] = 0;
+    fd = open(slash ? name : ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (fd < 0)
+        return;
+    (void)!fsync(fd);
+    close(fd);
+}
+
+llm_status lm_file_rename(const char *from, size_t from_len, const char *to, size_t to_len, llm_error *error)
+{
+    char name[OS_PATH_MAX], old[OS_PATH_MAX];
+    int saved = errno, code = 0;
+    LM_TRY(os_path(from, from_len, old, error));
+    LM_TRY(os_path(to, to_len, name, error));
+    if (rename(old, name) != 0)
+        code = errno;
+    if (code) {
+        errno = saved;
+        return os_fail_path(error, "replace", name, code == EEXIST ? EISDIR : code);
+    }
+    os_sync_folder(name);
+    errno = saved;
+    return LLM_OK;
+}
+
+void lm_file_remove(const char *path, size_t len)
+{
+    char name[OS_PATH_MAX];
+    int saved = errno;
+    if (os_path(path, len, name, NULL) == LLM_OK)
+        unlink(name);
     errno = saved;
 }
 

@@ -7,6 +7,7 @@
 #include "base/status.h"
 
 #include <malloc.h>
+#include <stdbool.h>
 #include <string.h>
 
 #ifndef WIN32_LEAN_AND_MEAN
@@ -61,10 +62,8 @@ int32_t lm_os_cores(void)
 
 static HANDLE os_handle(lm_file file) { return (HANDLE)(intptr_t)file.handle; }
 
-llm_status lm_file_open(const char *path, size_t len, lm_file *out, llm_error *error)
+static llm_status os_path(const char *path, size_t len, wchar_t name[OS_PATH_MAX], llm_error *error)
 {
-    wchar_t name[OS_PATH_MAX];
-    HANDLE handle;
     int n;
     if (!path || len == 0)
         return lm_fail(error, LLM_E_INVALID, "the path is empty");
@@ -74,6 +73,14 @@ llm_status lm_file_open(const char *path, size_t len, lm_file *out, llm_error *e
     if (n <= 0)
         return lm_fail_at(error, LLM_E_IO, path, len, UINT64_MAX, "cannot open a path of %zu bytes: too long or no UTF-8", len);
     name[n] = 0;
+    return LLM_OK;
+}
+
+llm_status lm_file_open(const char *path, size_t len, lm_file *out, llm_error *error)
+{
+    wchar_t name[OS_PATH_MAX];
+    HANDLE handle;
+    LM_TRY(os_path(path, len, name, error));
     handle = CreateFileW(name, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     if (handle == INVALID_HANDLE_VALUE) {
         DWORD code = GetLastError();
@@ -124,6 +131,88 @@ llm_status lm_file_read(lm_file file, uint64_t offset, void *out, size_t n, llm_
 }
 
 void lm_file_close(lm_file file) { CloseHandle(os_handle(file)); }
+
+/* ---- files that are written */
+
+static const char *os_write_error_text(DWORD code)
+{
+    switch (code) {
+    case ERROR_FILE_EXISTS:
+    case ERROR_ALREADY_EXISTS: return "something stands there already";
+    case ERROR_FILE_NOT_FOUND:
+    case ERROR_PATH_NOT_FOUND: return "no such folder";
+    case ERROR_ACCESS_DENIED: return "permission denied, a folder, or a file in use";
+    case ERROR_SHARING_VIOLATION: return "the file is in use";
+    case ERROR_DISK_FULL:
+    case ERROR_HANDLE_DISK_FULL: return "no space is left on the disk";
+    case ERROR_WRITE_PROTECT: return "the disk is read-only";
+    default: return "the system refused";
+    }
+}
+
+static llm_status os_fail_path(llm_error *error, const char *what, const char *path, size_t len, DWORD code)
+{
+    bool exists = code == ERROR_FILE_EXISTS || code == ERROR_ALREADY_EXISTS, absent = code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND;
+    return lm_fail_at(error, exists ? LLM_E_STATE : absent ? LLM_E_NOT_FOUND : LLM_E_IO, path, len, UINT64_MAX, "cannot %s '%.*s': %s (error %u)", what, (int)len, path,
+                      os_write_error_text(code), (unsigned)code);
+}
+
+llm_status lm_file_create(const char *path, size_t len, lm_file *out, llm_error *error)
+{
+    wchar_t name[OS_PATH_MAX];
+    HANDLE handle;
+    LM_TRY(os_path(path, len, name, error));
+    handle = CreateFileW(name, GENERIC_WRITE, FILE_SHARE_READ, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (handle == INVALID_HANDLE_VALUE)
+        return os_fail_path(error, "create", path, len, GetLastError());
+    out->handle = (int64_t)(intptr_t)handle;
+    return LLM_OK;
+}
+
+llm_status lm_file_write(lm_file file, uint64_t offset, const void *data, size_t n, llm_error *error)
+{
+    const char *from = data;
+    while (n > 0) {
+        DWORD want = (DWORD)LM_MIN(n, (size_t)1 << 30), put = 0;
+        OVERLAPPED place;
+        memset(&place, 0, sizeof place);
+        place.Offset = (DWORD)offset;
+        place.OffsetHigh = (DWORD)(offset >> 32);
+        if (!WriteFile(os_handle(file), from, want, &put, &place) || put == 0) {
+            DWORD code = GetLastError();
+            return lm_fail_at(error, LLM_E_IO, NULL, 0, offset, "cannot write %zu bytes at byte %llu: %s (error %u)", n, (unsigned long long)offset, os_write_error_text(code),
+                              (unsigned)code);
+        }
+        from += put;
+        n -= put;
+        offset += put;
+    }
+    return LLM_OK;
+}
+
+llm_status lm_file_sync(lm_file file, llm_error *error)
+{
+    if (!FlushFileBuffers(os_handle(file)))
+        return lm_fail(error, LLM_E_IO, "cannot bring what was written to the disk: the system refused (error %u)", (unsigned)GetLastError());
+    return LLM_OK;
+}
+
+llm_status lm_file_rename(const char *from, size_t from_len, const char *to, size_t to_len, llm_error *error)
+{
+    wchar_t old[OS_PATH_MAX], name[OS_PATH_MAX];
+    LM_TRY(os_path(from, from_len, old, error));
+    LM_TRY(os_path(to, to_len, name, error));
+    if (!MoveFileExW(old, name, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+        return os_fail_path(error, "replace", to, to_len, GetLastError());
+    return LLM_OK;
+}
+
+void lm_file_remove(const char *path, size_t len)
+{
+    wchar_t name[OS_PATH_MAX];
+    if (os_path(path, len, name, NULL) == LLM_OK)
+        DeleteFileW(name);
+}
 #else
 typedef int lm_os_windows_is_empty;
 #endif

@@ -30,6 +30,8 @@ PIN_SIZE(llm_allocator, 40); PIN(llm_allocator, user, 8); PIN(llm_allocator, all
 PIN_SIZE(llm_logger, 24); PIN(llm_logger, level, 4); PIN(llm_logger, user, 8); PIN(llm_logger, write, 16);
 PIN_SIZE(llm_parallel, 24); PIN(llm_parallel, n_threads, 4); PIN(llm_parallel, user, 8); PIN(llm_parallel, run, 16);
 PIN_SIZE(llm_reader, 32); PIN(llm_reader, size, 8); PIN(llm_reader, user, 16); PIN(llm_reader, read, 24);
+PIN_SIZE(llm_writer, 24); PIN(llm_writer, user, 8); PIN(llm_writer, write, 16);
+PIN_SIZE(llm_sink, 40); PIN(llm_sink, kind, 4); PIN(llm_sink, path, 8); PIN(llm_sink, path_len, 16); PIN(llm_sink, writer, 24); PIN(llm_sink, reserved_ptr, 32);
 PIN_SIZE(llm_engine_desc, 64); PIN(llm_engine_desc, flags, 4); PIN(llm_engine_desc, n_threads, 8); PIN(llm_engine_desc, n_arenas, 12); PIN(llm_engine_desc, n_chunk, 16);
 PIN(llm_engine_desc, cpu_tier, 20); PIN(llm_engine_desc, memory_limit, 24); PIN(llm_engine_desc, allocator, 32); PIN(llm_engine_desc, logger, 40);
 PIN(llm_engine_desc, parallel, 48); PIN(llm_engine_desc, reserved_ptr, 56);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * Where a file's bytes go, first to last: a path, written whole or not at all, or the host's writer. Floor 2.
+ * Threads: one at a time. */
+#ifndef LM_FILES_SINK_H
+#define LM_FILES_SINK_H
+
+#include "base/host.h"
+#include "base/status.h"
+
+typedef struct lm_sink lm_sink;
+
+/* desc: complete and of the right size, lengths resolved (the API's business). A PATH: its file is made now, under another name beside
+ * it. E_IO, E_NOT_FOUND (no such folder), E_INVALID. Owns: *out; the writer is borrowed as long as it lives. */
+llm_status lm_sink_open(lm_host *host, const llm_sink *desc, lm_sink **out, llm_error *error);
+/* The next n bytes. After a failure only drop may follow. */
+llm_status lm_sink_write(lm_sink *sink, const void *data, size_t n, llm_error *error);
+uint64_t   lm_sink_written(const lm_sink *sink);
+/* All is written: a PATH's file takes its place. On failure nothing has changed and nothing is left. drop still follows. */
+llm_status lm_sink_end(lm_sink *sink, llm_error *error);
+/* Gives the sink up; what was not ended is removed. NULL is fine. */
+void       lm_sink_drop(lm_sink *sink);
+
+#endif
