@@ -29,6 +29,10 @@
 #define LM_TANHF_C3      0x1.524c4p-6f
 #define LM_TANHF_C4      (-0x1.767a14p-8f)
 
+/* gelu in its tanh form, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), is x / (1 + expf(-u)) with u = x (c0 + c1 x^2). */
+#define LM_GELUF_C0      0x1.988454p+0f                 /* 2 sqrt(2/pi) */
+#define LM_GELUF_C1      0x1.2444f2p-4f                 /* 0.044715 c0 */
+
 /* a * b + c, rounded once. Not libm's: that of mingw-w64 rounds more than once. */
 #if defined(__FP_FAST_FMAF)
 static inline float lm_fmaf(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

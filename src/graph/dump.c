@@ -67,6 +67,11 @@ static const char *dump_rope(uint32_t rope)
     return rope == LM_ROPE_PAIRS ? "pairs" : rope == LM_ROPE_HALVES ? "halves" : "none";
 }
 
+static const char *dump_act(uint32_t act)
+{
+    return act == LM_ACT_SILU ? " silu" : act == LM_ACT_GELU ? " gelu" : "";
+}
+
 static void dump_details(dump_text *text, const lm_op *op)
 {
     switch (op->kind) {
@@ -81,10 +86,12 @@ static void dump_details(dump_text *text, const lm_op *op)
     case LM_OP_LINEAR:
     case LM_OP_LOGITS:
         dump_print(text, " |%s%s%s", op->u.linear.norm == LM_NORM_RMS ? " rms" : "",
-                   op->u.linear.epilogue == LM_EPILOGUE_RESIDUAL ? " residual" : op->u.linear.epilogue == LM_EPILOGUE_GATED ? " gated" : "",
-                   op->u.linear.act == LM_ACT_SILU ? " silu" : "");
+                   op->u.linear.epilogue == LM_EPILOGUE_RESIDUAL ? op->in[2] == LM_NONE ? " residual" : " gated residual" :
+                   op->u.linear.epilogue == LM_EPILOGUE_GATED ? " gated" : "", dump_act(op->u.linear.act));
         if (op->u.linear.scale != 1.0f)
             dump_print(text, " scale %g", (double)op->u.linear.scale);
+        if (op->u.linear.softcap != 0)
+            dump_print(text, " softcap %g", (double)op->u.linear.softcap);
         break;
     case LM_OP_HEAD:
         dump_print(text, " | heads %u/%u of %u, rope %s %u", op->u.head.n_head, op->u.head.n_head_kv, op->u.head.head_dim, dump_rope(op->u.head.rope), op->u.head.n_rot);
@@ -93,13 +100,18 @@ static void dump_details(dump_text *text, const lm_op *op)
         dump_print(text, " | heads %u/%u of %u, scale %g", op->u.attend.n_head, op->u.attend.n_head_kv, op->u.attend.head_dim, (double)op->u.attend.scale);
         if (op->u.attend.window)
             dump_print(text, ", window %u", op->u.attend.window);
+        if (op->u.attend.softcap != 0)
+            dump_print(text, ", softcap %g", (double)op->u.attend.softcap);
         break;
     case LM_OP_ROUTE:
         dump_print(text, " | %u of %u experts%s", op->u.route.n_used, op->u.route.n_expert, op->u.route.normalize ? ", normalized" : "");
         break;
     case LM_OP_LINEAR_EXPERTS:
-        dump_print(text, " | %s, %u of %u experts%s", op->u.experts.down ? "down" : "up", op->u.experts.n_used, op->u.experts.n_expert,
-                   op->u.experts.norm == LM_NORM_RMS ? ", rms" : "");
+        dump_print(text, " | %s, %u of %u experts%s%s", op->u.experts.down ? "down" : "up", op->u.experts.n_used, op->u.experts.n_expert,
+                   op->u.experts.norm == LM_NORM_RMS ? ", rms" : "", dump_act(op->u.experts.act));
+        break;
+    case LM_OP_NORM:
+        dump_print(text, " | rms%s", op->in[1] == LM_NONE ? "" : " residual");
         break;
     default:
         break;

@@ -60,6 +60,8 @@ typedef struct lm_kernels {
     void (*scale)(float *y, const float *x, float s, size_t n);                         /* y may be x */
     void (*add_scaled)(float *y, const float *x, float s, size_t n);                    /* y = fma(s, x, y) */
     void (*silu_mul)(float *y, const float *gate, const float *up, size_t n);           /* y may be either */
+    void (*gelu_mul)(float *y, const float *gate, const float *up, size_t n);           /* y may be either */
+    void (*softcap)(float *y, const float *x, float cap, size_t n);                     /* cap tanh(x / cap); y may be x */
     void (*softmax)(float *y, const float *x, size_t n);                                /* y may be x */
     /* Rotates x[n_rot] in place; cs: n_rot / 2 (cos, sin) pairs. */
     void (*rope_pairs)(float *x, const float *cs, size_t n_rot);

@@ -138,13 +138,15 @@ static llm_status check_linear(const check_op *c)
 {
     const lm_op_linear *u = &c->op->u.linear;
     const lm_weight_info *w[3] = { NULL, NULL, NULL };
-    uint32_t rows = c->op->rows, residual = u->epilogue == LM_EPILOGUE_RESIDUAL;
-    if (u->n_matrices < 1 || u->n_matrices > 3 || u->epilogue > LM_EPILOGUE_GATED || u->act > LM_ACT_SILU)
+    uint32_t rows = c->op->rows, residual = u->epilogue == LM_EPILOGUE_RESIDUAL, gate = residual && c->op->in[2] != LM_NONE;
+    if (u->n_matrices < 1 || u->n_matrices > 3 || u->epilogue > LM_EPILOGUE_GATED || u->act > LM_ACT_GELU)
         return CHECK_FAIL(c, "%u matrices, epilogue %u, activation %u", u->n_matrices, u->epilogue, u->act);
     if ((residual && u->n_matrices != 1) || (u->epilogue == LM_EPILOGUE_GATED) != (u->act != LM_ACT_NONE) ||
         (u->epilogue == LM_EPILOGUE_GATED && u->n_matrices != 2))
         return CHECK_FAIL(c, "epilogue %u with %u matrices and activation %u", u->epilogue, u->n_matrices, u->act);
-    LM_TRY(check_none(c, 1 + residual, u->epilogue == LM_EPILOGUE_NONE ? u->n_matrices : 1,
+    if (!(u->softcap >= 0) || (u->softcap != 0 && c->op->kind != LM_OP_LOGITS))
+        return CHECK_FAIL(c, "a soft cap of %g", (double)u->softcap);
+    LM_TRY(check_none(c, 1 + residual + gate, u->epilogue == LM_EPILOGUE_NONE ? u->n_matrices : 1,
                       ((1u << u->n_matrices) - 1) * 0x11 | 0x8));
     LM_TRY(check_in(c, 0, rows, 0));
     uint32_t k = check_width(c, 0);
@@ -159,7 +161,9 @@ static llm_status check_linear(const check_op *c)
         return LLM_OK;
     if (residual)
         LM_TRY(check_in(c, 1, rows, w[0]->n_rows));
-    else if (w[0]->n_rows != w[1]->n_rows)
+    if (gate)
+        LM_TRY(check_in(c, 2, rows, 1));
+    if (!residual && w[0]->n_rows != w[1]->n_rows)
         return CHECK_FAIL(c, "gate of %llu rows, up of %llu", (unsigned long long)w[0]->n_rows, (unsigned long long)w[1]->n_rows);
     return check_out(c, 0, rows, w[0]->n_rows);
 }
@@ -255,7 +259,7 @@ static llm_status check_experts(const check_op *c)
     const lm_op_experts *u = &c->op->u.experts;
     const lm_weight_info *w = NULL, *up = NULL;
     uint32_t rows = c->op->rows;
-    if (u->n_used == 0 || u->n_used > u->n_expert || u->act > LM_ACT_SILU || (u->down ? u->act != LM_ACT_NONE : u->act == LM_ACT_NONE))
+    if (u->n_used == 0 || u->n_used > u->n_expert || u->act > LM_ACT_GELU || (u->down ? u->act != LM_ACT_NONE : u->act == LM_ACT_NONE))
         return CHECK_FAIL(c, "%u of %u experts, activation %u", u->n_used, u->n_expert, u->act);
     LM_TRY(check_none(c, u->down ? 4 : 3, 1, u->down ? 1 : 0xb));
     LM_TRY(check_in(c, 0, rows, 0));
@@ -280,6 +284,20 @@ static llm_status check_experts(const check_op *c)
     return check_out(c, 0, rows, n_out <= UINT32_MAX ? n_out * u->n_used : UINT64_MAX);
 }
 
+static llm_status check_norm_alone(const check_op *c)
+{
+    const lm_op_norm *u = &c->op->u.norm;
+    uint32_t rows = c->op->rows, residual = c->op->in[1] != LM_NONE;
+    if (u->norm == LM_NORM_NONE)
+        return CHECK_FAIL(c, "it has no norm");
+    LM_TRY(check_none(c, 1 + residual, 1, 0x8));
+    LM_TRY(check_in(c, 0, rows, 0));
+    LM_TRY(check_norm(c, u->norm, u->eps, check_width(c, 0)));
+    if (residual)
+        LM_TRY(check_in(c, 1, rows, check_width(c, 0)));
+    return check_out(c, 0, rows, check_width(c, 0));
+}
+
 static llm_status check_gather(const check_op *c)
 {
     if (c->op->rows != LM_ROWS_OUT)
@@ -298,6 +316,7 @@ typedef llm_status (*check_kind)(const check_op *c);
 #define check_ATTEND check_attend
 #define check_ROUTE check_route
 #define check_LINEAR_EXPERTS check_experts
+#define check_NORM check_norm_alone
 #define check_GATHER check_gather
 #define check_LOGITS check_logits
 static const check_kind check_kinds[LM_OP_COUNT] = {
@@ -312,6 +331,7 @@ static const check_kind check_kinds[LM_OP_COUNT] = {
 #undef check_ATTEND
 #undef check_ROUTE
 #undef check_LINEAR_EXPERTS
+#undef check_NORM
 #undef check_GATHER
 #undef check_LOGITS
 #undef CHECK_FAIL

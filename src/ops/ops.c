@@ -10,6 +10,7 @@
 #define OPS_NAME_ATTEND "attend"
 #define OPS_NAME_ROUTE "route"
 #define OPS_NAME_LINEAR_EXPERTS "linear_experts"
+#define OPS_NAME_NORM "norm"
 #define OPS_NAME_GATHER "gather"
 #define OPS_NAME_LOGITS "logits"
 
@@ -28,6 +29,7 @@ static const ops_row ops_rows[LM_OP_COUNT] = {
 #undef OPS_NAME_ATTEND
 #undef OPS_NAME_ROUTE
 #undef OPS_NAME_LINEAR_EXPERTS
+#undef OPS_NAME_NORM
 #undef OPS_NAME_GATHER
 #undef OPS_NAME_LOGITS
 

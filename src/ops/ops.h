@@ -20,6 +20,7 @@
     X(ATTEND,         KV_CHUNKS, 1, 0) /* out[0] = softmax(q . K * scale) V over what the row may see; in[0]: q           */ \
     X(ROUTE,          ROWS, 0, 0)   /* out[0] = expert ids (i32), out[1] = their weights, from in[0] = router logits      */ \
     X(LINEAR_EXPERTS, OUTPUTS, 0, 0)/* linear by the experts of each row, see lm_op_experts                               */ \
+    X(NORM,           ROWS, 0, 0)   /* out[0] = norm(in[0]; weight[3]) [+ in[1]]                                          */ \
     X(GATHER,         ROWS, 0, 0)   /* out[0] (OUT rows) = those rows of in[0] (ALL rows)                                 */ \
     X(LOGITS,         OUTPUTS, 0, 0)/* out[0] = weight[0] x norm(in[0]) over the vocabulary (OUT rows)                    */
 
@@ -32,7 +33,7 @@ enum {
 enum { LM_SPLIT_ROWS, LM_SPLIT_OUTPUTS, LM_SPLIT_HEADS, LM_SPLIT_KV_CHUNKS };
 enum { LM_ROWS_ALL, LM_ROWS_OUT };
 enum { LM_NORM_NONE, LM_NORM_RMS };                     /* prologues; layer norm joins with its first model */
-enum { LM_ACT_NONE, LM_ACT_SILU };
+enum { LM_ACT_NONE, LM_ACT_SILU, LM_ACT_GELU };        /* GELU: the tanh form */
 enum { LM_ROPE_NONE, LM_ROPE_PAIRS, LM_ROPE_HALVES };   /* (2j, 2j+1): GGUF "NORM"; (j, j + n_rot/2): GGUF "NEOX" */
 enum { LM_EPILOGUE_NONE, LM_EPILOGUE_RESIDUAL, LM_EPILOGUE_GATED };
 enum { LM_GATING_SOFTMAX };                             /* router: softmax over all experts */
@@ -41,10 +42,14 @@ enum { LM_OP_IN = 4, LM_OP_OUT = 3, LM_OP_WEIGHTS = 8 };
 
 /* LINEAR. h = norm(in[0]; weight[3], eps) or in[0]. y_i = weight[i] h (+ weight[4 + i], a bias), i < n_matrices.
  *   NONE:     out[i] = y_i
- *   RESIDUAL: n_matrices 1: out[0] = in[1] + y_0
+ *   RESIDUAL: n_matrices 1: out[0] = in[1] + y_0, or in[1] + sigmoid(in[2]) * y_0 where there is a gate in[2] of width 1
  *   GATED:    n_matrices 2: out[0] = act(y_0) * y_1
- * LOGITS is the same with one matrix, epilogue NONE. `scale` multiplies out (1: nothing; after the bias, before the residual). */
-typedef struct lm_op_linear { uint32_t n_matrices, norm, epilogue, act; float eps, scale; } lm_op_linear;
+ * LOGITS is the same with one matrix, epilogue NONE. `scale` multiplies out (1: nothing; after the bias, before the residual).
+ * softcap c (LOGITS only; 0: none): then out = c tanh(out / c). */
+typedef struct lm_op_linear { uint32_t n_matrices, norm, epilogue, act; float eps, scale, softcap; } lm_op_linear;
+
+/* NORM. out[0] = norm(in[0]; weight[3], eps), added to in[1] where there is one: a norm after a block. */
+typedef struct lm_op_norm { uint32_t norm; float eps; } lm_op_norm;
 
 /* HEAD. in[0]: q [n_head * head_dim], in[1]: k [n_head_kv * head_dim], in[2]: v [n_head_kv * v_dim], in[3]: angles or none.
  * weight[0], weight[1]: RMS norm of each q and k head [head_dim] or none. out[0]: q, ready to attend. state: the stream. */
@@ -79,7 +84,7 @@ typedef struct lm_op {
     int32_t  layer;                                     /* for messages and for splitting over devices; -1: none */
     union {
         lm_op_embed embed; lm_op_angles angles; lm_op_linear linear; lm_op_head head; lm_op_attend attend; lm_op_route route;
-        lm_op_experts experts;
+        lm_op_experts experts; lm_op_norm norm;
     } u;
 } lm_op;
 

@@ -23,17 +23,23 @@ typedef struct little_shape {
     uint32_t qk_norm, bias, window, n_expert, n_used, divisors, yarn;
     float softcap, scale, embed_scale;
     uint32_t types[3];                                      /* taken in turn */
+    uint32_t act, post_norm, shared;                        /* 0: silu; norms after blocks; a gated expert that every row passes */
+    float logit_cap;
 } little_shape;
 
 static const little_shape little_shapes[] = {
     /* A llama of quantized weights; grouped heads; rope in pairs. */
-    { 2, 256, 4, 2, 64, 64, 64, 512, 300, LM_ROPE_PAIRS, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, { LM_TYPE_Q4_0, LM_TYPE_Q8_0, LM_TYPE_Q4_K } },
+    { 2, 256, 4, 2, 64, 64, 64, 512, 300, LM_ROPE_PAIRS, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, { LM_TYPE_Q4_0, LM_TYPE_Q8_0, LM_TYPE_Q4_K }, 0, 0, 0, 0 },
     /* K-quants and a window that crosses pages and chunks; qk-norm, biases, rope in halves, YaRN. */
-    { 2, 256, 6, 2, 32, 48, 24, 256, 77, LM_ROPE_HALVES, 1, 1, 37, 0, 0, 0, 1, 0, 0.5f, 3, { LM_TYPE_Q6_K, LM_TYPE_Q4_K, LM_TYPE_Q6_K } },
+    { 2, 256, 6, 2, 32, 48, 24, 256, 77, LM_ROPE_HALVES, 1, 1, 37, 0, 0, 0, 1, 0, 0.5f, 3, { LM_TYPE_Q6_K, LM_TYPE_Q4_K, LM_TYPE_Q6_K }, 0, 0, 0, 0 },
     /* Plain floats, odd sizes, soft cap. */
-    { 2, 40, 3, 1, 10, 6, 8, 72, 50, LM_ROPE_HALVES, 1, 0, 0, 0, 0, 0, 0, 5, 1, 1, { LM_TYPE_F32, LM_TYPE_F16, LM_TYPE_BF16 } },
+    { 2, 40, 3, 1, 10, 6, 8, 72, 50, LM_ROPE_HALVES, 1, 0, 0, 0, 0, 0, 0, 5, 1, 1, { LM_TYPE_F32, LM_TYPE_F16, LM_TYPE_BF16 }, 0, 0, 0, 0 },
     /* Experts. */
-    { 2, 64, 2, 2, 32, 32, 32, 96, 64, LM_ROPE_PAIRS, 0, 0, 0, 5, 3, 0, 0, 0, 1, 1, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_Q4_0 } },
+    { 2, 64, 2, 2, 32, 32, 32, 96, 64, LM_ROPE_PAIRS, 0, 0, 0, 5, 3, 0, 0, 0, 1, 1, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_Q4_0 }, 0, 0, 0, 0 },
+    /* Norms after blocks, gelu, soft caps of scores and of logits, a window in every other layer. */
+    { 2, 64, 4, 2, 32, 32, 32, 160, 90, LM_ROPE_HALVES, 1, 0, 29, 0, 0, 0, 0, 3, 1, 8, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_F16 }, LM_ACT_GELU, 1, 0, 7 },
+    /* Experts with gelu and one that is shared, behind a gate. */
+    { 2, 64, 2, 1, 32, 32, 32, 96, 50, LM_ROPE_HALVES, 0, 1, 0, 4, 2, 0, 0, 0, 1, 1, { LM_TYPE_F32, LM_TYPE_Q4_0, LM_TYPE_Q8_0 }, LM_ACT_GELU, 0, 1, 0 },
 };
 
 typedef struct little_rng { uint64_t state; } little_rng;
@@ -135,12 +141,34 @@ static inline int32_t little_vector(little_build *b, uint64_t n)
     return little_weight(b->m, b->graph, b->next_type % 2 ? LM_TYPE_F32 : LM_TYPE_F16, true, 1, n);
 }
 
+static inline uint32_t little_act(const little_build *b) { return b->m->shape.act ? b->m->shape.act : LM_ACT_SILU; }
+
+/* Ends a block: x + y, or x + norm(y). `op` is a linear of one matrix that makes y. */
+static inline int32_t little_end(little_build *b, int32_t x, lm_op *op, int32_t layer)
+{
+    uint32_t n = b->m->shape.n_embd;
+    op->u.linear.epilogue = b->m->shape.post_norm ? LM_EPILOGUE_NONE : LM_EPILOGUE_RESIDUAL;
+    op->in[1] = b->m->shape.post_norm ? LM_NONE : x;
+    op->out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, n);
+    lm_graph_op(b->graph, op);
+    if (!b->m->shape.post_norm)
+        return op->out[0];
+    lm_op norm = lm_op_init(LM_OP_NORM, LM_ROWS_ALL, layer);
+    norm.u.norm = (lm_op_norm){ LM_NORM_RMS, 1e-6f };
+    norm.in[0] = op->out[0];
+    norm.in[1] = layer % 2 ? x : LM_NONE;
+    norm.weight[3] = little_vector(b, n);
+    norm.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, n);
+    lm_graph_op(b->graph, &norm);
+    return norm.out[0];
+}
+
 static inline int32_t little_attention(little_build *b, int32_t x, uint32_t layer)
 {
     const little_shape *s = &b->m->shape;
     uint32_t q_dim = s->n_head * s->head_dim, k_dim = s->n_head_kv * s->head_dim, v_dim = s->n_head_kv * s->v_dim;
     lm_op op = lm_op_init(LM_OP_LINEAR, LM_ROWS_ALL, (int32_t)layer);
-    op.u.linear = (lm_op_linear){ 3, LM_NORM_RMS, LM_EPILOGUE_NONE, LM_ACT_NONE, 1e-5f, 1 };
+    op.u.linear = (lm_op_linear){ 3, LM_NORM_RMS, LM_EPILOGUE_NONE, LM_ACT_NONE, 1e-5f, 1, 0 };
     op.in[0] = x;
     uint32_t widths[3] = { q_dim, k_dim, v_dim };
     for (uint32_t i = 0; i < 3; i++) {
@@ -175,24 +203,21 @@ static inline int32_t little_attention(little_build *b, int32_t x, uint32_t laye
     lm_graph_op(b->graph, &attend);
 
     lm_op out = lm_op_init(LM_OP_LINEAR, LM_ROWS_ALL, (int32_t)layer);
-    out.u.linear = (lm_op_linear){ 1, LM_NORM_NONE, LM_EPILOGUE_RESIDUAL, LM_ACT_NONE, 0, s->scale };
+    out.u.linear = (lm_op_linear){ 1, LM_NORM_NONE, LM_EPILOGUE_RESIDUAL, LM_ACT_NONE, 0, s->scale, 0 };
     out.in[0] = attend.out[0];
-    out.in[1] = x;
     /* The output of heads may be no multiple of a K-quant's block. */
     out.weight[0] = s->n_head * s->v_dim % 256 && s->n_embd % 256 == 0 ? little_weight(b->m, b->graph, LM_TYPE_Q8_0, false, s->n_embd, s->n_head * s->v_dim)
                                                                      : little_matrix(b, s->n_embd, s->n_head * s->v_dim);
     if (s->bias)
         out.weight[4] = little_vector(b, s->n_embd);
-    out.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, s->n_embd);
-    lm_graph_op(b->graph, &out);
-    return out.out[0];
+    return little_end(b, x, &out, (int32_t)layer);
 }
 
 static inline int32_t little_mlp(little_build *b, int32_t x, int32_t layer)
 {
     const little_shape *s = &b->m->shape;
     lm_op op = lm_op_init(LM_OP_LINEAR, LM_ROWS_ALL, layer);
-    op.u.linear = (lm_op_linear){ 2, LM_NORM_RMS, LM_EPILOGUE_GATED, LM_ACT_SILU, 1e-5f, 1 };
+    op.u.linear = (lm_op_linear){ 2, LM_NORM_RMS, LM_EPILOGUE_GATED, little_act(b), 1e-5f, 1, 0 };
     op.in[0] = x;
     op.weight[0] = little_matrix(b, s->n_ff, s->n_embd);
     op.weight[1] = little_matrix(b, s->n_ff, s->n_embd);
@@ -200,9 +225,34 @@ static inline int32_t little_mlp(little_build *b, int32_t x, int32_t layer)
     op.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, s->n_ff);
     lm_graph_op(b->graph, &op);
     lm_op down = lm_op_init(LM_OP_LINEAR, LM_ROWS_ALL, layer);
-    down.u.linear = (lm_op_linear){ 1, LM_NORM_NONE, LM_EPILOGUE_RESIDUAL, LM_ACT_NONE, 0, 1 };
+    down.u.linear = (lm_op_linear){ 1, LM_NORM_NONE, LM_EPILOGUE_RESIDUAL, LM_ACT_NONE, 0, 1, 0 };
     down.in[0] = op.out[0];
-    down.in[1] = x;
+    down.weight[0] = little_matrix(b, s->n_embd, s->n_ff);
+    return little_end(b, x, &down, layer);
+}
+
+/* y + sigmoid(gate) * ffn(norm x) */
+static inline int32_t little_shared(little_build *b, int32_t x, int32_t y, int32_t layer)
+{
+    const little_shape *s = &b->m->shape;
+    lm_op gate = lm_op_init(LM_OP_LINEAR, LM_ROWS_ALL, layer), up = gate, down = gate;
+    gate.u.linear = (lm_op_linear){ 1, LM_NORM_RMS, LM_EPILOGUE_NONE, LM_ACT_NONE, 1e-5f, 1, 0 };
+    gate.in[0] = x;
+    gate.weight[0] = little_matrix(b, 1, s->n_embd);
+    gate.weight[3] = little_vector(b, s->n_embd);
+    gate.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, 1);
+    lm_graph_op(b->graph, &gate);
+    up.u.linear = (lm_op_linear){ 2, LM_NORM_RMS, LM_EPILOGUE_GATED, LM_ACT_SILU, 1e-5f, 1, 0 };
+    up.in[0] = x;
+    up.weight[0] = little_matrix(b, s->n_ff, s->n_embd);
+    up.weight[1] = little_matrix(b, s->n_ff, s->n_embd);
+    up.weight[3] = gate.weight[3];
+    up.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, s->n_ff);
+    lm_graph_op(b->graph, &up);
+    down.u.linear = (lm_op_linear){ 1, LM_NORM_NONE, LM_EPILOGUE_RESIDUAL, LM_ACT_NONE, 0, 1, 0 };
+    down.in[0] = up.out[0];
+    down.in[1] = y;
+    down.in[2] = gate.out[0];
     down.weight[0] = little_matrix(b, s->n_embd, s->n_ff);
     down.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, s->n_embd);
     lm_graph_op(b->graph, &down);
@@ -213,7 +263,7 @@ static inline int32_t little_experts(little_build *b, int32_t x, int32_t layer)
 {
     const little_shape *s = &b->m->shape;
     lm_op router = lm_op_init(LM_OP_LINEAR, LM_ROWS_ALL, layer);
-    router.u.linear = (lm_op_linear){ 1, LM_NORM_RMS, LM_EPILOGUE_NONE, LM_ACT_NONE, 1e-5f, 1 };
+    router.u.linear = (lm_op_linear){ 1, LM_NORM_RMS, LM_EPILOGUE_NONE, LM_ACT_NONE, 1e-5f, 1, 0 };
     router.in[0] = x;
     router.weight[0] = little_weight(b->m, b->graph, LM_TYPE_F32, false, s->n_expert, s->n_embd);
     router.weight[3] = little_vector(b, s->n_embd);
@@ -226,7 +276,7 @@ static inline int32_t little_experts(little_build *b, int32_t x, int32_t layer)
     route.out[1] = lm_graph_value(b->graph, LM_ROWS_ALL, s->n_used);
     lm_graph_op(b->graph, &route);
     lm_op up = lm_op_init(LM_OP_LINEAR_EXPERTS, LM_ROWS_ALL, layer);
-    up.u.experts = (lm_op_experts){ s->n_expert, s->n_used, 0, LM_NORM_RMS, LM_ACT_SILU, 1e-5f };
+    up.u.experts = (lm_op_experts){ s->n_expert, s->n_used, 0, LM_NORM_RMS, little_act(b), 1e-5f };
     up.in[0] = x;
     up.in[1] = route.out[0];
     up.in[2] = route.out[1];
@@ -277,14 +327,15 @@ static inline bool little_open(little *m, const little_shape *shape, const llm_a
     lm_graph_op(b.graph, &embed);
     for (uint32_t layer = 0; layer < shape->n_layers; layer++) {
         x = little_attention(&b, x, layer);
-        x = shape->n_expert ? little_experts(&b, x, (int32_t)layer) : little_mlp(&b, x, (int32_t)layer);
+        int32_t y = shape->n_expert ? little_experts(&b, x, (int32_t)layer) : little_mlp(&b, x, (int32_t)layer);
+        x = shape->shared ? little_shared(&b, x, y, (int32_t)layer) : y;
     }
     lm_op gather = lm_op_init(LM_OP_GATHER, LM_ROWS_OUT, -1);
     gather.in[0] = x;
     gather.out[0] = lm_graph_value(b.graph, LM_ROWS_OUT, shape->n_embd);
     lm_graph_op(b.graph, &gather);
     lm_op logits = lm_op_init(LM_OP_LOGITS, LM_ROWS_OUT, -1);
-    logits.u.linear = (lm_op_linear){ 1, LM_NORM_RMS, LM_EPILOGUE_NONE, LM_ACT_NONE, 1e-5f, 1 };
+    logits.u.linear = (lm_op_linear){ 1, LM_NORM_RMS, LM_EPILOGUE_NONE, LM_ACT_NONE, 1e-5f, 1, shape->logit_cap };
     logits.in[0] = gather.out[0];
     logits.weight[0] = embed.weight[0];                     /* tied */
     logits.weight[3] = little_vector(&b, shape->n_embd);
@@ -444,6 +495,21 @@ static inline void little_plain_attend(little_plain *p, const lm_op *op, int32_t
     }
 }
 
+static inline float little_plain_act(uint32_t act, float x)
+{
+    float u = act == LM_ACT_GELU ? x * fmaf(LM_GELUF_C1, x * x, LM_GELUF_C0) : x;
+    return x / (1.0f + lm_expf(-u));
+}
+
+static inline void little_plain_norm(little_plain *p, const lm_op *op)
+{
+    uint32_t n = p->m->program->values[op->in[0]].width;
+    float *y = p->values[op->out[0]];
+    p->m->ref.rms_norm(y, p->values[op->in[0]], little_vec(p->m, op->weight[3]), n, op->u.norm.eps);
+    for (uint32_t i = 0; i < n && op->in[1] != LM_NONE; i++)
+        y[i] = p->values[op->in[1]][i] + y[i];
+}
+
 static inline void little_plain_linear(little_plain *p, const lm_op *op)
 {
     const lm_op_linear *u = &op->u.linear;
@@ -462,15 +528,20 @@ static inline void little_plain_linear(little_plain *p, const lm_op *op)
                 y[i][r] = y[i][r] + little_vec(p->m, op->weight[4 + i])[r];
             if (u->scale != 1 && u->epilogue != LM_EPILOGUE_GATED)
                 y[i][r] = y[i][r] * u->scale;
-            if (u->epilogue == LM_EPILOGUE_RESIDUAL)
+            if (u->epilogue == LM_EPILOGUE_RESIDUAL && op->in[2] != LM_NONE) {
+                float sigmoid = 1.0f / (1.0f + lm_expf(-p->values[op->in[2]][0]));
+                y[i][r] = fmaf(sigmoid, y[i][r], p->values[op->in[1]][r]);
+            } else if (u->epilogue == LM_EPILOGUE_RESIDUAL)
                 y[i][r] = p->values[op->in[1]][r] + y[i][r];
+            if (u->softcap != 0)
+                y[i][r] = u->softcap * lm_tanhf(y[i][r] / u->softcap);
         }
         if (u->epilogue != LM_EPILOGUE_GATED)
             memcpy(p->values[op->out[i]], y[i], (size_t)n * sizeof(float));
     }
     for (uint32_t r = 0; u->epilogue == LM_EPILOGUE_GATED && r < program->values[op->out[0]].width; r++) {
-        float silu = y[0][r] / (1.0f + lm_expf(-y[0][r]));
-        p->values[op->out[0]][r] = silu * y[1][r];
+        float act = little_plain_act(u->act, y[0][r]);
+        p->values[op->out[0]][r] = act * y[1][r];
     }
     free(h);
     for (int i = 0; i < 3; i++)
@@ -529,8 +600,8 @@ static inline void little_plain_experts(little_plain *p, const lm_op *op)
         }
         little_product(p->m, op->weight[1], id * n, n, h, b);
         for (uint64_t i = 0; i < n; i++) {
-            float silu = a[i] / (1.0f + lm_expf(-a[i]));
-            out[r * n + i] = silu * b[i];
+            float act = little_plain_act(u->act, a[i]);
+            out[r * n + i] = act * b[i];
         }
     }
     free(h);
@@ -593,6 +664,8 @@ static inline float *little_plain_run(little *m, int32_t state_type, const llm_t
                 little_plain_head(&p, op, (int32_t)r);
             else if (op->kind == LM_OP_ATTEND)
                 little_plain_attend(&p, op, (int32_t)r);
+            else if (op->kind == LM_OP_NORM)
+                little_plain_norm(&p, op);
             else if (op->kind == LM_OP_ROUTE)
                 little_plain_route(&p, op);
             else if (op->kind == LM_OP_LINEAR_EXPERTS)

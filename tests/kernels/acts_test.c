@@ -94,6 +94,26 @@ static void body_silu_mul(tiers_run *r, size_t kind)
     tiers_emit_floats(r, y, n);
 }
 
+static void body_gelu_mul(tiers_run *r, size_t kind)
+{
+    size_t n = case_length(r), alias = tiers_below(r, 3);
+    float *a = tiers_input(r, n, (int)kind), *b = tiers_input(r, n, (int)kind), *y = alias == 0 ? a : alias == 1 ? b : tiers_floats(r, n);
+    for (size_t i = 0; i < n; i++)
+        a[i] *= 3;
+    r->k->gelu_mul(y, a, b, n);
+    tiers_emit_floats(r, y, n);
+}
+
+static void body_softcap(tiers_run *r, size_t kind)
+{
+    size_t n = case_length(r);
+    float *x = tiers_input(r, n, (int)kind), *y = tiers_below(r, 2) ? x : tiers_floats(r, n);
+    for (size_t i = 0; i < n; i++)
+        x[i] *= 20;
+    r->k->softcap(y, x, tiers_below(r, 2) ? 30.0f : 0.5f + (float)tiers_below(r, 100), n);
+    tiers_emit_floats(r, y, n);
+}
+
 static void body_softmax(tiers_run *r, size_t kind)
 {
     size_t n = case_length(r);
@@ -112,15 +132,31 @@ static void body_rope(tiers_run *r, size_t kind)
     tiers_emit_floats(r, z, n);
 }
 
-/* Every float that expf and a sum can see: silu(x) of all exponents, a slice of mantissas. */
-static void body_silu_sweep(tiers_run *r, size_t variant)
+/* Every float that expf, tanhf and a sum can see: all exponents, a slice of mantissas. */
+static void sweep_input(size_t variant, float *x, float *one, size_t n)
 {
-    size_t n = 4096;
-    float *x = tiers_floats(r, n), *one = tiers_floats(r, n), *y = tiers_floats(r, n);
     for (size_t i = 0; i < n; i++) {
         x[i] = lm_f32_from_bits((uint32_t)((variant * n + i) * 1048573u));
         one[i] = 1;
     }
+}
+
+static void body_gelu_sweep(tiers_run *r, size_t variant)
+{
+    size_t n = 4096;
+    float *x = tiers_floats(r, n), *one = tiers_floats(r, n), *y = tiers_floats(r, n);
+    sweep_input(variant, x, one, n);
+    r->k->gelu_mul(y, x, one, n);
+    tiers_emit_floats(r, y, n);
+    r->k->softcap(y, x, 30, n);
+    tiers_emit_floats(r, y, n);
+}
+
+static void body_silu_sweep(tiers_run *r, size_t variant)
+{
+    size_t n = 4096;
+    float *x = tiers_floats(r, n), *one = tiers_floats(r, n), *y = tiers_floats(r, n);
+    sweep_input(variant, x, one, n);
     r->k->silu_mul(y, x, one, n);
     tiers_emit_floats(r, y, n);
 }
@@ -155,6 +191,17 @@ static void test_meaning(void)
     k->silu_mul(y, x, w, N);
     for (int i = 0; i < N; i++)
         CHECK(near(y[i], x[i] / (1 + exp(-(double)x[i])) * w[i], 1e-6));
+
+    k->gelu_mul(y, x, w, N);
+    for (int i = 0; i < N; i++) {
+        double g = x[i], t = 1 + tanh(sqrt(2 / acos(-1.0)) * (g + 0.044715 * g * g * g));
+        CHECK(near(y[i], 0.5 * g * t * w[i], 2e-6));
+    }
+    for (int i = 0; i < N; i++)
+        w[i] = 50 * x[i];
+    k->softcap(y, w, 30, N);
+    for (int i = 0; i < N; i++)
+        CHECK(near(y[i], 30 * tanh(w[i] / 30.0), 1e-6));
 
     enum { ROT = 100 };
     float z[ROT], cs[ROT];
@@ -222,32 +269,53 @@ static void bench(void)
         cs[i] = (float)cos(i);
         cs[i + 1] = (float)sin(i);
     }
-    printf("ns a row of %d:\n%-10s %11s %12s %9s %9s %9s %9s %11s %11s\n", N, "", "quantize_32", "quantize_256", "rms_norm", "add", "silu_mul",
-           "softmax", "rope_pairs", "rope_halves");
+    printf("ns a row of %d:\n%-10s %11s %12s %9s %9s %9s %9s %9s %9s %11s %11s\n", N, "", "quantize_32", "quantize_256", "rms_norm", "add", "silu_mul",
+           "gelu_mul", "softcap", "softmax", "rope_pairs", "rope_halves");
     for (int t = 0; t < tiers_count; t++) {
         const lm_kernels *k = &tiers_table[t];
-        double s[8];
+        double s[10];
         TIERS_TIME(s[0], k->quantize_32(q, d, s32, x, N));
         TIERS_TIME(s[1], k->quantize_256(q, d, s16, x, N));
         TIERS_TIME(s[2], k->rms_norm(y, x, w, N, 1e-5f));
         TIERS_TIME(s[3], k->add(y, x, w, N));
         TIERS_TIME(s[4], k->silu_mul(y, x, w, N));
-        TIERS_TIME(s[5], k->softmax(y, x, N));
-        TIERS_TIME(s[6], k->rope_pairs(y, cs, N));
-        TIERS_TIME(s[7], k->rope_halves(y, cs, N));
-        printf("%-10s %11.0f %12.0f %9.0f %9.0f %9.0f %9.0f %11.0f %11.0f\n", k->name, s[0] * 1e9, s[1] * 1e9, s[2] * 1e9, s[3] * 1e9,
-               s[4] * 1e9, s[5] * 1e9, s[6] * 1e9, s[7] * 1e9);
+        TIERS_TIME(s[5], k->gelu_mul(y, x, w, N));
+        TIERS_TIME(s[6], k->softcap(y, x, 30, N));
+        TIERS_TIME(s[7], k->softmax(y, x, N));
+        TIERS_TIME(s[8], k->rope_pairs(y, cs, N));
+        TIERS_TIME(s[9], k->rope_halves(y, cs, N));
+        printf("%-10s %11.0f %12.0f %9.0f %9.0f %9.0f %9.0f %9.0f %9.0f %11.0f %11.0f\n", k->name, s[0] * 1e9, s[1] * 1e9, s[2] * 1e9, s[3] * 1e9,
+               s[4] * 1e9, s[5] * 1e9, s[6] * 1e9, s[7] * 1e9, s[8] * 1e9, s[9] * 1e9);
     }
     tiers_release(&r);
 }
 
+typedef struct tier_case { const char *name; tiers_body *body; } tier_case;
+
+static void compare_cases(const tier_case *cases, size_t n)
+{
+    for (size_t c = 0; c < n; c++)
+        for (size_t kind = TIERS_NORMAL; kind <= TIERS_HOSTILE; kind++)
+            for (uint64_t seed = 0; seed < 200; seed++)
+                if (!tiers_compare(cases[c].name, cases[c].body, kind, seed))
+                    break;
+}
+
+static void compare_sweep(const char *name, tiers_body *body)
+{
+    for (size_t slice = 0; slice < 256; slice++)
+        if (!tiers_compare(name, body, slice, 0))
+            break;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct { const char *name; tiers_body *body; } cases[] = {
+    static const tier_case cases[] = {
         { "quantize_32", body_quantize_32 }, { "quantize_256", body_quantize_256 }, { "rms_norm", body_rms_norm }, { "add", body_add },
         { "scale", body_scale }, { "add_scaled", body_add_scaled }, { "silu_mul", body_silu_mul }, { "softmax", body_softmax },
         { "rope", body_rope }
     };
+    static const tier_case later[] = { { "gelu_mul", body_gelu_mul }, { "softcap", body_softcap } };
     uint64_t mode = lm_fp_enter();
     tiers_init();
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
@@ -255,16 +323,13 @@ int main(int argc, char **argv)
         return 0;
     }
     test_meaning();
-    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
-        for (size_t kind = TIERS_NORMAL; kind <= TIERS_HOSTILE; kind++)
-            for (uint64_t seed = 0; seed < 200; seed++)
-                if (!tiers_compare(cases[c].name, cases[c].body, kind, seed))
-                    break;
-    for (size_t slice = 0; slice < 256; slice++)
-        if (!tiers_compare("silu sweep", body_silu_sweep, slice, 0))
-            break;
+    compare_cases(cases, sizeof(cases) / sizeof(cases[0]));
+    compare_sweep("silu sweep", body_silu_sweep);
     /* Arithmetic number 1, on every machine and compiler. It may change only together with that number, or with this test. */
     CHECK_MSG(tiers_hash == 0x26ac64ff261e55ccu, "the reference gives 0x%llxu", (unsigned long long)tiers_hash);
+    compare_cases(later, sizeof(later) / sizeof(later[0]));
+    compare_sweep("gelu and softcap sweep", body_gelu_sweep);
+    CHECK_MSG(tiers_hash == 0x7a1d3097a49ba2d8u, "the reference gives 0x%llxu", (unsigned long long)tiers_hash);
     lm_fp_leave(mode);
     return TEST_DONE();
 }

@@ -261,6 +261,11 @@ uint32_t   lm_cpu_acts_form(uint32_t type);            /* LM_ACTS_* that a type 
 uint32_t   lm_cpu_acts_forms(const lm_program *program, const lm_op *op);
 /* Column `at` of the arena's inputs of k items; f32: what stands for the f32 form. */
 lm_acts    lm_cpu_acts_at(const lm_cpu_arena *arena, const float *f32, size_t k, size_t at);
+/* The kernel of a gated activation. */
+static inline void lm_cpu_gate(const lm_kernels *kernels, uint32_t act, float *y, const float *gate, const float *up, size_t n)
+{
+    (act == LM_ACT_GELU ? kernels->gelu_mul : kernels->silu_mul)(y, gate, up, n);
+}
 /* One row into column `at`, in the forms asked for; normed: scratch of k items, used if norm is asked for and f32 is not. */
 void       lm_cpu_acts_make(const lm_cpu_run *run, uint32_t forms, uint32_t norm, const float *weight, float eps, const float *x, size_t k, size_t at, float *normed);
 

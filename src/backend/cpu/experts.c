@@ -183,7 +183,7 @@ static void experts_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32
     for (uint32_t c = 0; c < n; c++) {
         uint32_t pair = arena->pair_order[at + c];
         float *y = lm_cpu_value(run, op->out[0], pair / u->n_used) + pair % u->n_used * n_out + r0;
-        run->cpu->kernels.silu_mul(y, gate + c * n_rows, up + c * n_rows, (size_t)n_rows);
+        lm_cpu_gate(&run->cpu->kernels, u->act, y, gate + c * n_rows, up + c * n_rows, (size_t)n_rows);
     }
 }
 

@@ -4,6 +4,8 @@
  * of the kernels' table. Threads: tasks write disjoint tiles. */
 #include "backend/cpu/cpu.h"
 
+#include "base/fmath.h"
+
 #include <string.h>
 
 LM_EXACT_ARITHMETIC
@@ -167,16 +169,29 @@ static void products_tile(lm_cpu_run *run, const lm_op *op, uint32_t i, float *t
         kernels->scale(tile, tile, u->scale, (size_t)n_rows * n_cols);
 }
 
+/* residual + sigmoid(gate) * y, one column */
+static void products_add_gated(lm_cpu_run *run, const lm_op *op, const float *tile, uint64_t r0, uint64_t n_rows, uint32_t column)
+{
+    float *y = lm_cpu_value(run, op->out[0], column) + r0;
+    float sigmoid = 1.0f / (1.0f + lm_expf(-*lm_cpu_value(run, op->in[2], column)));
+    memcpy(y, lm_cpu_value(run, op->in[1], column) + r0, (size_t)n_rows * sizeof(float));
+    run->cpu->kernels.add_scaled(y, tile, sigmoid, (size_t)n_rows);
+}
+
 static void products_put(lm_cpu_run *run, const lm_op *op, uint32_t i, const float *tile, uint64_t r0, uint64_t n_rows, uint32_t c0, uint32_t n_cols)
 {
     const lm_kernels *kernels = &run->cpu->kernels;
     const lm_op_linear *u = &op->u.linear;
     for (uint32_t c = 0; c < n_cols; c++, tile += n_rows) {
         float *y = lm_cpu_value(run, op->out[i], c0 + c) + r0;
-        if (u->epilogue == LM_EPILOGUE_RESIDUAL)
+        if (u->epilogue == LM_EPILOGUE_RESIDUAL && op->in[2] != LM_NONE)
+            products_add_gated(run, op, tile, r0, n_rows, c0 + c);
+        else if (u->epilogue == LM_EPILOGUE_RESIDUAL)
             kernels->add(y, lm_cpu_value(run, op->in[1], c0 + c) + r0, tile, (size_t)n_rows);
         else if (u->epilogue == LM_EPILOGUE_GATED)
-            kernels->silu_mul(y, tile, tile + LM_CPU_TILE, (size_t)n_rows);
+            lm_cpu_gate(kernels, u->act, y, tile, tile + LM_CPU_TILE, (size_t)n_rows);
+        else if (u->softcap != 0)
+            kernels->softcap(y, tile, u->softcap, (size_t)n_rows);
         else
             memcpy(y, tile, (size_t)n_rows * sizeof(float));
         if (u->scale != 1 && u->epilogue == LM_EPILOGUE_GATED)

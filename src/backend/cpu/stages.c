@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The operations of the CPU backend: the table, how work is cut, and the small ones (EMBED, ANGLES, HEAD, ROUTE, GATHER). The
+ * The operations of the CPU backend: the table, how work is cut, and the small ones (EMBED, ANGLES, HEAD, ROUTE, NORM, GATHER). The
  * row that runs an operation also says whether it can run. Owns nothing. Threads: tasks of a stage write disjoint places. */
 #include "backend/cpu/cpu.h"
 
@@ -226,6 +226,22 @@ static void stages_route_task(lm_cpu_run *run, const lm_op *op, uint32_t task, u
     }
 }
 
+/* ---- NORM -------------------------------------------------------------------------------------------------------------- */
+
+static void stages_norm_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
+{
+    const lm_kernels *kernels = &run->cpu->kernels;
+    uint32_t begin, end, n = lm_cpu_width(run, op->out[0]);
+    (void)worker;
+    lm_cpu_units(run, task, &begin, &end);
+    for (uint32_t r = begin; r < end; r++) {
+        float *y = lm_cpu_value(run, op->out[0], r);
+        kernels->rms_norm(y, lm_cpu_value(run, op->in[0], r), lm_cpu_vector(run, op->weight[3]), n, op->u.norm.eps);
+        if (op->in[1] != LM_NONE)
+            kernels->add(y, lm_cpu_value(run, op->in[1], r), y, n);
+    }
+}
+
 /* ---- GATHER ------------------------------------------------------------------------------------------------------------ */
 
 static void stages_gather_task(lm_cpu_run *run, const lm_op *op, uint32_t task, uint32_t worker)
@@ -243,6 +259,7 @@ static const lm_cpu_op stages_embed = { stages_embed_can, stages_need_nothing, {
 static const lm_cpu_op stages_angles = { stages_can_always, stages_need_nothing, { { stages_angles_plan, stages_angles_task, 0 } } };
 static const lm_cpu_op stages_head = { stages_head_can, stages_head_need, { { stages_head_plan, stages_head_task, 0 } } };
 static const lm_cpu_op stages_route = { stages_can_always, stages_route_need, { { stages_route_plan, stages_route_task, 0 } } };
+static const lm_cpu_op stages_norm = { stages_can_always, stages_need_nothing, { { stages_rows_plan, stages_norm_task, 0 } } };
 static const lm_cpu_op stages_gather = { stages_can_always, stages_need_nothing, { { stages_rows_plan, stages_gather_task, 0 } } };
 
 /* An operation without a row does not compile. */
@@ -253,6 +270,7 @@ static const lm_cpu_op stages_gather = { stages_can_always, stages_need_nothing,
 #define STAGES_ATTEND &lm_cpu_attend
 #define STAGES_ROUTE &stages_route
 #define STAGES_LINEAR_EXPERTS &lm_cpu_experts
+#define STAGES_NORM &stages_norm
 #define STAGES_GATHER &stages_gather
 #define STAGES_LOGITS &lm_cpu_linear
 
@@ -269,6 +287,7 @@ static const lm_cpu_op *const stages_table[LM_OP_COUNT] = {
 #undef STAGES_ATTEND
 #undef STAGES_ROUTE
 #undef STAGES_LINEAR_EXPERTS
+#undef STAGES_NORM
 #undef STAGES_GATHER
 #undef STAGES_LOGITS
 

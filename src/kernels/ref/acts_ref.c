@@ -100,6 +100,20 @@ static void acts_ref_silu_mul(float *y, const float *gate, const float *up, size
         y[i] = gate[i] / (1.0f + lm_expf(-gate[i])) * up[i];
 }
 
+static void acts_ref_gelu_mul(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float g = gate[i], u = g * lm_fmaf(LM_GELUF_C1, g * g, LM_GELUF_C0);
+        y[i] = g / (1.0f + lm_expf(-u)) * up[i];
+    }
+}
+
+static void acts_ref_softcap(float *y, const float *x, float cap, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = cap * lm_tanhf(x[i] / cap);
+}
+
 static void acts_ref_softmax(float *y, const float *x, size_t n)
 {
     float most = -INFINITY, lane[16] = { 0 };
@@ -145,6 +159,8 @@ void lm_kernels_acts_ref(lm_kernels *table)
     table->scale = acts_ref_scale;
     table->add_scaled = acts_ref_add_scaled;
     table->silu_mul = acts_ref_silu_mul;
+    table->gelu_mul = acts_ref_gelu_mul;
+    table->softcap = acts_ref_softcap;
     table->softmax = acts_ref_softmax;
     table->rope_pairs = acts_ref_rope_pairs;
     table->rope_halves = acts_ref_rope_halves;

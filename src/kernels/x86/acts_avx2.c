@@ -154,6 +154,24 @@ static void acts_avx2_silu_mul(float *y, const float *gate, const float *up, siz
     }
 }
 
+static void acts_avx2_gelu_mul(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 g = acts_avx2_load(gate + i, n - i);
+        __m256 u = _mm256_mul_ps(g, _mm256_fmadd_ps(_mm256_set1_ps(LM_GELUF_C1), _mm256_mul_ps(g, g), _mm256_set1_ps(LM_GELUF_C0)));
+        __m256 e = math_avx2_exp(_mm256_xor_ps(u, _mm256_set1_ps(-0.0f)));
+        __m256 a = _mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
+        acts_avx2_store(y + i, n - i, _mm256_mul_ps(a, acts_avx2_load(up + i, n - i)));
+    }
+}
+
+static void acts_avx2_softcap(float *y, const float *x, float cap, size_t n)
+{
+    __m256 c = _mm256_set1_ps(cap);
+    for (size_t i = 0; i < n; i += 8)
+        acts_avx2_store(y + i, n - i, _mm256_mul_ps(c, math_avx2_tanh(_mm256_div_ps(acts_avx2_load(x + i, n - i), c))));
+}
+
 /* exp(x - most) of up to eight values, zeros behind; stored in y. */
 LM_INLINE __m256 acts_avx2_softmax_part(float *y, const float *x, size_t left, __m256 most)
 {
@@ -221,6 +239,8 @@ void lm_kernels_acts_avx2(lm_kernels *table)
     table->scale = acts_avx2_scale;
     table->add_scaled = acts_avx2_add_scaled;
     table->silu_mul = acts_avx2_silu_mul;
+    table->gelu_mul = acts_avx2_gelu_mul;
+    table->softcap = acts_avx2_softcap;
     table->softmax = acts_avx2_softmax;
     table->rope_pairs = acts_avx2_rope_pairs;
     table->rope_halves = acts_avx2_rope_halves;

@@ -67,6 +67,28 @@ static void acts_avx512_silu_mul(float *y, const float *gate, const float *up, s
     }
 }
 
+static void acts_avx512_gelu_mul(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = math_avx512_mask(n - i);
+        __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
+        __m512 u = _mm512_mul_ps(g, _mm512_fmadd_ps(_mm512_set1_ps(LM_GELUF_C1), _mm512_mul_ps(g, g), _mm512_set1_ps(LM_GELUF_C0)));
+        __m512 e = math_avx512_exp(_mm512_xor_ps(u, _mm512_set1_ps(-0.0f)));
+        __m512 a = _mm512_div_ps(g, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
+        _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(a, _mm512_maskz_loadu_ps(mask, up + i)));
+    }
+}
+
+static void acts_avx512_softcap(float *y, const float *x, float cap, size_t n)
+{
+    __m512 c = _mm512_set1_ps(cap);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = math_avx512_mask(n - i);
+        __m512 t = math_avx512_tanh(_mm512_div_ps(_mm512_maskz_loadu_ps(mask, x + i), c));
+        _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(c, t));
+    }
+}
+
 static void acts_avx512_softmax(float *y, const float *x, size_t n)
 {
     __m512 most = _mm512_set1_ps(-INFINITY), lanes = _mm512_setzero_ps();
@@ -125,6 +147,8 @@ void lm_kernels_acts_avx512(lm_kernels *table)
     table->scale = acts_avx512_scale;
     table->add_scaled = acts_avx512_add_scaled;
     table->silu_mul = acts_avx512_silu_mul;
+    table->gelu_mul = acts_avx512_gelu_mul;
+    table->softcap = acts_avx512_softcap;
     table->softmax = acts_avx512_softmax;
     table->rope_pairs = acts_avx512_rope_pairs;
     table->rope_halves = acts_avx512_rope_halves;
