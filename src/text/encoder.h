@@ -17,6 +17,7 @@ typedef struct lm_special_index {
     uint32_t  n;
     uint32_t  first[257];
     uint8_t   begins[256];              /* 1: a user-defined token begins with this byte; 2: any other */
+    uint64_t  best[256];                /* the longest that begins with this byte, of equals the lowest id, as a key of special.c */
 } lm_special_index;
 
 /* Invariants: marks, tokens and pairs speak of ids below tokens.n; ids from n_vocab on are characters that are no tokens and

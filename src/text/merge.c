@@ -2,14 +2,16 @@
  * Merging neighbours by priority: see merge.h.
  *
  * Short words (nearly all) are merged by looking for the best pair again and again: quadratic, but within a few cache lines.
- * Long ones by a heap of (priority, position) over a linked list. An entry of the heap is stale unless the pair now at its
- * position has its priority; a pair that has is right whenever it was pushed, so stale entries need no further marks. */
+ * Long ones by a heap of (priority, position) over a linked list. Only pairs that come before both pairs they overlap can be
+ * next: the heap holds all of these, and of others only stale entries. An entry is stale unless the pair now at its position has
+ * its priority: the least one that is not stale is the best pair of all, so stale entries need no further marks. A merge makes
+ * at most four pairs the first of their neighbours: n log n whatever the merges are. */
 #include "text/merge.h"
 
 #include <string.h>
 
 #define PAIRS_FREE UINT64_MAX
-enum { MERGE_SHORT = 40 };
+enum { MERGE_SHORT = 40, MERGE_HEAP_PAD = 7 };              /* heap[1] begins a cache line */
 
 /* ---- pairs ---- */
 
@@ -157,10 +159,12 @@ llm_status lm_merge_reserve(lm_merge_work *work, size_t n, llm_error *error)
 void lm_merge_free(lm_merge_work *work)
 {
     lm_mem_free(work->mem, work->ids);
-    lm_mem_free(work->mem, work->links);
+    lm_mem_free(work->mem, work->nodes);
+    lm_mem_free(work->mem, work->heap);
     work->ids = NULL;
-    work->links = NULL;
-    work->cap = work->links_cap = 0;
+    work->nodes = NULL;
+    work->heap = NULL;
+    work->cap = work->nodes_cap = work->heap_cap = 0;
 }
 
 static size_t merge_short(const lm_pairs *pairs, uint32_t *ids, size_t n)
@@ -196,66 +200,96 @@ static size_t merge_short(const lm_pairs *pairs, uint32_t *ids, size_t n)
     return n;
 }
 
-typedef struct merge_link { uint32_t before, after, value; } merge_link;
+/* A symbol of a long word; `value`: of the pair that it makes with the one after it, LM_ID_NONE where they make none. */
+typedef struct merge_node { uint32_t before, after, id, value; } merge_node;
+enum { MERGE_END = UINT32_MAX };                            /* instead of a neighbour; an order that none has */
 
-/* The links and the heap share one block: the heap first, at most 2 n entries (n - 1 at the start, one more by each merge), so
- * that heap[1] begins a cache line. */
-static llm_status merge_room(lm_merge_work *work, size_t n, uint64_t **heap, merge_link **links, llm_error *error)
+LM_INLINE uint32_t merge_order(const lm_pairs *pairs, const merge_node *node)
 {
-    size_t each = 2 * sizeof(uint64_t) + sizeof(merge_link);
-    if (n > work->links_cap) {
-        size_t cap = LM_MAX(n, LM_MIN(work->links_cap * 2, SIZE_MAX / each));
-        lm_mem_free(work->mem, work->links);
-        work->links_cap = 0;
-        work->links = cap <= SIZE_MAX / each - 8 ? lm_mem_raw(work->mem, (cap + 8) * each, LLM_MEMORY_TOKENIZER) : NULL;
-        if (!work->links)
-            return lm_fail_memory(error, "merging a long word", n * each);
-        work->links_cap = cap;
+    return node->value == LM_ID_NONE ? UINT32_MAX : pairs_order(pairs, node->value);
+}
+
+/* Puts the pair at `at` on the heap if it comes before both pairs that it overlaps. */
+static llm_status merge_offer(const lm_pairs *pairs, lm_merge_work *work, const merge_node *nodes, uint32_t at, llm_error *error)
+{
+    const merge_node *node = &nodes[at];
+    uint32_t order = merge_order(pairs, node);
+    if (order == UINT32_MAX || (node->before != MERGE_END && merge_order(pairs, &nodes[node->before]) <= order) ||
+        merge_order(pairs, &nodes[node->after]) < order)
+        return LLM_OK;
+    if (LM_UNLIKELY(work->n_heap == work->heap_cap)) {
+        size_t cap = LM_MAX(work->heap_cap * 2, (size_t)256);
+        uint64_t *heap = cap <= SIZE_MAX / 16 ? lm_mem_grow(work->mem, work->heap, (cap + MERGE_HEAP_PAD) * sizeof *heap, LLM_MEMORY_TOKENIZER) : NULL;
+        if (!heap)
+            return lm_fail_memory(error, "merging a long word", cap * sizeof *heap);
+        work->heap = heap;
+        work->heap_cap = cap;
     }
-    *heap = (uint64_t *)work->links + 7;
-    *links = (merge_link *)(void *)(*heap + 2 * work->links_cap);
+    lm_heap_push(work->heap + MERGE_HEAP_PAD, &work->n_heap, (uint64_t)order << 32 | at);
     return LLM_OK;
 }
 
-static void merge_offer(const lm_pairs *pairs, const uint32_t *ids, merge_link *links, uint32_t at, uint64_t *heap, size_t *n_heap)
+/* Merges the pair at `at`, whose turn it is. A pair elsewhere has to be offered anew only if it became the first of its neighbours
+ * by this: its own value changed, or a neighbour's that came before it. */
+static llm_status merge_one(const lm_pairs *pairs, lm_merge_work *work, merge_node *nodes, uint32_t at, llm_error *error)
 {
-    uint32_t after = links[at].after;
-    links[at].value = after == UINT32_MAX ? LM_ID_NONE : pairs_find(pairs, ids[at], ids[after]);
-    if (links[at].value != LM_ID_NONE)
-        lm_heap_push(heap, n_heap, (uint64_t)pairs_order(pairs, links[at].value) << 32 | at);
+    merge_node *node = &nodes[at];
+    uint32_t before = node->before, gone = node->after, after = nodes[gone].after, gone_order = merge_order(pairs, &nodes[gone]);
+    node->id = pairs_result(pairs, node->value);
+    nodes[gone].value = LM_ID_NONE;
+    node->after = after;
+    node->value = LM_ID_NONE;
+    if (after != MERGE_END) {
+        nodes[after].before = at;
+        node->value = pairs_find(pairs, node->id, nodes[after].id);
+    }
+    if (before != MERGE_END) {
+        merge_node *left = &nodes[before];
+        uint32_t left_order = merge_order(pairs, left);
+        left->value = pairs_find(pairs, left->id, node->id);
+        if (left->before != MERGE_END && left_order < merge_order(pairs, &nodes[left->before]))
+            LM_TRY(merge_offer(pairs, work, nodes, left->before, error));
+        LM_TRY(merge_offer(pairs, work, nodes, before, error));
+    }
+    LM_TRY(merge_offer(pairs, work, nodes, at, error));
+    return after != MERGE_END && gone_order <= merge_order(pairs, &nodes[after]) ? merge_offer(pairs, work, nodes, after, error) : LLM_OK;
+}
+
+static llm_status merge_nodes(lm_merge_work *work, size_t n, llm_error *error)
+{
+    if (n <= work->nodes_cap)
+        return LLM_OK;
+    size_t cap = LM_MAX(n, work->nodes_cap * 2);
+    lm_mem_free(work->mem, work->nodes);
+    work->nodes_cap = 0;
+    work->nodes = cap <= SIZE_MAX / 2 / sizeof(merge_node) ? lm_mem_raw(work->mem, cap * sizeof(merge_node), LLM_MEMORY_TOKENIZER) : NULL;
+    if (!work->nodes)
+        return lm_fail_memory(error, "merging a long word", n * sizeof(merge_node));
+    work->nodes_cap = cap;
+    return LLM_OK;
 }
 
 static llm_status merge_long(const lm_pairs *pairs, lm_merge_work *work, size_t n, size_t *n_left, llm_error *error)
 {
     uint32_t *ids = work->ids;
-    merge_link *links = NULL;
-    uint64_t *heap = NULL;
-    size_t n_heap = 0, left = 0;
-    LM_TRY(merge_room(work, n, &heap, &links, error));
-    for (uint32_t i = 0; i < n; i++) {
-        links[i] = (merge_link){ i - 1, i + 1 < n ? i + 1 : UINT32_MAX, LM_ID_NONE };   /* before the first: UINT32_MAX */
-        if (i + 1 < n && (links[i].value = pairs_find(pairs, ids[i], ids[i + 1])) != LM_ID_NONE)
-            heap[n_heap++] = (uint64_t)pairs_order(pairs, links[i].value) << 32 | i;
+    merge_node *nodes;
+    size_t left = 0;
+    LM_TRY(merge_nodes(work, n, error));
+    nodes = work->nodes;
+    work->n_heap = 0;
+    for (uint32_t i = 0; i < n; i++)                        /* before the first: MERGE_END */
+        nodes[i] = (merge_node){ i - 1, i + 1 < n ? i + 1 : MERGE_END, ids[i], i + 1 < n ? pairs_find(pairs, ids[i], ids[i + 1]) : LM_ID_NONE };
+    for (uint32_t i = 0; i < n; i++)
+        LM_TRY(merge_offer(pairs, work, nodes, i, error));
+    while (work->n_heap > 0) {
+        uint64_t top = lm_heap_pop(work->heap + MERGE_HEAP_PAD, &work->n_heap);
+        uint32_t at = (uint32_t)top;
+        LM_PREFETCH(&nodes[(uint32_t)work->heap[MERGE_HEAP_PAD]]);      /* the next, most likely */
+        if (merge_order(pairs, &nodes[at]) == (uint32_t)(top >> 32))    /* or merged away, or with another neighbour since */
+            LM_TRY(merge_one(pairs, work, nodes, at, error));
     }
-    lm_heap_make(heap, n_heap);
-    while (n_heap > 0) {
-        uint64_t top = lm_heap_pop(heap, &n_heap);
-        uint32_t at = (uint32_t)top, value = links[at].value, gone, after;
-        if (value == LM_ID_NONE || pairs_order(pairs, value) != (uint32_t)(top >> 32))
-            continue;                                       /* merged away, or with another neighbour since */
-        gone = links[at].after;
-        after = links[gone].after;
-        ids[at] = pairs_result(pairs, value);
-        links[gone].value = LM_ID_NONE;
-        links[at].after = after;
-        if (after != UINT32_MAX)
-            links[after].before = at;
-        merge_offer(pairs, ids, links, at, heap, &n_heap);
-        if (links[at].before != UINT32_MAX)
-            merge_offer(pairs, ids, links, links[at].before, heap, &n_heap);
-    }
-    for (uint32_t i = 0; i != UINT32_MAX; i = links[i].after)
-        ids[left++] = ids[i];                               /* left <= i */
+    for (uint32_t i = 0; i != MERGE_END; i = nodes[i].after)
+        ids[left++] = nodes[i].id;
     *n_left = left;
     return LLM_OK;
 }

@@ -27,7 +27,8 @@ uint32_t   lm_pairs_find(const lm_pairs *pairs, uint32_t left, uint32_t right); 
 typedef struct lm_merge_work {
     lm_mem   *mem;
     uint32_t *ids; size_t cap;          /* the symbols of the word at hand */
-    void     *links; size_t links_cap;
+    void     *nodes; size_t nodes_cap;  /* of a long word: the same, linked */
+    uint64_t *heap; size_t n_heap, heap_cap;
 } lm_merge_work;
 /* Room for n symbols in work->ids, keeping those there. */
 llm_status lm_merge_reserve(lm_merge_work *work, size_t n, llm_error *error);

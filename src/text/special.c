@@ -6,7 +6,7 @@
  *
  * In text the longest special token wins wherever it stands, then the one with the lower id, then the leftmost. That is what
  * cutting the text by one token after the other, longest first, gives; it is done here with one walk over the text, and a
- * heap where occurrences overlap. */
+ * heap where occurrences overlap and the first of them might not be the best. */
 #include "text/encoder.h"
 
 enum { SPECIAL_MAX_BYTES = 1024, SPECIAL_ENDS = 1 };
@@ -157,6 +157,15 @@ static void special_sort(const lm_tokenizer *t, uint32_t *ids, uint32_t *spare, 
         memcpy(ids, from, n * sizeof *ids);
 }
 
+/* A candidate as a number: the longer, then the lower id, then the leftmost is less. */
+static uint64_t special_key(const lm_tokenizer *t, uint32_t id, size_t at)
+{
+    return (uint64_t)(SPECIAL_MAX_BYTES - lm_tokens_str(&t->tokens, id).len) << 53 | (uint64_t)id << 32 | (uint64_t)at;
+}
+static size_t special_key_len(uint64_t key) { return SPECIAL_MAX_BYTES - (size_t)(key >> 53); }
+static uint32_t special_key_id(uint64_t key) { return (uint32_t)(key >> 32) & 0x1fffffu; }
+static size_t special_key_at(uint64_t key) { return (size_t)(key & 0xffffffffu); }
+
 llm_status lm_special_build(lm_tokenizer *t, llm_error *error)
 {
     lm_special_index *index = &t->index;
@@ -182,10 +191,13 @@ llm_status lm_special_build(lm_tokenizer *t, llm_error *error)
     lm_mem_free(&t->host->mem, spare);
     for (uint32_t byte = 0; byte < 256; byte++) {
         index->first[byte] = at;
+        index->best[byte] = UINT64_MAX;
         for (; at < n; at++) {
+            uint64_t key = special_key(t, index->ids[at], 0);
             if ((unsigned char)lm_tokens_str(&t->tokens, index->ids[at]).ptr[0] != byte)
                 break;
             index->begins[byte] |= lm_token_kind(t, index->ids[at]) == LLM_TOKEN_USER ? 1 : 2;
+            index->best[byte] = LM_MIN(index->best[byte], key);
         }
     }
     index->first[256] = at;
@@ -210,6 +222,9 @@ static uint32_t special_at(const lm_tokenizer *t, const char *text, size_t most,
         if (low == high || depth == most)
             return best;
         byte = (unsigned char)text[depth];
+        if ((unsigned char)lm_tokens_str(&t->tokens, index->ids[low]).ptr[depth] == byte &&
+            (unsigned char)lm_tokens_str(&t->tokens, index->ids[high - 1]).ptr[depth] == byte)
+            continue;                                       /* all of them go on so */
         for (from = low, to = high; from < to;) {           /* the first whose byte is not below */
             uint32_t middle = from + (to - from) / 2;
             if ((unsigned char)lm_tokens_str(&t->tokens, index->ids[middle]).ptr[depth] < byte)
@@ -230,15 +245,6 @@ static uint32_t special_at(const lm_tokenizer *t, const char *text, size_t most,
             return best;
     }
 }
-
-/* A candidate as a number: the longer, then the lower id, then the leftmost is less. */
-static uint64_t special_key(const lm_tokenizer *t, uint32_t id, size_t at)
-{
-    return (uint64_t)(SPECIAL_MAX_BYTES - lm_tokens_str(&t->tokens, id).len) << 53 | (uint64_t)id << 32 | (uint64_t)at;
-}
-static size_t special_key_len(uint64_t key) { return SPECIAL_MAX_BYTES - (size_t)(key >> 53); }
-static uint32_t special_key_id(uint64_t key) { return (uint32_t)(key >> 32) & 0x1fffffu; }
-static size_t special_key_at(uint64_t key) { return (size_t)(key & 0xffffffffu); }
 
 /* Decides among keys[0, n), which overlap. Those that stand go to the end of keys as places, rising; returns how many. A heap
  * that shrinks by one with every pop leaves room for them. */
@@ -277,12 +283,25 @@ static size_t special_decide(const lm_tokenizer *t, const char *text, bool parse
     return n_places;
 }
 
-/* All positions where a special token begins, with the longest one there. */
+/* Whether no special token that begins inside the one at `at` could come before it. */
+static bool special_leads(const lm_tokenizer *t, const char *text, uint64_t key)
+{
+    size_t at = special_key_at(key), end = at + special_key_len(key);
+    uint64_t bare = key - at;
+    while (++at < end)
+        if (t->index.best[(unsigned char)text[at]] < bare)
+            return false;
+    return true;
+}
+
+/* The positions where special tokens begin, with the longest one there. One that no earlier one reaches and that leads all that
+ * might begin inside it stands already: what is inside is not looked for. */
 static llm_status special_collect(const lm_tokenizer *t, const char *text, size_t len, bool parse, uint64_t **keys, size_t *n, llm_error *error)
 {
     uint8_t wanted = parse ? 3 : 1;
-    size_t cap = 0;
+    size_t cap = 0, reached = 0;
     for (size_t at = 0; at < len; at++) {
+        uint64_t key;
         uint32_t id;
         if (LM_LIKELY(!(t->index.begins[(unsigned char)text[at]] & wanted)))
             continue;
@@ -297,7 +316,12 @@ static llm_status special_collect(const lm_tokenizer *t, const char *text, size_
             *keys = grown;
             cap = more;
         }
-        (*keys)[(*n)++] = special_key(t, id, at);
+        key = special_key(t, id, at);
+        (*keys)[(*n)++] = key;
+        if (at >= reached && special_leads(t, text, key))
+            at += special_key_len(key) - 1;
+        else
+            reached = LM_MAX(reached, at + special_key_len(key));
     }
     return LLM_OK;
 }
