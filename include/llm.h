@@ -583,6 +583,12 @@ LLM_API llm_status llm_session_logits(llm_session *s, const float **logits, size
  * is not there yet.
  * Owns: borrowed until the session changes. Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_scores(llm_session *s, const float **log_probs, size_t *n, llm_error *error);
+/* Has on_score called for each token whose log-probability was asked for, the moment it is known, in rising order of position: with the
+ * [n_vocab] logits that it was taken from, which are those after token `position - 1` and borrowed for the call. It is called on a thread
+ * that steps this session and may not change it; the pass is held meanwhile, so others wait. NULL: no more calls. A fork has none.
+ * Fails: BUSY. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_session_watch_scores(llm_session *s, void (*on_score)(void *user, size_t position, const float *logits, int32_t n_vocab),
+                                            void *user, llm_error *error);
 /* The likeliest next tokens by llm_session_logits, best first, as many as cap holds, with log-probabilities; *n: how many.
  * Fails: STATE (as logits); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error);

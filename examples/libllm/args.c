@@ -24,12 +24,13 @@ typedef struct args_option {
 } args_option;
 
 #define AT(field) offsetof(tool_args, field)
-#define ALL (TOOL_RUN | TOOL_INSPECT | TOOL_BENCH)
+#define COMPUTES (TOOL_RUN | TOOL_BENCH | TOOL_PERPLEXITY)
+#define ALL (COMPUTES | TOOL_INSPECT)
 #define MANY 2147483647.0
 
 static const args_option options[] = {
-    { 'm', "model", ALL, KIND_TEXT, AT(model), 0, 0, "FILE", "a GGUF model; of a split one the first file" },
-    { 0, "shape", ALL | TOOL_MAKE, KIND_TEXT, AT(shape), 0, 0, "NAME",
+    { 'm', "model", ALL | TOOL_TOKENIZE, KIND_TEXT, AT(model), 0, 0, "FILE", "a GGUF model; of a split one the first file" },
+    { 0, "shape", ALL | TOOL_MAKE | TOOL_TOKENIZE, KIND_TEXT, AT(shape), 0, 0, "NAME",
       "instead of a file: random weights in memory; tiny, tiny-qwen3, tiny-moe, 135m, 0.6b, 1b, 3b, 8b" },
     { 0, "type", ALL | TOOL_MAKE, KIND_TEXT, AT(type), 0, 0, "TYPE",
       "their type: f32, f16, bf16, q8_0, q4_0, q4_k, q6_k, q4_k_m (default q4_0)" },
@@ -40,14 +41,30 @@ static const args_option options[] = {
     { 'f', "file", TOOL_RUN, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text to continue, from a file" },
     { 'n', "predict", TOOL_RUN, KIND_INT, AT(n_predict), -1, MANY, "N", "at most so many tokens; -1: to the end of the reply or the context (default -1)" },
 
+    { 'p', "prompt", TOOL_TOKENIZE, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text; without -p and -f: all of standard input" },
+    { 'f', "file", TOOL_TOKENIZE, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text, from a file" },
+    { 0, "ids", TOOL_TOKENIZE, KIND_FLAG, AT(ids), 0, 0, NULL, "the ids alone, as a list: [1, 2, 3]" },
+    { 0, "no-bos", TOOL_TOKENIZE, KIND_FLAG, AT(no_bos), 0, 0, NULL, "do not put BOS and EOS around it, even if the model wants them" },
+    { 0, "no-parse-special", TOOL_TOKENIZE, KIND_FLAG, AT(no_parse_special), 0, 0, NULL, "text like <|im_end|> stays text" },
+    { 0, "show-count", TOOL_TOKENIZE, KIND_FLAG, AT(count), 0, 0, NULL, "how many tokens there are, on a line at the end" },
+
+    { 'f', "file", TOOL_PERPLEXITY, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text" },
+    { 0, "ppl-stride", TOOL_PERPLEXITY, KIND_INT, AT(ppl_stride), 0, MANY, "N",
+      "windows every N tokens, the last N of each scored; 0: windows side by side, their second halves scored (default 0)" },
+    { 0, "chunks", TOOL_PERPLEXITY, KIND_INT, AT(chunks), -1, MANY, "N", "only so many windows; -1: all (default -1)" },
+    { 0, "save-all-logits", TOOL_PERPLEXITY, KIND_TEXT, AT(save_logits), 0, 0, "FILE", "write this model's predictions, as a base to compare others with" },
+    { 0, "kl-divergence-base", TOOL_PERPLEXITY, KIND_TEXT, AT(kl_base), 0, 0, "FILE", "a base that was written so; with --kl-divergence" },
+    { 0, "kl-divergence", TOOL_PERPLEXITY, KIND_FLAG, AT(kl), 0, 0, NULL, "compare with the base: text and windows are the base's" },
+
     { 'p', "prompt", TOOL_BENCH, KIND_LIST, AT(prompts), 0, MANY, "N,...", "prefill: tokens of the prompt (default 512)" },
     { 'n', "predict", TOOL_BENCH, KIND_LIST, AT(replies), 0, MANY, "N,...", "decode: tokens one by one (default 128)" },
     { 'd', "depth", TOOL_BENCH, KIND_LIST, AT(depths), 0, MANY, "N,...", "tokens that are in the context before (default 0)" },
     { 't', "threads", TOOL_BENCH, KIND_LIST, AT(threads), 0, 1024, "N,...", "threads; 0: one per performance core (default 0)" },
     { 'r', "repetitions", TOOL_BENCH, KIND_INT, AT(repetitions), 1, 1000, "N", "runs of each test; the median counts (default 3)" },
 
-    { 't', "threads", TOOL_RUN | TOOL_INSPECT, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
-    { 'c', "ctx-size", ALL, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
+    { 't', "threads", TOOL_RUN | TOOL_INSPECT | TOOL_PERPLEXITY, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
+    { 'c', "ctx-size", TOOL_RUN | TOOL_BENCH | TOOL_INSPECT, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
+    { 'c', "ctx-size", TOOL_PERPLEXITY, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
     { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
     { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon. The bits are the same" },
     { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32 (default f16)" },
@@ -66,15 +83,14 @@ static const args_option options[] = {
     { 0, "parse-special", TOOL_RUN, KIND_FLAG, AT(parse_special), 0, 0, NULL, "text like <|im_end|> in the prompt becomes that control token" },
     { 0, "no-display-prompt", TOOL_RUN, KIND_FLAG, AT(hide_prompt), 0, 0, NULL, "print the reply alone, without the prompt before it" },
 
-    { 0, "encode", TOOL_INSPECT, KIND_TEXT, AT(encode), 0, 0, "TEXT", "show the tokens of a text and nothing else" },
     { 0, "full", TOOL_INSPECT, KIND_FLAG, AT(full), 0, 0, NULL, "arrays of the metadata in full" },
     { 0, "hash", TOOL_BENCH, KIND_FLAG, AT(hash), 0, 0, NULL,
       "print only a hash of the logits of a short seeded run: the same for all threads, chunks, tiers and builds" },
     { 0, "no-ceilings", TOOL_BENCH, KIND_FLAG, AT(no_ceilings), 0, 0, NULL, "do not measure the machine's ceilings" },
-    { 0, "json", TOOL_INSPECT | TOOL_BENCH, KIND_FLAG, AT(json), 0, 0, NULL, "JSON on standard output" },
-    { 'q', "quiet", ALL | TOOL_MAKE, KIND_FLAG, AT(quiet), 0, 0, NULL, "no progress and no numbers on standard error" },
-    { 'v', "verbose", ALL, KIND_FLAG, AT(verbose), 0, 0, NULL, "the library's log on standard error" },
-    { 'h', "help", ALL | TOOL_MAKE, KIND_HELP, 0, 0, 0, NULL, "this text" },
+    { 0, "json", TOOL_INSPECT | TOOL_BENCH | TOOL_TOKENIZE | TOOL_PERPLEXITY, KIND_FLAG, AT(json), 0, 0, NULL, "JSON on standard output" },
+    { 'q', "quiet", ALL | TOOL_MAKE | TOOL_TOKENIZE, KIND_FLAG, AT(quiet), 0, 0, NULL, "no progress and no numbers on standard error" },
+    { 'v', "verbose", ALL | TOOL_TOKENIZE, KIND_FLAG, AT(verbose), 0, 0, NULL, "the library's log on standard error" },
+    { 'h', "help", ALL | TOOL_MAKE | TOOL_TOKENIZE, KIND_HELP, 0, 0, 0, NULL, "this text" },
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
@@ -101,6 +117,20 @@ static const struct { int command; const char *head, *tail; } pages[] = {
       "Writes the model of random weights that bench and run make in memory, so that other programs can be measured with it.\n"
       "Its text is nonsense.\n\n",
       "\nlibllm make --shape 1b --type q4_k_m -o random-1b.gguf\n" },
+    { TOOL_TOKENIZE,
+      "usage: libllm tokenize -m FILE [-p TEXT | -f FILE] [OPTION]...\n\n"
+      "Shows a text's tokens, one a line: id and bytes. Reads the vocabulary alone.\n\n",
+      "\nlibllm tokenize -m model.gguf -p \"Once upon a time\" --ids\n" },
+    { TOOL_PERPLEXITY,
+      "usage: libllm perplexity -m FILE -f TEXT [-c N] [OPTION]...\n"
+      "       libllm perplexity -m FILE -f TEXT --save-all-logits BASE\n"
+      "       libllm perplexity -m FILE --kl-divergence-base BASE --kl-divergence\n\n"
+      "Tells how well a model foretells a text: exp of the mean -log p of its tokens, with one standard error. It depends on the\n"
+      "tokenizer and on the windows: compare like with like. With a base, which another model (often the same before it was\n"
+      "quantized) has written, also how far the two models' predictions lie apart, token by token: the Kullback-Leibler divergence.\n"
+      "Windows and base files are those of llama.cpp's perplexity tool.\n\n",
+      "\nlibllm perplexity -m model-f32.gguf -f text.txt --save-all-logits base.bin\n"
+      "libllm perplexity -m model-q4_k_m.gguf --kl-divergence-base base.bin --kl-divergence\n" },
 };
 
 static int args_help(int command)
@@ -258,6 +288,17 @@ static int args_check(tool_args *args)
         return tool_usage(args, "no model: give a GGUF file with -m FILE, or random weights with --shape tiny");
     if (args->prompt && args->prompt_file)
         return tool_usage(args, "give the text with -p or with -f, not both");
+    if (args->command == TOOL_PERPLEXITY) {
+        if (args->kl != (args->kl_base != NULL))
+            return tool_usage(args, args->kl ? "--kl-divergence needs a base: --kl-divergence-base FILE"
+                                             : "to compare with the base add --kl-divergence; to write one use --save-all-logits FILE");
+        if (args->kl && (args->prompt_file || args->save_logits || args->ppl_stride || args->n_ctx))
+            return tool_usage(args, "with --kl-divergence text and windows are the base's: leave out -f, -c, --ppl-stride and --save-all-logits");
+        if (args->save_logits && args->ppl_stride)
+            return tool_usage(args, "--save-all-logits is for windows side by side: leave out --ppl-stride");
+        if (!args->kl && !args->prompt_file)
+            return tool_usage(args, "no text: give one with -f FILE");
+    }
     return -1;
 }
 

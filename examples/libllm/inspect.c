@@ -267,43 +267,6 @@ static void inspect_text(const tool_args *args, const llm_model *model, const ll
 }
 
 /* The tokens of a text, one a line: id and bytes. */
-static int inspect_encode(const tool_args *args, const llm_model *model)
-{
-    const llm_tokenizer *tokenizer = llm_model_tokenizer(model);
-    size_t len = strlen(args->encode), n = 0;
-    llm_token *tokens = malloc((len + 2) * sizeof *tokens);
-    llm_error error;
-    int code = TOOL_FAILED;
-
-    if (!tokenizer) {
-        fprintf(stderr, "libllm inspect: this file has no tokenizer\n");
-    } else if (!tokens) {
-        fprintf(stderr, "libllm inspect: no memory\n");
-    } else if (llm_tokenizer_encode(tokenizer, args->encode, len, LLM_ENCODE_ADD_SPECIAL | LLM_ENCODE_PARSE_SPECIAL, tokens, len + 2, &n, &error) != LLM_OK) {
-        tool_fail(args, "cannot encode the text", &error);
-    } else {
-        json j = { stdout, 0, true };
-        code = TOOL_OK;
-        if (args->json)
-            json_open(&j, NULL, '[');
-        for (size_t i = 0; i < n; i++) {
-            llm_token_info t = LLM_INIT(llm_token_info);
-            if (args->json) {
-                json_int(&j, NULL, tokens[i]);
-                continue;
-            }
-            printf("%7d  \"", tokens[i]);
-            if (llm_tokenizer_token(tokenizer, tokens[i], &t, NULL) == LLM_OK)
-                json_print_safe(stdout, t.bytes ? t.bytes : "", t.n_bytes);
-            puts("\"");
-        }
-        if (args->json)
-            json_close(&j, ']');
-    }
-    free(tokens);
-    return code;
-}
-
 /* A model that was opened for its header alone does not know its hyper-parameters: they are read from its keys. */
 static void inspect_hyper(const llm_model *model, const llm_model_info *info, const char *name, int32_t *value)
 {
@@ -327,9 +290,7 @@ int inspect_main(const tool_args *args)
 
     tool_catch_interrupts();
     code = tool_open(args, (int32_t)args->n_threads, LLM_MODEL_VOCAB_ONLY, &opened);
-    if (code == TOOL_OK && args->encode) {
-        code = inspect_encode(args, opened.model);
-    } else if (code == TOOL_OK) {
+    if (code == TOOL_OK) {
         const llm_source *part = &opened.source;
         session.n_ctx = (int32_t)args->n_ctx;
         session.state_type = args->state_type;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,10 +15,12 @@
 static const char usage[] =
     "usage: libllm COMMAND [OPTION]...\n"
     "\n"
-    "  run       continue a text, or talk line by line\n"
-    "  inspect   what a model file holds and how much memory it needs\n"
-    "  bench     how fast this machine is, and how near to its ceilings\n"
-    "  make      write a model of random weights to a file, for measuring\n"
+    "  run         continue a text, or talk line by line\n"
+    "  inspect     what a model file holds and how much memory it needs\n"
+    "  bench       how fast this machine is, and how near to its ceilings\n"
+    "  make        write a model of random weights to a file, for measuring\n"
+    "  tokenize    a text as the model sees it\n"
+    "  perplexity  how well a model foretells a text, and how far it is from another\n"
     "\n"
     "libllm COMMAND --help tells a command's options. libllm --version tells the library's version.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n";
@@ -31,6 +34,8 @@ static const struct {
     { "inspect", TOOL_INSPECT, inspect_main },
     { "bench", TOOL_BENCH, bench_main },
     { "make", TOOL_MAKE, make_main },
+    { "tokenize", TOOL_TOKENIZE, tokenize_main },
+    { "perplexity", TOOL_PERPLEXITY, perplexity_main },
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -95,6 +100,37 @@ int tool_usage(const tool_args *args, const char *format, ...)
     va_end(list);
     fprintf(stderr, "\nTry libllm %s --help.\n", args->name);
     return TOOL_USAGE;
+}
+
+char *tool_read_file(const char *path, size_t *n)
+{
+    FILE *file = path ? fopen(path, "rb") : stdin;
+    size_t cap = 4096, size = 0;
+    char *text = file ? malloc(cap + 1) : NULL;
+
+    while (text) {
+        size_t got = fread(text + size, 1, cap - size, file);
+        char *grown;
+        size += got;
+        if (got == 0)
+            break;
+        if (size == cap) {
+            grown = realloc(text, (cap *= 2) + 1);
+            if (!grown)
+                free(text);
+            text = grown;
+        }
+    }
+    if (text && ferror(file)) {
+        free(text);
+        text = NULL;
+    }
+    if (file && path)
+        fclose(file);
+    if (text)
+        text[size] = 0;
+    *n = size;
+    return text;
 }
 
 const char *tool_tier_name(int32_t tier)

@@ -16,38 +16,6 @@ typedef struct run_state {
     llm_session *session;
 } run_state;
 
-/* A file whole, NUL-terminated; NULL: errno says why. */
-static char *run_read_file(const char *path, size_t *n)
-{
-    FILE *file = fopen(path, "rb");
-    size_t cap = 4096, size = 0;
-    char *text = file ? malloc(cap + 1) : NULL;
-
-    while (text) {
-        size_t got = fread(text + size, 1, cap - size, file);
-        char *grown;
-        size += got;
-        if (got == 0)
-            break;
-        if (size == cap) {
-            grown = realloc(text, (cap *= 2) + 1);
-            if (!grown)
-                free(text);
-            text = grown;
-        }
-    }
-    if (text && ferror(file)) {
-        free(text);
-        text = NULL;
-    }
-    if (file)
-        fclose(file);
-    if (text)
-        text[size] = 0;
-    *n = size;
-    return text;
-}
-
 static int run_open(run_state *run)
 {
     const tool_args *args = run->args;
@@ -228,7 +196,7 @@ int run_main(const tool_args *args)
     int code;
 
     if (args->prompt_file) {
-        prompt = from_file = run_read_file(args->prompt_file, &len);
+        prompt = from_file = tool_read_file(args->prompt_file, &len);
         if (!prompt) {
             fprintf(stderr, "libllm run: cannot read %s: %s\n", args->prompt_file, strerror(errno));
             return TOOL_FAILED;

@@ -12,7 +12,7 @@
 
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_INTERRUPTED = 130 };   /* exit codes */
 
-enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8 };          /* which commands know an option */
+enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32 };   /* which commands know an option */
 
 enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16 };
 typedef struct tool_list { int n; int64_t at[TOOL_MAX_LIST]; } tool_list;
@@ -23,7 +23,7 @@ typedef struct tool_args {
     const char *model, *shape, *type;   /* a file, or random weights of a shape */
     uint64_t    weight_seed;
     const char *output;                 /* make */
-    const char *prompt, *prompt_file;   /* run */
+    const char *prompt, *prompt_file;
     tool_list   prompts, replies, depths, threads;      /* bench: -p, -n, -d, -t */
     int64_t     n_predict, n_ctx, n_threads, n_chunk, repetitions;
     int32_t     cpu_tier, state_type;   /* LLM_CPU_*, LLM_STATE_TYPE_* */
@@ -33,7 +33,10 @@ typedef struct tool_args {
     bool        seed_given, ignore_end, parse_special, hide_prompt, json, full, hash, no_ceilings, quiet, verbose;
     llm_str     stops[TOOL_MAX_STOPS];
     int         n_stops;
-    const char *encode;                 /* inspect: text to encode */
+    bool        ids, count, no_bos, no_parse_special;   /* tokenize */
+    int64_t     ppl_stride, chunks;     /* perplexity */
+    const char *save_logits, *kl_base;
+    bool        kl;
 } tool_args;
 
 /* Fills args from the words after the command's name. Returns -1 to go on, else an exit code (help was shown, or a usage error
@@ -57,6 +60,7 @@ void tool_close(tool_model *model);
 
 int  tool_fail(const tool_args *args, const char *doing, const llm_error *error);       /* prints; returns TOOL_FAILED */
 int  tool_usage(const tool_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));  /* prints; TOOL_USAGE */
+char *tool_read_file(const char *path, size_t *n);      /* whole, NUL-terminated, to be freed; NULL: errno says why. path NULL: standard input */
 const char *tool_tier_name(int32_t tier);
 void tool_bytes(uint64_t bytes, char out[32]);          /* "1.23 GiB" */
 double tool_seconds(void);                              /* a clock that only goes forward */
@@ -71,5 +75,7 @@ int  run_main(const tool_args *args);
 int  inspect_main(const tool_args *args);
 int  bench_main(const tool_args *args);
 int  make_main(const tool_args *args);
+int  tokenize_main(const tool_args *args);
+int  perplexity_main(const tool_args *args);
 
 #endif

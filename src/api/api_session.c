@@ -118,6 +118,13 @@ llm_status llm_session_scores(llm_session *s, const float **log_probs, size_t *n
     return lm_api_done(lm_session_scores(s, log_probs, n, error), error);
 }
 
+llm_status llm_session_watch_scores(llm_session *s, void (*on_score)(void *user, size_t position, const float *logits, int32_t n_vocab), void *user,
+                                    llm_error *error)
+{
+    LM_API_NEED(s, error);
+    return lm_api_done(lm_session_watch_scores(s, on_score, user, error), error);
+}
+
 llm_status llm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error)
 {
     LM_API_NEED(s, error);

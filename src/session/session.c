@@ -453,6 +453,15 @@ llm_status lm_session_scores(llm_session *s, const float **log_probs, size_t *n,
     return session_leave(s, status);
 }
 
+llm_status lm_session_watch_scores(llm_session *s, void (*on_score)(void *user, size_t position, const float *logits, int32_t n_vocab), void *user,
+                                   llm_error *error)
+{
+    LM_TRY(session_enter(s, error));
+    s->on_score = on_score;
+    s->on_score_user = user;
+    return session_leave(s, LLM_OK);
+}
+
 llm_status lm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error)
 {
     LM_TRY(session_enter(s, error));

@@ -29,6 +29,8 @@ struct llm_session {
     size_t n_tokens, n_evaluated;       /* the rest is pending */
     float *scores;                      /* [cap_scores] or NULL: nobody asked */
     size_t n_scores, cap_scores;        /* valid ones; NaN is none, SCORE_WANTED: asked for, not there yet */
+    void (*on_score)(void *user, size_t position, const float *logits, int32_t n_vocab);   /* or NULL */
+    void *on_score_user;
     lm_logits *logits;                  /* after token logits_at - 1 */
     size_t logits_at;                   /* 0: none */
     lm_page_table table;
@@ -55,6 +57,8 @@ size_t lm_session_read_text(llm_session *s, char *buf, size_t cap);
 llm_status lm_session_tokens(llm_session *s, const llm_token **tokens, size_t *n, llm_error *error);
 llm_status lm_session_logits(llm_session *s, const float **logits, size_t *n, llm_error *error);
 llm_status lm_session_scores(llm_session *s, const float **log_probs, size_t *n, llm_error *error);
+llm_status lm_session_watch_scores(llm_session *s, void (*on_score)(void *user, size_t position, const float *logits, int32_t n_vocab), void *user,
+                                   llm_error *error);
 llm_status lm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error);
 llm_status lm_session_info(llm_session *s, llm_session_info *info, llm_error *error);
 

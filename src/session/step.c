@@ -194,17 +194,19 @@ static void step_share_rows(llm_session *const *members, uint32_t n, const lm_la
     }
 }
 
-/* The log-probability of a token by the logits before it. */
-static float step_log_prob(const float *logits, uint32_t n_vocab, llm_token token)
+/* The log-probability of the token at `position` by the logits before it. There is room for it. */
+static void step_score(llm_session *s, size_t position, const float *logits, uint32_t n_vocab)
 {
-    return (float)((double)logits[token] - lm_logits_log_sum(logits, n_vocab, NULL));
+    s->scores[position] = (float)((double)logits[s->tokens->ids[position]] - lm_logits_log_sum(logits, n_vocab, NULL));
+    if (s->on_score)
+        s->on_score(s->on_score_user, position, logits, (int32_t)n_vocab);
 }
 
 /* A token that was given after its predecessor had been taken in: the logits are there. */
 static void step_score_first(llm_session *s)
 {
     if (s->logits_at != 0 && s->logits_at == s->n_evaluated && lm_session_wants_score(s, s->n_evaluated))
-        s->scores[s->n_evaluated] = step_log_prob(s->logits->values, s->logits->n, s->tokens->ids[s->n_evaluated]);
+        step_score(s, s->n_evaluated, s->logits->values, s->logits->n);
 }
 
 /* Pages and room for what the pass will leave behind. On failure the session is as before. */
@@ -439,12 +441,13 @@ static llm_status step_draw(llm_session *s, llm_error *error)
     if (reply->flags & LLM_GENERATE_SCORE)
         LM_TRY(lm_session_scores_room(s, s->n_tokens + 1, error));
     LM_TRY(step_pick(s, &token, error));
+    s->tokens->ids[s->n_tokens] = token;
     if (reply->flags & LLM_GENERATE_SCORE) {
-        while (s->n_scores < s->n_tokens)
+        while (s->n_scores <= s->n_tokens)
             s->scores[s->n_scores++] = NAN;
-        s->scores[s->n_scores++] = step_log_prob(s->logits->values, s->logits->n, token);
+        step_score(s, s->n_tokens, s->logits->values, s->logits->n);
     }
-    s->tokens->ids[s->n_tokens++] = token;
+    s->n_tokens++;
     s->reply_drawn = true;
     s->n_generated++;
     int32_t end = lm_reply_accept(reply, s->model->model->tokenizer, token);
@@ -471,7 +474,7 @@ static llm_status step_collect(llm_session *s, lm_lane *lane, uint32_t n_rows, u
         const float *logits = lane->backend->table->run_value(lane->backend, lane->run, program->logits, first++);
         LM_TRY(step_check_logits(logits, n_vocab, error));
         if (position + 1 < s->n_tokens) {
-            s->scores[position + 1] = step_log_prob(logits, n_vocab, s->tokens->ids[position + 1]);
+            step_score(s, position + 1, logits, n_vocab);
             continue;
         }
         LM_TRY(lm_logits_room(&s->model->engine->host, &s->logits, n_vocab, error));

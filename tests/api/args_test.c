@@ -117,6 +117,7 @@ static void test_nulls(llm_engine *engine, llm_model *model)
     WRONG(LLM_E_INVALID, llm_session_tokens(s, &tokens, NULL, &error));
     WRONG(LLM_E_INVALID, llm_session_logits(NULL, &floats, &n, &error));
     WRONG(LLM_E_INVALID, llm_session_scores(s, NULL, &n, &error));
+    WRONG(LLM_E_INVALID, llm_session_watch_scores(NULL, NULL, NULL, &error));
     WRONG(LLM_E_INVALID, llm_session_best(s, NULL, 3, &n, &error));
     WRONG(LLM_E_INVALID, llm_session_get_info(s, NULL, &error));
     CHECK(n == 77 && !m && !none && !sampler && !tokenizer);    /* outputs are untouched */

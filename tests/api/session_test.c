@@ -245,6 +245,18 @@ static double log_prob(const float *logits, size_t n, llm_token token)
     return logits[token] - max - log(sum);
 }
 
+/* What on_score saw: as many calls as scores, in rising order, the very logits. */
+typedef struct watched { const llm_token *tokens; double sum; size_t n, last; int rising; } watched;
+
+static void on_score(void *user, size_t position, const float *logits, int32_t n_vocab)
+{
+    watched *w = user;
+    w->rising = w->rising && position > w->last;
+    w->last = position;
+    w->sum += log_prob(logits, (size_t)n_vocab, w->tokens[position]);
+    w->n++;
+}
+
 static void test_scores(void)
 {
     llm_error error;
@@ -261,6 +273,9 @@ static void test_scores(void)
         CHECK(llm_session_append(one, &tokens[i], 1, 0, &error) == LLM_OK && tiny_drain(one, LLM_FOREVER, &error) == LLM_OK);
     }
     CHECK(llm_session_scores(one, &scores, &n, &error) == LLM_OK && n == N && isnan(scores[0]) && isnan(scores[N - 1]));
+    watched seen = { .tokens = tokens, .rising = 1 };
+    double sum = 0;
+    CHECK(llm_session_watch_scores(all, on_score, &seen, &error) == LLM_OK);
     CHECK(llm_session_append(all, tokens, 40, LLM_APPEND_SCORE, &error) == LLM_OK && tiny_drain(all, LLM_FOREVER, &error) == LLM_OK);
     CHECK(llm_session_append(all, tokens + 40, 10, 0, &error) == LLM_OK && tiny_drain(all, LLM_FOREVER, &error) == LLM_OK);
     CHECK(llm_session_append(all, tokens + 50, N - 50, LLM_APPEND_SCORE, &error) == LLM_OK);
@@ -275,6 +290,11 @@ static void test_scores(void)
             else
                 CHECK_MSG(fabs(scores[i] - wanted[i]) < 1e-4, "token %d: %g, %g", i, (double)scores[i], wanted[i]);
     }
+    for (int i = 1; i < N; i++)
+        sum += i < 40 || i >= 50 ? wanted[i] : 0;
+    CHECK_MSG(seen.n == 39 + N - 50 && seen.rising && seen.last == N - 1, "%zu calls, the last at %zu", seen.n, seen.last);
+    CHECK_MSG(fabs(seen.sum - sum) < 1e-2, "%g, %g", seen.sum, sum);
+    CHECK(llm_session_watch_scores(all, NULL, NULL, &error) == LLM_OK);
     CHECK(tiny_logits_hash(all) == tiny_logits_hash(one) && tiny_logits_hash(fork) == tiny_logits_hash(one));
 
     llm_token_score best[5];

@@ -32,7 +32,7 @@ echo "--- help"
 expect 0 "$@" --help;               says out 'usage: libllm'; silent err
 expect 0 "$@" help;                 says out 'inspect'
 expect 0 "$@" --version;            says out '^libllm 0\.1'
-for command in run inspect bench make; do
+for command in run inspect bench make tokenize perplexity; do
     expect 0 "$@" $command --help;  says out "usage: libllm $command"; says out '--help'; silent err
     expect 0 "$@" help $command;    says out "usage: libllm $command"
 done
@@ -125,8 +125,40 @@ parses "$work/out" "assert d['model']['architecture'] == 'llama' and d['model'][
 parses "$work/out" "assert len(d['tensors']) == 20 and any(m['key'] == 'llama.block_count' and m['value'] == 2 for m in d['metadata'])"
 parses "$work/out" "e = d['estimate']; assert e['total_bytes'] >= e['weight_bytes'] + e['session_bytes'] > 0, e"
 expect 0 "$@" inspect --shape tiny-moe --json --full; parses "$work/out" "assert any(m.get('n') == 4096 and len(m['items']) == 4096 for m in d['metadata'])"
-expect 0 "$@" inspect "$work/tiny.gguf" --encode 'ab'; says out '"a"'
-expect 0 "$@" inspect "$work/tiny.gguf" --encode 'ab' --json; parses "$work/out" "assert len(d) == 2, d"
+
+echo "--- tokenize"
+expect 0 "$@" tokenize -m "$work/tiny.gguf" -p 'ab' --show-count; says out '"a"'; says out '^2 tokens'
+expect 0 "$@" tokenize -m "$work/tiny.gguf" -p 'ab' --json; parses "$work/out" "assert [t['text'] for t in d] == ['a', 'b'], d"
+expect 0 "$@" tokenize --shape tiny -p 'ab' --ids -q; cp "$work/out" "$work/ids"; grep -q -x '\[[0-9]*, [0-9]*\]' "$work/ids" || fail "--ids is no list"
+printf ab > "$work/in"
+expect 0 "$@" tokenize --shape tiny --ids;          same "$work/out" "$work/ids" "standard input gives other tokens than -p"
+expect 0 "$@" tokenize --shape tiny --ids -f "$work/in"; same "$work/out" "$work/ids" "-f gives other tokens than -p"
+: > "$work/in"
+expect 1 "$@" tokenize --shape tiny -f "$work/none.txt"; says err 'none.txt'
+
+echo "--- perplexity"
+awk 'BEGIN { for (i = 0; i < 400; i++) printf "%d little words and more ", i * 7919 % 1000 }' > "$work/words.txt"
+ppl="perplexity --shape tiny-qwen3 --type f32 --state-type f32"
+expect 0 "$@" $ppl -f "$work/words.txt" -c 64 --chunks 20 --save-all-logits "$work/base" --json; says err 'window 20 of 20'; cp "$work/out" "$work/ppl"
+parses "$work/ppl" "assert d['windows'] == 20 and d['scored'] == 20 * 31 and 100 < d['perplexity'] and 0 < d['perplexity_error'], d"
+expect 0 "$@" $ppl -f "$work/words.txt" -c 64 --chunks 20 --json -q -t 2 --chunk 7; same "$work/out" "$work/ppl" "another perplexity with -t 2 --chunk 7"; silent err
+expect 0 "$@" $ppl --kl-divergence-base "$work/base" --kl-divergence --json -q
+parses "$work/out" "assert abs(d['kl']) < 1e-6 and d['same_top'] == 100 and abs(d['perplexity_ratio'] - 1) < 1e-4 and d['scored'] == 20 * 31, d"
+expect 0 "$@" perplexity --shape tiny-qwen3 --type f32 --weight-seed 2 --kl-divergence-base "$work/base" --kl-divergence --json -q
+parses "$work/out" "assert 0.1 < d['kl'] and d['kl_min'] <= d['kl_median'] <= d['kl_max'] and d['same_top'] < 100, d"
+expect 0 "$@" perplexity --shape tiny-qwen3 --type q4_0 --kl-divergence-base "$work/base" --kl-divergence -q; says out 'KL divergence, mean'; says out 'perplexity of the base'
+expect 0 "$@" $ppl -f "$work/words.txt" -c 64 --ppl-stride 16 --chunks 20 --json -q; parses "$work/out" "assert d['stride'] == 16 and d['scored'] == 20 * 16, d"
+head -c 5000 "$work/base" > "$work/half"
+expect 1 "$@" $ppl --kl-divergence-base "$work/half" --kl-divergence; says err 'half'; says err 'expected [0-9]* bytes'
+expect 1 "$@" $ppl --kl-divergence-base "$work/words.txt" --kl-divergence; says err 'no base file'
+{ head -c 12 "$work/base"; printf '\007\000\000\000'; tail -c +17 "$work/base"; } > "$work/other"
+expect 1 "$@" $ppl --kl-divergence-base "$work/other" --kl-divergence; says err 'a model with 7 tokens'
+expect 1 "$@" $ppl -f "$work/prompt.txt";           says err 'window needs 512'
+expect 2 "$@" $ppl;                                 says err '-f FILE'
+expect 2 "$@" $ppl --kl-divergence;                 says err 'kl-divergence-base'
+expect 2 "$@" $ppl --kl-divergence-base "$work/base"; says err 'save-all-logits'
+expect 2 "$@" $ppl -f "$work/words.txt" -c 64 --ppl-stride 65; says err 'stride'
+expect 1 "$@" $ppl -f "$work/words.txt" -c 64 --save-all-logits "$work/none/base"; says err 'none/base'
 
 echo "--- bench"
 expect 0 "$@" bench --shape tiny --type q8_0 --no-ceilings -p 16 -n 4 -d 0,70 -r 1 -t 1,2
@@ -144,6 +176,17 @@ if [ -f "$stories" ]; then
     for options in "-t 2" "--cpu-mask reference" "--cpu-mask avx2" "--chunk 1"; do
         expect 0 "$@" run -m "$stories" -p "Once upon a time" -n 120 --temp 0 $options; same "$work/out" "$work/story" "another story with $options"
     done
+
+    echo "--- perplexity beside transformers in float64 (tools/gen_perplexity.py)"
+    grep -v '^#' "$(dirname "$0")/perplexity.tsv" | while read -r name n_ctx windows scored nll perplexity; do
+        [ "$windows" -gt 0 ] || continue            # all of the text: minutes, by hand
+        "$@" perplexity -m "$data/models/$name" -f "$data/text/wikitext-2-test.txt" --state-type f32 -c "$n_ctx" --chunks "$windows" -q --json > "$work/ppl"
+        awk -v n="$scored" -v nll="$nll" -v ppl="$perplexity" -F'[:,]' '
+            /"scored"/ { seen = $2 } /"nll"/ { a = $2 } /"perplexity"/ { b = $2 }
+            END { exit !(seen == n && a / nll - 1 < 1e-4 && 1 - a / nll < 1e-4 && b / ppl - 1 < 1e-4 && 1 - b / ppl < 1e-4) }' "$work/ppl" ||
+            { echo "$name: expected $scored tokens, $nll, $perplexity:"; cat "$work/ppl"; } > "$work/wrong"
+    done
+    [ ! -f "$work/wrong" ] || fail "$(cat "$work/wrong")"
 else
     echo "--- a trained model: skipped, $stories is not there"
 fi
