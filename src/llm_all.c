@@ -35,6 +35,8 @@
 #include "ops/check.c"
 #include "kernels/kernels.c"
 #include "kernels/ref/linear_ref.c"
+#include "kernels/ref/linear_ref_32.c"
+#include "kernels/ref/linear_ref_256.c"
 #include "kernels/ref/acts_ref.c"
 #include "kernels/ref/attend_ref.c"
 #include "kernels/x86/linear_avx2.c"

@@ -18,7 +18,9 @@ ROWS = 18                                       # a full group and a part of one
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "kernels" / "data"
 EXTREME = [0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x7bff, 0xfbff, 0x3c00, 0xbc00]
 # type: blocks a row, offsets of the f16 scales in a block
-TYPES = {T.F32: (40, []), T.F16: (40, [0]), T.BF16: (40, []), T.Q8_0: (3, [0]), T.Q4_0: (3, [0]), T.Q4_K: (1, [0, 2]), T.Q6_K: (1, [208])}
+TYPES = {T.F32: (40, []), T.F16: (40, [0]), T.BF16: (40, []), T.Q8_0: (3, [0]), T.Q4_0: (3, [0]), T.Q4_K: (1, [0, 2]), T.Q6_K: (1, [208]),
+         T.Q4_1: (3, [0, 2]), T.Q5_0: (3, [0]), T.Q5_1: (3, [0, 2]), T.IQ4_NL: (3, [0]), T.MXFP4: (3, []), T.Q2_K: (1, [80, 82]), T.Q3_K: (1, [108]),
+         T.Q5_K: (1, [0, 2]), T.IQ4_XS: (1, [0])}
 
 
 def f16_bits(rng, n):
@@ -40,8 +42,11 @@ def main():
             raw[:] = (rng.integers(0, 0x7f800000, len(raw), dtype=np.uint32) | (rng.integers(0, 2, len(raw), dtype=np.uint32) << 31)).view(np.uint8).reshape(-1, 4)
         if kind == T.BF16:
             raw[:] = (rng.integers(0, 0x7f80, len(raw), dtype=np.uint16) | (rng.integers(0, 2, len(raw), dtype=np.uint16) << 15)).astype(np.uint16).view(np.uint8).reshape(-1, 2)
+        if kind == T.MXFP4:                     # every power of two but 255, which is no number
+            raw[:, 0] = rng.permutation(np.arange(len(raw)) * 255 // len(raw)).astype(np.uint8)
+            raw[:8, 0] = [0, 1, 2, 3, 127, 128, 253, 254]
         rows = raw.reshape(ROWS, -1)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             values = np.ascontiguousarray(gguf.quants.dequantize(rows, kind), dtype=np.float32)
         assert values.size == ROWS * n_blocks * block
         (OUT / f"{kind.name.lower()}.bin").write_bytes(struct.pack("<II", ROWS, n_blocks * block) + rows.tobytes() + values.tobytes())

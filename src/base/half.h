@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * f16 and bf16 to and from f32, in bits, round to nearest even, as F16C and NEON do. Floor 0. */
+ * f16 and bf16 to and from f32, in bits, round to nearest even, as F16C and NEON do; powers of two of eight bits. Floor 0. */
 #ifndef LM_BASE_HALF_H
 #define LM_BASE_HALF_H
 
@@ -10,6 +10,9 @@ static inline float lm_f32_from_bits(uint32_t bits) { float x; memcpy(&x, &bits,
 static inline uint32_t lm_bits_from_f32(float x) { uint32_t bits; memcpy(&bits, &x, 4); return bits; }
 
 static inline float lm_f32_from_bf16(uint16_t h) { return lm_f32_from_bits((uint32_t)h << 16); }
+
+/* 2^(e - 128): half of what E8M0 says, as MXFP4's values are doubled. e < 2: subnormal. 255 is no number there; here it is 2^127. */
+static inline float lm_f32_from_e8m0(uint8_t e) { return lm_f32_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23); }
 
 static inline float lm_f32_from_f16(uint16_t h)
 {

@@ -15,6 +15,8 @@ int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most)
     memset(table, 0, sizeof(*table));
     table->name = "reference";
     lm_kernels_linear_ref(table);
+    lm_kernels_linear_32_ref(table);
+    lm_kernels_linear_256_ref(table);
     lm_kernels_acts_ref(table);
     lm_kernels_attend_ref(table);
 

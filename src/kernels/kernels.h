@@ -22,8 +22,8 @@ enum { LM_KERNEL_TYPES = 43 };                          /* tables are indexed by
 /* The inputs of a product, in every form that weights read. Column c of n_cols begins at c * k (f32, q) and so on. */
 typedef struct lm_acts {
     const float   *f32;                                 /* [n_cols, k]       F32, F16, BF16 weights */
-    const int8_t  *q32;  const float *d32;  const int32_t *s32;     /* [n_cols, k], [n_cols, k/32] scale, sum of q: Q4_0, Q8_0 */
-    const int8_t  *q256; const float *d256; const int16_t *s16;     /* [n_cols, k], [n_cols, k/256] scale, [n_cols, k/16] sums: K-quants */
+    const int8_t  *q32;  const float *d32;  const int32_t *s32;     /* [n_cols, k], [n_cols, k/32] scale, sum of q: blocks of 32 */
+    const int8_t  *q256; const float *d256; const int16_t *s16;     /* [n_cols, k], [n_cols, k/256] scale, [n_cols, k/16] sums: blocks of 256 */
 } lm_acts;
 
 enum { LM_ACTS_F32 = 1, LM_ACTS_Q32 = 2, LM_ACTS_Q256 = 4 };
@@ -87,6 +87,8 @@ int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most);
 
 /* Each file overwrites the entries it has: one function per concern and tier. On other machines those of kernels/x86 do nothing. */
 void lm_kernels_linear_ref(lm_kernels *table);
+void lm_kernels_linear_32_ref(lm_kernels *table);
+void lm_kernels_linear_256_ref(lm_kernels *table);
 void lm_kernels_acts_ref(lm_kernels *table);
 void lm_kernels_attend_ref(lm_kernels *table);
 void lm_kernels_linear_avx2(lm_kernels *table);

@@ -70,6 +70,17 @@ static bool type_scales_finite(const unsigned char *row, uint64_t n_blocks, uint
     return true;
 }
 
+/* The scales of MXFP4, one byte a block. */
+static bool type_e8m0_finite(const unsigned char *row, uint64_t n_blocks, uint64_t block_bytes, uint64_t *bad)
+{
+    for (uint64_t i = 0; i < n_blocks; i++)
+        if (row[i * block_bytes] == 0xff) {
+            *bad = i;
+            return false;
+        }
+    return true;
+}
+
 bool lm_type_row_finite(uint32_t type, const void *row, uint64_t n, uint64_t *bad_block)
 {
     const lm_type_info *info = lm_type_get(type);
@@ -78,9 +89,18 @@ bool lm_type_row_finite(uint32_t type, const void *row, uint64_t n, uint64_t *ba
     case LM_TYPE_F16: return type_plain_finite(row, n, 2, 0x7fff7fff7fff7fffu, 0x0400040004000400u, bad_block);
     case LM_TYPE_BF16: return type_plain_finite(row, n, 2, 0x7fff7fff7fff7fffu, 0x0080008000800080u, bad_block);
     case LM_TYPE_Q4_0:
+    case LM_TYPE_Q5_0:
+    case LM_TYPE_IQ4_NL:
+    case LM_TYPE_IQ4_XS:
     case LM_TYPE_Q8_0: return type_scales_finite(row, n / info->block, info->block_bytes, 0, 1, bad_block);
+    case LM_TYPE_Q4_1:
+    case LM_TYPE_Q5_1:
+    case LM_TYPE_Q5_K:
     case LM_TYPE_Q4_K: return type_scales_finite(row, n / info->block, info->block_bytes, 0, 2, bad_block);
+    case LM_TYPE_Q2_K: return type_scales_finite(row, n / info->block, info->block_bytes, offsetof(lm_block_q2_k, d), 2, bad_block);
+    case LM_TYPE_Q3_K: return type_scales_finite(row, n / info->block, info->block_bytes, offsetof(lm_block_q3_k, d), 1, bad_block);
     case LM_TYPE_Q6_K: return type_scales_finite(row, n / info->block, info->block_bytes, offsetof(lm_block_q6_k, d), 1, bad_block);
+    case LM_TYPE_MXFP4: return type_e8m0_finite(row, n / info->block, info->block_bytes, bad_block);
     default: return true;
     }
 }

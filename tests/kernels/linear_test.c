@@ -19,7 +19,8 @@
 #include <stdint.h>
 #include <time.h>
 
-static const uint32_t types[] = {LM_TYPE_F32, LM_TYPE_F16, LM_TYPE_BF16, LM_TYPE_Q8_0, LM_TYPE_Q4_0, LM_TYPE_Q4_K, LM_TYPE_Q6_K};
+static const uint32_t types[] = {LM_TYPE_F32, LM_TYPE_F16, LM_TYPE_BF16, LM_TYPE_Q8_0, LM_TYPE_Q4_0, LM_TYPE_Q4_1, LM_TYPE_Q5_0, LM_TYPE_Q5_1, LM_TYPE_IQ4_NL, LM_TYPE_MXFP4,
+                                 LM_TYPE_Q2_K, LM_TYPE_Q3_K, LM_TYPE_Q4_K, LM_TYPE_Q5_K, LM_TYPE_Q6_K, LM_TYPE_IQ4_XS};
 enum { N_TYPES = sizeof types / sizeof types[0] };
 
 /* ---- buffers that end at an unreadable page ------------------------------------------------------------------------ */
@@ -123,7 +124,13 @@ static void fill_row(uint8_t *row, uint32_t type, size_t k, int mode)
         case LM_TYPE_BF16: d = (uint16_t)(lm_bits_from_f32(f) >> 16); memcpy(row, &d, 2); break;
         case LM_TYPE_F16: d = mode == WILD ? lm_f16_from_f32(f) : d; memcpy(row, &d, 2); break;
         case LM_TYPE_Q6_K: memcpy(row + 208, &d, 2); break;
+        case LM_TYPE_Q3_K: memcpy(row + 108, &d, 2); break;
+        case LM_TYPE_Q2_K: memcpy(row + 80, &d, 2); memcpy(row + 82, &dmin, 2); break;
+        case LM_TYPE_Q4_1:
+        case LM_TYPE_Q5_1:
+        case LM_TYPE_Q5_K:
         case LM_TYPE_Q4_K: memcpy(row + 2, &dmin, 2); memcpy(row, &d, 2); break;
+        case LM_TYPE_MXFP4: break;              /* any byte is a scale */
         default: memcpy(row, &d, 2); break;
         }
     }
@@ -289,6 +296,83 @@ static void test_goldens(const lm_kernels *table)
 
 static float half_at(const uint8_t *p) { return lm_f32_from_f16((uint16_t)(p[0] | p[1] << 8)); }
 
+static const int plain_iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static const int plain_mxfp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+static float plain_block_32(uint32_t type, float acc, const uint8_t *b, const lm_acts *x, size_t at)
+{
+    const int with_min = type == LM_TYPE_Q4_1 || type == LM_TYPE_Q5_1, five = type == LM_TYPE_Q5_0 || type == LM_TYPE_Q5_1;
+    const uint8_t *qh = b + (with_min ? 4 : 2), *qs = type == LM_TYPE_MXFP4 ? b + 1 : five ? qh + 4 : qh;
+    float d = type == LM_TYPE_MXFP4 ? (float)ldexp(1, b[0] - 128) : half_at(b);
+    int64_t isum = 0, ones = 0;
+
+    for (int i = 0; i < 32; i++) {
+        int q = i < 16 ? qs[i] % 16 : qs[i - 16] / 16;
+
+        if (five)
+            q += 16 * ((qh[i / 8] >> (i % 8)) & 1);
+        if (type == LM_TYPE_Q5_0)
+            q -= 16;
+        if (type == LM_TYPE_IQ4_NL)
+            q = plain_iq4[q];
+        if (type == LM_TYPE_MXFP4)
+            q = plain_mxfp4[q];
+        isum += q * x->q32[at + (size_t)i];
+        ones += x->q32[at + (size_t)i];
+    }
+    d = d * x->d32[at / 32];
+    acc = fmaf((float)isum, d, acc);
+    if (with_min) {
+        float m = half_at(b + 2) * x->d32[at / 32];
+        acc = fmaf((float)ones, m, acc);
+    }
+    return acc;
+}
+
+/* Value i of the block, its scale and its minimum, each where the file has its bits. */
+static float plain_block_256(uint32_t type, float acc, const uint8_t *b, const lm_acts *x, size_t at)
+{
+    const int with_min = type == LM_TYPE_Q2_K || type == LM_TYPE_Q5_K;
+    float d = half_at(type == LM_TYPE_Q2_K ? b + 80 : type == LM_TYPE_Q3_K ? b + 108 : b), dmin = half_at(type == LM_TYPE_Q2_K ? b + 82 : b + 2);
+    int64_t isum = 0, msum = 0;
+
+    for (int i = 0; i < 256; i++) {
+        int q = 0, scale = 0, min = 0, half = i / 128, l = i % 32, s16 = i / 16, s32 = i / 32;
+        uint8_t sc, mn;
+
+        switch (type) {
+        case LM_TYPE_Q2_K:
+            q = (b[16 + 32 * half + l] >> (i % 128 / 32 * 2)) & 3;
+            scale = b[s16] & 15;
+            min = b[s16] >> 4;
+            break;
+        case LM_TYPE_Q3_K:
+            q = ((b[32 + 32 * half + l] >> (i % 128 / 32 * 2)) & 3) - ((b[l] >> s32) & 1 ? 0 : 4);
+            scale = ((s16 < 8 ? b[96 + s16] & 15 : b[96 + s16 - 8] >> 4) | ((b[104 + s16 % 4] >> (2 * (s16 / 4))) & 3) * 16) - 32;
+            break;
+        case LM_TYPE_Q5_K:
+            lm_q4k_scale(b + 4, s32, &sc, &mn);
+            scale = sc;
+            min = mn;
+            q = (s32 % 2 ? b[48 + s32 / 2 * 32 + l] >> 4 : b[48 + s32 / 2 * 32 + l] & 15) + 16 * ((b[16 + l] >> s32) & 1);
+            break;
+        default:
+            scale = (((b[4 + s32 / 2] >> (s32 % 2 * 4)) & 15) | (((b[2] | b[3] << 8) >> (2 * s32)) & 3) * 16) - 32;
+            q = plain_iq4[l < 16 ? b[8 + 16 * s32 + l] & 15 : b[8 + 16 * s32 + l - 16] >> 4];
+            break;
+        }
+        isum += scale * q * x->q256[at + (size_t)i];
+        msum += min * x->q256[at + (size_t)i];
+    }
+    d = d * x->d256[at / 256];
+    acc = fmaf((float)isum, d, acc);
+    if (with_min) {
+        dmin = dmin * x->d256[at / 256];
+        acc = fmaf((float)msum, -dmin, acc);
+    }
+    return acc;
+}
+
 static float plain_block(uint32_t type, float acc, const uint8_t *b, const lm_acts *x, size_t at)
 {
     int64_t isum = 0, msum = 0;
@@ -334,6 +418,17 @@ static float plain_block(uint32_t type, float acc, const uint8_t *b, const lm_ac
         acc = fmaf((float)isum, product_of_scales, acc);
         product_of_scales = half_at(b + 2) * x->d256[at / 256];
         return fmaf((float)msum, -product_of_scales, acc);
+    case LM_TYPE_Q4_1:
+    case LM_TYPE_Q5_0:
+    case LM_TYPE_Q5_1:
+    case LM_TYPE_IQ4_NL:
+    case LM_TYPE_MXFP4:
+        return plain_block_32(type, acc, b, x, at);
+    case LM_TYPE_Q2_K:
+    case LM_TYPE_Q3_K:
+    case LM_TYPE_Q5_K:
+    case LM_TYPE_IQ4_XS:
+        return plain_block_256(type, acc, b, x, at);
     default:                                    /* Q6_K: value i of the block, wherever its bits are */
         for (size_t i = 0; i < 256; i++) {
             size_t half = i / 128, quarter = i % 128 / 32, j = i % 32;

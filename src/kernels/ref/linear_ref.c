@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Products with packed weights, plainly: the definition of docs/ARITHMETIC.md in C. All other tiers have these bits. Also what
- * every tier shares: packing into the 16-row layout, and rows as f32. Threads: any; nothing is kept.
+ * every tier shares: packing into the 16-row layout, and rows as f32. Here: floats, Q8_0, Q4_0, Q4_K, Q6_K; the other types stand in
+ * linear_ref_32.c and linear_ref_256.c. Threads: any; nothing is kept.
  *
  * One pass over a group computes its 16 rows for one column, lane by lane. Each lane is one chain over k, as the text says;
  * that sixteen chains run side by side is for the compiler's sake. */
-#include "kernels/kernels.h"
+#include "kernels/ref/linear_ref.h"
 
-#include "kernels/layout.h"
-#include "tensor/blocks.h"
-#include "tensor/type.h"
 #include "base/compiler.h"
 #include "base/fmath.h"
 #include "base/half.h"
@@ -74,23 +72,6 @@ static void linear_pack_16bit(void *group, const void *rows, size_t row_bytes, s
                 memcpy(out, (const uint8_t *)rows + r * row_bytes + 2 * i, 2);
             else
                 memset(out, 0, 2);
-}
-
-/* Block i of row r of the file's bytes, zero if there is no such row. */
-static void linear_block(void *block, size_t block_bytes, const void *rows, size_t row_bytes, size_t n_rows, size_t r, size_t i)
-{
-    if (r < n_rows)
-        memcpy(block, (const uint8_t *)rows + r * row_bytes + i * block_bytes, block_bytes);
-    else
-        memset(block, 0, block_bytes);
-}
-
-/* n values of four bits of lane r into lines of nibbles */
-static void linear_pack_nibbles(uint8_t (*lines)[16][4], size_t r, const uint8_t *v, size_t n)
-{
-    for (size_t l = 0; l < n / 8; l++)
-        for (size_t i = 0; i < 4; i++)
-            lines[l][r][i] = (uint8_t)((v[8 * l + i] & 15) | ((v[8 * l + 4 + i] & 15) << 4));
 }
 
 static void linear_pack_q8_0(void *group, const void *rows, size_t row_bytes, size_t n_rows, size_t k)
@@ -168,26 +149,9 @@ static void linear_pack_q6_k(void *group, const void *rows, size_t row_bytes, si
 
 /* ---- values of one lane of a packed block ---------------------------------------------------------------------------- */
 
-static inline int32_t linear_nibble(const uint8_t (*lines)[16][4], size_t r, size_t i)
-{
-    uint8_t byte = lines[i / 8][r][i % 4];
-
-    return i & 4 ? byte >> 4 : byte & 15;
-}
-
 static inline int32_t linear_six_bits(const lm_packed_q6_k *b, size_t r, size_t i)
 {
     return linear_nibble(b->ql, r, i) | ((b->qh[i / 16][r][i % 4] >> (i / 4 % 4 * 2)) & 3) << 4;
-}
-
-static void linear_scales_q4_k(uint8_t scale[8], uint8_t min[8], const lm_packed_q4_k *b, size_t r)
-{
-    uint8_t bytes[12];
-
-    for (size_t j = 0; j < 3; j++)
-        memcpy(bytes + 4 * j, b->scales[j][r], 4);
-    for (int j = 0; j < 8; j++)
-        lm_q4k_scale(bytes, j, &scale[j], &min[j]);
 }
 
 /* ---- row: the operations of the gguf package, in f32 ----------------------------------------------------------------- */
@@ -243,7 +207,7 @@ static void linear_row_q4_k(float *y, const void *w, size_t row, size_t k)
         float d = lm_f32_from_f16(b->d[r]), dmin = lm_f32_from_f16(b->dmin[r]);
         uint8_t scale[8], min[8];
 
-        linear_scales_q4_k(scale, min, b, r);
+        linear_scales_6bit(scale, min, b->scales, r);
         for (size_t i = 0; i < 256; i++)
             y[i] = (d * (float)scale[i / 32]) * (float)linear_nibble(b->q, r, i) - dmin * (float)min[i / 32];
     }
@@ -350,7 +314,7 @@ static void linear_column_q4_k(float acc[16], const void *group, size_t k, const
             int32_t isum = 0, msum = 0;
             uint8_t scale[8], min[8];
 
-            linear_scales_q4_k(scale, min, b, r);
+            linear_scales_6bit(scale, min, b->scales, r);
             for (size_t j = 0; j < 8; j++) {
                 isum += scale[j] * sum[j][r];
                 msum += min[j] * (s[2 * j] + s[2 * j + 1]);
@@ -388,25 +352,6 @@ static void linear_column_q6_k(float acc[16], const void *group, size_t k, const
     }
 }
 
-typedef void linear_column_fn(float acc[16], const void *group, size_t k, const lm_acts *x, size_t c);
-
-static void linear_ref_groups(float *y, size_t y_stride, const void *w, size_t group_bytes, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols,
-                          linear_column_fn *column)
-{
-    for (size_t r = 0; r < n_rows; r += LM_GROUP, w = (const uint8_t *)w + group_bytes)
-        for (size_t c = 0; c < n_cols; c++) {
-            float acc[LM_GROUP] = {0};
-
-            column(acc, w, k, x, c);
-            memcpy(y + c * y_stride + r, acc, LM_MIN(n_rows - r, (size_t)LM_GROUP) * sizeof(float));
-        }
-}
-
-#define LINEAR_REF(type, group_bytes)                                                                                        \
-    static void linear_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
-    {                                                                                                                        \
-        linear_ref_groups(y, y_stride, w, (group_bytes), n_rows, k, x, n_cols, linear_column_##type);                            \
-    }
 LINEAR_REF(f32, k * 16 * 4)
 LINEAR_REF(f16, k * 16 * 2)
 LINEAR_REF(bf16, k * 16 * 2)
@@ -414,12 +359,6 @@ LINEAR_REF(q8_0, k / 32 * sizeof(lm_packed_q8_0))
 LINEAR_REF(q4_0, k / 32 * sizeof(lm_packed_q4_0))
 LINEAR_REF(q4_k, k / 256 * sizeof(lm_packed_q4_k))
 LINEAR_REF(q6_k, k / 256 * sizeof(lm_packed_q6_k))
-#undef LINEAR_REF
-
-#define LINEAR_ENTRY(NAME, type, pack_function)     \
-    table->linear[LM_TYPE_##NAME] = linear_##type;  \
-    table->pack[LM_TYPE_##NAME] = pack_function;    \
-    table->row[LM_TYPE_##NAME] = linear_row_##type
 
 void lm_kernels_linear_ref(lm_kernels *table)
 {
@@ -431,4 +370,3 @@ void lm_kernels_linear_ref(lm_kernels *table)
     LINEAR_ENTRY(Q4_K, q4_k, linear_pack_q4_k);
     LINEAR_ENTRY(Q6_K, q6_k, linear_pack_q6_k);
 }
-#undef LINEAR_ENTRY
