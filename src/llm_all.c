@@ -60,6 +60,7 @@
 #include "graph/graph.c"
 #include "graph/plan.c"
 #include "graph/dump.c"
+#include "model/arch/lookup.c"
 #include "model/arch/blocks.c"
 #include "model/arch/llama.c"
 #include "model/arch/qwen2.c"

@@ -135,7 +135,7 @@ static llm_status model_program(lm_model *m, const lm_catalogue *c, llm_error *e
     lm_params params;
     lm_graph *graph = NULL;
     int32_t logits = LM_NONE;
-    LM_TRY(lm_params_read(c, m->arch->name, &params, error));
+    LM_TRY(lm_params_read(c, m->arch, &params, error));
     LM_TRY(lm_vocab_open(m->host, c, &m->tokenizer, error));
     LM_TRY(model_n_vocab(c, m->arch, m->tokenizer, &params.n_vocab, error));
     LM_TRY(model_quantization(c, error));

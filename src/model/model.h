@@ -46,14 +46,33 @@ uint64_t   lm_model_staging_cost(const lm_model *model);
 enum { LM_MAX_LAYERS = 1024, LM_MAX_EXPERTS = 1024 };
 typedef struct lm_params {
     uint32_t n_layers, n_embd, n_vocab, n_ctx_train, n_ff, n_head, n_head_kv, head_dim, v_dim, n_rot;
-    uint32_t n_expert, n_expert_used, n_ff_expert;
+    uint32_t n_expert, n_expert_used, n_ff_expert, n_ff_shared;     /* n_ff_shared: of the expert that every row passes; 0: none */
+    uint32_t normalize_experts;         /* the weights of the chosen experts are made to sum to 1 */
+    uint32_t window;                    /* attention.sliding_window: a row sees its last so many positions; 0: all */
+    uint64_t windowed[LM_MAX_LAYERS / 64];      /* a bit for each layer that has the window; see lm_params_window */
     uint32_t rope;                      /* LM_ROPE_*: set by the architecture */
     float rms_eps, attention_scale;     /* attention_scale: 1 / sqrt(head_dim) unless the file says otherwise */
-    lm_op_angles angles;
+    uint32_t scale_stated;              /* the file did */
+    float attention_softcap, logit_softcap;     /* 0: none */
+    lm_op_angles angles, window_angles; /* window_angles: of layers with a window, where they have a base of their own */
 } lm_params;
+
+/* What a layer of these parameters looks back: window, or 0. */
+static inline uint32_t lm_params_window(const lm_params *p, int32_t layer)
+{
+    return p->windowed[layer / 64] >> (layer % 64) & 1 ? p->window : 0;
+}
+
+/* Optional parts of an architecture: their keys are read for those that know them, and refused for others. */
+enum { LM_KNOWS_SOFTCAPS = 1, LM_KNOWS_SHARED_EXPERT = 2, LM_KNOWS_WINDOW_PATTERN = 4, LM_KNOWS_WINDOW_ROPE = 8, LM_KNOWS_GELU = 16 };
+
+/* What holds where the file does not say. window_period p: layer l has the window if l % p < p - 1; 0: every layer has it. */
+typedef struct lm_arch_defaults { uint32_t window, window_period, plain_experts; float attention_softcap, logit_softcap; } lm_arch_defaults;
 
 typedef struct lm_arch {
     const char *name;                   /* general.architecture */
+    uint32_t knows;                     /* LM_KNOWS_* */
+    lm_arch_defaults defaults;
     /* Emits the whole program. Errors in the file are reported as such, with tensor or key. */
     llm_status (*build)(const lm_catalogue *catalogue, const lm_params *params, lm_graph *graph, int32_t *logits, llm_error *error);
 } lm_arch;

@@ -129,10 +129,47 @@ static llm_status params_heads(params_reader *r, lm_params *p)
 
     LM_TRY(params_f64(r, "attention.scale", 0.0, 1e6, &scale));
     p->attention_scale = scale > 0 ? (float)scale : 1.0f / sqrtf((float)p->head_dim);
+    p->scale_stated = scale > 0;
     return LLM_OK;
 }
 
-static llm_status params_experts(params_reader *r, lm_params *p)
+/* Which layers look back only so far: the pattern is a period or a flag for each layer. */
+static llm_status params_windows(params_reader *r, const lm_arch *arch, lm_params *p)
+{
+    uint64_t period = arch->defaults.window_period;
+    p->window = arch->defaults.window;
+    LM_TRY(params_u32(r, "attention.sliding_window", 0, UINT32_MAX, true, &p->window));
+    if (p->window > PARAMS_MAX_CTX)
+        p->window = 0;                                      /* longer than any context */
+    const lm_key *key = NULL;
+    if (arch->knows & LM_KNOWS_WINDOW_PATTERN)
+        key = lm_catalogue_key(r->catalogue, params_key(r, "attention.sliding_window_pattern"), LLM_NUL);
+    if (key && key->type != LM_VALUE_ARRAY) {
+        LM_TRY(lm_catalogue_u64(r->catalogue, r->key, 0, 0, LM_MAX_LAYERS, &period, r->error));
+        key = NULL;
+    }
+    for (uint32_t layer = 0; layer < p->n_layers; layer++) {
+        bool has = period == 0 || layer % period < period - 1;
+        if (key)
+            LM_TRY(lm_catalogue_bool(r->catalogue, r->key, layer, &has, r->error));
+        p->windowed[layer / 64] |= (uint64_t)has << (layer % 64);
+    }
+    return LLM_OK;
+}
+
+static llm_status params_softcaps(params_reader *r, const lm_arch *arch, lm_params *p)
+{
+    double scores = arch->defaults.attention_softcap, logits = arch->defaults.logit_softcap;
+    if (!(arch->knows & LM_KNOWS_SOFTCAPS))
+        return LLM_OK;
+    LM_TRY(params_f64(r, "attn_logit_softcapping", 0.0, 1e6, &scores));
+    LM_TRY(params_f64(r, "final_logit_softcapping", 0.0, 1e6, &logits));
+    p->attention_softcap = scores < 1e-6 ? 0.0f : (float)scores;
+    p->logit_softcap = logits < 1e-6 ? 0.0f : (float)logits;
+    return LLM_OK;
+}
+
+static llm_status params_experts(params_reader *r, const lm_arch *arch, lm_params *p)
 {
     LM_TRY(params_u32(r, "expert_count", 0, LM_MAX_EXPERTS, true, &p->n_expert));
     LM_TRY(params_u32(r, "expert_used_count", 0, LM_MAX_EXPERTS, true, &p->n_expert_used));
@@ -142,7 +179,17 @@ static llm_status params_experts(params_reader *r, lm_params *p)
         return LLM_OK;
     if (p->n_expert_used == 0 || p->n_expert_used > p->n_expert)
         return params_fail(r, LLM_E_FORMAT, "is %u, expected 1 to expert_count, which is %u", p->n_expert_used, p->n_expert);
+    bool normalize = !arch->defaults.plain_experts;
+    llm_status status = lm_catalogue_bool(r->catalogue, params_key(r, "expert_weights_norm"), 0, &normalize, r->error);
+    if (status < 0 && status != LLM_E_NOT_FOUND)
+        return status;
+    p->normalize_experts = normalize;
     p->n_ff_expert = p->n_ff;
+    if (arch->knows & LM_KNOWS_SHARED_EXPERT) {             /* the shared expert is as wide as a dense block, and so are the chosen ones together */
+        p->n_ff_expert = LM_MAX(p->n_ff / p->n_expert_used, 1);
+        p->n_ff_shared = p->n_ff;
+        LM_TRY(params_u32(r, "expert_shared_feed_forward_length", 1, PARAMS_MAX_FF, true, &p->n_ff_shared));
+    }
     LM_TRY(params_u32(r, "expert_feed_forward_length", 1, PARAMS_MAX_FF, true, &p->n_ff_expert));
     if ((uint64_t)p->n_expert_used * p->n_ff_expert > PARAMS_MAX_EXPERT_ITEMS) {
         params_key(r, "expert_used_count");
@@ -153,7 +200,7 @@ static llm_status params_experts(params_reader *r, lm_params *p)
 
 /* Magnitudes are bounded so that |angle| < 2^40 for every position: 2^27 positions, frequencies <= 1, a scale <= 2^4, divisors
  * >= 2^-8 (checked when they are loaded). */
-static llm_status params_rope(params_reader *r, lm_params *p)
+static llm_status params_rope(params_reader *r, const lm_arch *arch, lm_params *p)
 {
     lm_op_angles *a = &p->angles;
     p->n_rot = p->head_dim;
@@ -162,6 +209,11 @@ static llm_status params_rope(params_reader *r, lm_params *p)
         return params_fail(r, LLM_E_FORMAT, "is %u, expected an even number up to the length of a head, which is %u", p->n_rot, p->head_dim);
     *a = (lm_op_angles){ .n_rot = p->n_rot, .base = 10000.0, .freq_scale = 1.0, .magnitude = 1.0, .beta_fast = 32.0, .beta_slow = 1.0 };
     LM_TRY(params_f64(r, "rope.freq_base", 1.0, 1e15, &a->base));
+    p->window_angles = *a;                                  /* scaling is for the layers without a window */
+    p->window_angles.base = arch->knows & LM_KNOWS_WINDOW_ROPE ? 10000.0 : a->base;
+    LM_TRY(params_f64(r, "rope.freq_base_swa", 1.0, 1e15, &p->window_angles.base));
+    if (!(arch->knows & LM_KNOWS_WINDOW_ROPE) && p->window_angles.base != a->base)
+        return params_fail(r, LLM_E_UNSUPPORTED, "is %g, not rope.freq_base (%g), which this architecture cannot do here", p->window_angles.base, a->base);
 
     uint32_t n_ctx_orig = p->n_ctx_train;
     LM_TRY(params_u32(r, "rope.scaling.original_context_length", 1, PARAMS_MAX_CTX, true, &n_ctx_orig));
@@ -223,55 +275,63 @@ llm_status lm_params_neutral(const lm_catalogue *catalogue, const char *arch, co
 
 /* Keys of other families and of variants that are not here yet. Each would change what is computed. */
 static const lm_neutral_key params_foreign[] = {
-    { "attention.clamp_kqv", 0 }, { "attention.max_alibi_bias", 0 }, { "attention.sliding_window_pattern", 0 },
+    { "attention.clamp_kqv", 0 }, { "attention.max_alibi_bias", 0 },
     { "attention.q_lora_rank", 0 }, { "attention.kv_lora_rank", 0 }, { "attention.key_length_mla", 0 }, { "attention.shared_kv_layers", 0 },
     { "attention.recurrent_layers", 0 }, { "attention.temperature_scale", 0 }, { "attention.temperature_length", 0 },
     { "attention.output_scale", 1 }, { "attention.value_scale", 1 }, { "attention.relative_buckets_count", 0 },
-    { "attn_logit_softcapping", 0 }, { "final_logit_softcapping", 0 }, { "router_logit_softcapping", 0 },
+    { "router_logit_softcapping", 0 },
     { "logit_scale", 1 }, { "residual_scale", 1 }, { "embedding_scale", 1 }, { "use_parallel_residual", 0 }, { "swin_norm", 0 },
     { "rope.dimension_sections", 0 }, { "rope.scaling.alpha", 0 }, { "rope.scaling.yarn_log_multiplier", 0 },
     { "expert_shared_count", 0 }, { "expert_group_count", 1 }, { "expert_weights_scale", 1 }, { "expert_gating_func", 1 },
-    { "leading_dense_block_count", 0 }, { "moe_every_n_layers", 1 }, { "interleave_moe_layer_step", 1 }, { "expert_shared_feed_forward_length", 0 },
+    { "leading_dense_block_count", 0 }, { "moe_every_n_layers", 1 }, { "interleave_moe_layer_step", 1 },
     { "nextn_predict_layers", 0 }, { "num_loops", 1 }, { "embedding_length_per_layer_input", 0 }, { "full_attention_interval", 1 },
     { "ssm.inner_size", 0 }, { "ssm.state_size", 0 }, { "shortconv.l_cache", 0 }, { "wkv.head_size", 0 }, { "n_deepstack_layers", 0 },
     { "swiglu_clamp_exp", 0 }, { "swiglu_clamp_shexp", 0 }
 };
 
+/* Keys of optional parts, for architectures that do not know them. */
+static const struct { uint32_t part; lm_neutral_key key; } params_parts[] = {
+    { LM_KNOWS_WINDOW_PATTERN, { "attention.sliding_window_pattern", 0 } },
+    { LM_KNOWS_SOFTCAPS, { "attn_logit_softcapping", 0 } },
+    { LM_KNOWS_SOFTCAPS, { "final_logit_softcapping", 0 } },
+    { LM_KNOWS_SHARED_EXPERT, { "expert_shared_feed_forward_length", 0 } }
+};
+
 /* Flags and words that must say what this library does anyway. */
-static llm_status params_words(params_reader *r)
+static llm_status params_words(params_reader *r, const lm_arch *arch)
 {
-    bool flag = true;
-    llm_str word = { "silu", 4 };
+    bool flag = true, gelu = arch->knows & LM_KNOWS_GELU;
+    llm_str word = { gelu ? "gelu" : "silu", 4 };
     llm_status status = lm_catalogue_bool(r->catalogue, params_key(r, "attention.causal"), 0, &flag, r->error);
     if (status < 0 && status != LLM_E_NOT_FOUND)
         return status;
     if (!flag)
         return params_fail(r, LLM_E_UNSUPPORTED, "is false; only causal attention is there");
-    flag = true;
-    status = lm_catalogue_bool(r->catalogue, params_key(r, "expert_weights_norm"), 0, &flag, r->error);
-    if (status < 0 && status != LLM_E_NOT_FOUND)
-        return status;
-    if (!flag)
-        return params_fail(r, LLM_E_UNSUPPORTED, "is false; this architecture normalizes the weights of the chosen experts");
     status = lm_catalogue_str(r->catalogue, params_key(r, "hidden_activation"), &word, r->error);
     if (status < 0 && status != LLM_E_NOT_FOUND)
         return status;
-    if (!params_same(word, "silu") && !params_same(word, "swish"))
-        return params_fail(r, LLM_E_UNSUPPORTED, "is '%.*s'; known is silu", (int)LM_MIN(word.len, 40), word.ptr);
+    bool known = gelu ? params_same(word, "gelu") || params_same(word, "gelu_pytorch_tanh") : params_same(word, "silu") || params_same(word, "swish");
+    if (!known)
+        return params_fail(r, LLM_E_UNSUPPORTED, "is '%.*s'; known is %s", (int)LM_MIN(word.len, 40), word.ptr, gelu ? "gelu" : "silu");
     return LLM_OK;
 }
 
-llm_status lm_params_read(const lm_catalogue *catalogue, const char *arch, lm_params *out, llm_error *error)
+llm_status lm_params_read(const lm_catalogue *catalogue, const lm_arch *arch, lm_params *out, llm_error *error)
 {
-    params_reader r = { .catalogue = catalogue, .arch = arch, .n_layers = 1, .error = error };
+    params_reader r = { .catalogue = catalogue, .arch = arch->name, .n_layers = 1, .error = error };
     lm_params p;
     memset(&p, 0, sizeof p);
     LM_TRY(params_sizes(&r, &p));
     LM_TRY(params_heads(&r, &p));
-    LM_TRY(params_experts(&r, &p));
-    LM_TRY(params_rope(&r, &p));
-    LM_TRY(params_words(&r));
-    LM_TRY(lm_params_neutral(catalogue, arch, params_foreign, LM_COUNT(params_foreign), error));
+    LM_TRY(params_windows(&r, arch, &p));
+    LM_TRY(params_softcaps(&r, arch, &p));
+    LM_TRY(params_experts(&r, arch, &p));
+    LM_TRY(params_rope(&r, arch, &p));
+    LM_TRY(params_words(&r, arch));
+    LM_TRY(lm_params_neutral(catalogue, arch->name, params_foreign, LM_COUNT(params_foreign), error));
+    for (size_t i = 0; i < LM_COUNT(params_parts); i++)
+        if (!(arch->knows & params_parts[i].part))
+            LM_TRY(lm_params_neutral(catalogue, arch->name, &params_parts[i].key, 1, error));
     *out = p;
     return LLM_OK;
 }

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Blocks of architectures: tensors looked up and checked, operations emitted. Knows GGUF's tensor names and nothing of keys. Owns nothing:
- * names of weights are borrowed from the catalogue.
+ * Blocks of architectures: operations emitted over the tensors that lookup.c finds. Knows GGUF's tensor names and nothing of keys. Owns
+ * nothing.
  *
  * Shapes in comments are [rows of the pass, items]. Threads: one builder, one thread. */
 #include "model/arch/blocks.h"
-
-#include <string.h>
-
-enum { BLOCKS_NAME = 96 };
 
 lm_blocks lm_blocks_begin(const lm_catalogue *catalogue, const lm_params *params, uint32_t rope, lm_graph *graph, llm_error *error)
 {
@@ -20,129 +16,15 @@ llm_status lm_blocks_end(lm_blocks *b)
     return b->status;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------------------------- */
-
-static void blocks_name(const lm_blocks *b, char out[BLOCKS_NAME], const char *name, const char *suffix)
-{
-    if (b->layer >= 0)
-        lm_print(out, BLOCKS_NAME, "blk.%d.%s.%s", b->layer, name, suffix);
-    else
-        lm_print(out, BLOCKS_NAME, "%s.%s", name, suffix);
-}
-
-static size_t blocks_shape(char *out, size_t cap, const uint64_t *ne, uint32_t n)
-{
-    size_t len = lm_print(out, cap, "[%llu", (unsigned long long)ne[0]);
-    for (uint32_t i = 1; i < n; i++)
-        len += lm_print(out + len, cap - len, ", %llu", (unsigned long long)ne[i]);
-    return len + lm_print(out + len, cap - len, "]");
-}
-
-/* The tensor of exactly this shape (ne[0] first), or NULL with the error set; missing and optional: NULL without. */
-static const lm_tensor *blocks_tensor(lm_blocks *b, const char *name, const uint64_t ne[3], uint32_t n_dims, bool optional)
-{
-    char have[96], want[96];
-    if (b->status < 0)
-        return NULL;
-    const lm_tensor *t = lm_catalogue_tensor(b->catalogue, name);
-    if (!t) {
-        blocks_shape(want, sizeof want, ne, n_dims);
-        if (!optional)
-            b->status = lm_fail_at(b->error, LLM_E_FORMAT, name, strlen(name), UINT64_MAX, "tensor '%s' is missing; expected one of shape %s", name, want);
-        return NULL;
-    }
-    if (t->ne[0] != ne[0] || t->ne[1] != ne[1] || t->ne[2] != ne[2] || t->ne[3] != 1) {
-        blocks_shape(want, sizeof want, ne, n_dims);
-        blocks_shape(have, sizeof have, t->ne, LM_MAX(t->n_dims, 1));
-        b->status = lm_fail_at(b->error, LLM_E_FORMAT, name, strlen(name), t->offset, "tensor '%s' has the shape %s, expected %s", name, have, want);
-        return NULL;
-    }
-    return t;
-}
-
-static int32_t blocks_weight(lm_blocks *b, const lm_tensor *t, bool vector, uint64_t n_rows, uint64_t n_cols)
-{
-    const lm_type_info *type = lm_type_get(t->type);
-    if (vector && t->type != LM_TYPE_F32 && t->type != LM_TYPE_F16 && t->type != LM_TYPE_BF16) {
-        b->status = lm_fail_at(b->error, LLM_E_FORMAT, t->name.ptr, t->name.len, t->offset, "tensor '%s' is of type %s, expected F32, F16 or BF16", t->name.ptr,
-                               type ? type->name : "unknown");
-        return LM_NONE;
-    }
-    if (!type || !type->computes) {
-        b->status = lm_fail_at(b->error, LLM_E_UNSUPPORTED, t->name.ptr, t->name.len, t->offset, "tensor '%s' is of type %s, which this library does not compute with",
-                               t->name.ptr, type ? type->name : "unknown");
-        return LM_NONE;
-    }
-    lm_weight_info info = { .name = t->name.ptr, .type = vector ? LM_TYPE_F32 : t->type, .is_vector = vector, .n_rows = n_rows, .n_cols = n_cols };
-    return lm_graph_weight(b->graph, &info);
-}
-
-int32_t lm_block_matrix(lm_blocks *b, const char *name, uint64_t n_rows, uint64_t n_cols, bool optional)
-{
-    char full[BLOCKS_NAME];
-    blocks_name(b, full, name, "weight");
-    const lm_tensor *t = blocks_tensor(b, full, (uint64_t[]){ n_cols, n_rows, 1 }, 2, optional);
-    return t ? blocks_weight(b, t, false, n_rows, n_cols) : LM_NONE;
-}
-
-int32_t lm_block_vector(lm_blocks *b, const char *name, const char *suffix, uint64_t n, bool optional)
-{
-    char full[BLOCKS_NAME];
-    blocks_name(b, full, name, suffix);
-    const lm_tensor *t = blocks_tensor(b, full, (uint64_t[]){ n, 1, 1 }, 1, optional);
-    return t ? blocks_weight(b, t, true, 1, n) : LM_NONE;
-}
-
 static int32_t blocks_bias(lm_blocks *b, const char *name, uint64_t n, bool wanted)
 {
     return wanted ? lm_block_vector(b, name, "bias", n, true) : LM_NONE;
 }
 
-int32_t lm_block_experts_matrix(lm_blocks *b, const char *name, uint64_t n_rows, uint64_t n_cols)
+static int32_t blocks_norm(lm_blocks *b, const char *name)
 {
-    char full[BLOCKS_NAME], stacked[48], single[48];
-    uint32_t n = b->p->n_expert;
-    lm_print(stacked, sizeof stacked, "%s_exps", name);
-    lm_print(single, sizeof single, "%s.0", name);
-    blocks_name(b, full, single, "weight");
-    if (!lm_catalogue_tensor(b->catalogue, full)) {
-        blocks_name(b, full, stacked, "weight");
-        const lm_tensor *t = blocks_tensor(b, full, (uint64_t[]){ n_cols, n_rows, n }, 3, false);
-        return t ? blocks_weight(b, t, false, n * n_rows, n_cols) : LM_NONE;
-    }
-    const lm_tensor *first = NULL;                          /* files of 2023-24: a tensor for each expert */
-    for (uint32_t e = 0; e < n; e++) {
-        lm_print(single, sizeof single, "%s.%u", name, e);
-        blocks_name(b, full, single, "weight");
-        const lm_tensor *t = blocks_tensor(b, full, (uint64_t[]){ n_cols, n_rows, 1 }, 2, false);
-        if (!t)
-            return LM_NONE;
-        first = first ? first : t;
-        if (t->type != first->type) {
-            b->status = lm_fail_at(b->error, LLM_E_UNSUPPORTED, full, strlen(full), t->offset, "tensor '%s' is of another type than '%s'", full, first->name.ptr);
-            return LM_NONE;
-        }
-    }
-    return blocks_weight(b, first, false, n * n_rows, n_cols);
+    return lm_block_vector(b, name, "weight", b->p->n_embd, false);
 }
-
-const lm_tensor *lm_block_weight_part(const lm_catalogue *catalogue, const lm_weight_info *info, uint32_t part)
-{
-    const lm_tensor *first = lm_catalogue_tensor(catalogue, info->name);
-    if (part == 0 || !first || first->n_rows >= info->n_rows)
-        return part == 0 ? first : NULL;
-    if (part >= info->n_rows / first->n_rows)
-        return NULL;
-    static const char tail[] = ".0.weight";                 /* "blk.1.ffn_up.0.weight": the first expert of several */
-    char full[BLOCKS_NAME];
-    size_t len = strlen(info->name);
-    if (len < sizeof tail || len >= BLOCKS_NAME || memcmp(info->name + len - (sizeof tail - 1), tail, sizeof tail - 1) != 0)
-        return NULL;
-    lm_print(full, sizeof full, "%.*s.%u.weight", (int)(len - (sizeof tail - 1)), info->name, part);
-    return lm_catalogue_tensor(catalogue, full);
-}
-
-/* ---- operations ---------------------------------------------------------------------------------------------------------- */
 
 static void blocks_emit(lm_blocks *b, const lm_op *op)
 {
@@ -150,39 +32,40 @@ static void blocks_emit(lm_blocks *b, const lm_op *op)
         lm_graph_op(b->graph, op);
 }
 
-/* in[0] and a norm as a linear's prologue. */
-static lm_op blocks_linear(lm_blocks *b, int32_t x, const char *norm, uint64_t n)
+/* in[0] and a norm (its weight) as a linear's prologue. */
+static lm_op blocks_linear(lm_blocks *b, int32_t x, int32_t norm)
 {
     lm_op op = lm_op_init(LM_OP_LINEAR, b->rows, b->layer);
     op.in[0] = x;
     op.u.linear = (lm_op_linear){ .n_matrices = 1, .scale = 1.0f };
-    if (norm) {
-        op.weight[3] = lm_block_vector(b, norm, "weight", n, false);
+    if (norm != LM_NONE) {
+        op.weight[3] = norm;
         op.u.linear.norm = LM_NORM_RMS;
         op.u.linear.eps = b->p->rms_eps;
     }
     return op;
 }
 
-int32_t lm_block_embed(lm_blocks *b)
+int32_t lm_block_embed(lm_blocks *b, float scale)
 {
     lm_op op = lm_op_init(LM_OP_EMBED, LM_ROWS_ALL, -1);
     b->embedding = lm_block_matrix(b, "token_embd", b->p->n_vocab, b->p->n_embd, false);
     op.weight[0] = b->embedding;
     op.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, b->p->n_embd);
-    op.u.embed.scale = 1.0f;
+    op.u.embed.scale = scale;
     blocks_emit(b, &op);
     return op.out[0];
 }
 
-void lm_block_angles(lm_blocks *b)
+int32_t lm_block_angles(lm_blocks *b, const lm_op_angles *angles, bool divisors)
 {
     lm_op op = lm_op_init(LM_OP_ANGLES, LM_ROWS_ALL, -1);
-    op.weight[0] = lm_block_vector(b, "rope_freqs", "weight", b->p->n_rot / 2, true);
+    if (divisors)
+        op.weight[0] = lm_block_vector(b, "rope_freqs", "weight", b->p->n_rot / 2, true);
     op.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, b->p->n_rot);
-    op.u.angles = b->p->angles;
+    op.u.angles = *angles;
     blocks_emit(b, &op);
-    b->angles = op.out[0];
+    return op.out[0];
 }
 
 /* Only the rows that want an output. */
@@ -195,15 +78,43 @@ static int32_t blocks_gather(lm_blocks *b, int32_t x, uint32_t width)
     return op.out[0];
 }
 
-/* x + Wx [+ bias] */
-static int32_t blocks_add(lm_blocks *b, int32_t x, int32_t in, const char *name, uint32_t n_rows, uint32_t n_cols, bool biases)
+/* The end of a block: x + y, y = W in [+ bias]; with a norm of the block's output: x + rms(y). */
+static int32_t blocks_add(lm_blocks *b, int32_t x, int32_t in, const char *name, uint32_t n_cols, bool biases, const char *post_norm)
 {
-    lm_op op = blocks_linear(b, in, NULL, 0);
-    op.in[1] = x;
-    op.weight[0] = lm_block_matrix(b, name, n_rows, n_cols, false);
-    op.weight[4] = blocks_bias(b, name, n_rows, biases);
-    op.u.linear.epilogue = LM_EPILOGUE_RESIDUAL;
-    op.out[0] = lm_graph_value(b->graph, b->rows, n_rows);
+    uint32_t n = b->p->n_embd;
+    lm_op op = blocks_linear(b, in, LM_NONE);
+    op.weight[0] = lm_block_matrix(b, name, n, n_cols, false);
+    op.weight[4] = blocks_bias(b, name, n, biases);
+    op.out[0] = lm_graph_value(b->graph, b->rows, n);
+    if (!post_norm) {
+        op.in[1] = x;
+        op.u.linear.epilogue = LM_EPILOGUE_RESIDUAL;
+    }
+    blocks_emit(b, &op);
+    if (!post_norm)
+        return op.out[0];
+    lm_op norm = lm_op_init(LM_OP_NORM, b->rows, b->layer);
+    norm.in[0] = op.out[0];
+    norm.in[1] = x;
+    norm.weight[3] = blocks_norm(b, post_norm);
+    norm.out[0] = lm_graph_value(b->graph, b->rows, n);
+    norm.u.norm = (lm_op_norm){ LM_NORM_RMS, b->p->rms_eps };
+    blocks_emit(b, &norm);
+    return norm.out[0];
+}
+
+/* act(Wgate n) * Wup n, n = rms(x; norm) */
+static int32_t blocks_gated(lm_blocks *b, int32_t x, int32_t norm, const char *gate, const char *up, uint32_t n_ff, lm_block_feed how)
+{
+    lm_op op = blocks_linear(b, x, norm);
+    op.weight[0] = lm_block_matrix(b, gate, n_ff, b->p->n_embd, false);
+    op.weight[1] = lm_block_matrix(b, up, n_ff, b->p->n_embd, false);
+    op.weight[4] = blocks_bias(b, gate, n_ff, how.biases);
+    op.weight[5] = blocks_bias(b, up, n_ff, how.biases);
+    op.u.linear.n_matrices = 2;
+    op.u.linear.epilogue = LM_EPILOGUE_GATED;
+    op.u.linear.act = how.act;
+    op.out[0] = lm_graph_value(b->graph, b->rows, n_ff);
     blocks_emit(b, &op);
     return op.out[0];
 }
@@ -213,7 +124,7 @@ int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how)
     const lm_params *p = b->p;
     const uint32_t n_q = p->n_head * p->head_dim, n_k = p->n_head_kv * p->head_dim, n_v = p->n_head_kv * p->v_dim, n_o = p->n_head * p->v_dim;
 
-    lm_op qkv = blocks_linear(b, x, "attn_norm", p->n_embd);            /* [all, n_embd] -> q, k, v */
+    lm_op qkv = blocks_linear(b, x, blocks_norm(b, "attn_norm"));        /* [all, n_embd] -> q, k, v */
     qkv.u.linear.n_matrices = 3;
     qkv.weight[0] = lm_block_matrix(b, "attn_q", n_q, p->n_embd, false);
     qkv.weight[1] = lm_block_matrix(b, "attn_k", n_k, p->n_embd, false);
@@ -246,7 +157,8 @@ int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how)
     attend.in[0] = head.out[0];
     attend.state = head.state;
     attend.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, n_o);
-    attend.u.attend = (lm_op_attend){ .n_head = p->n_head, .n_head_kv = p->n_head_kv, .head_dim = p->head_dim, .v_dim = p->v_dim, .scale = p->attention_scale };
+    attend.u.attend = (lm_op_attend){ .n_head = p->n_head, .n_head_kv = p->n_head_kv, .head_dim = p->head_dim, .v_dim = p->v_dim, .window = how.window,
+                                      .scale = p->attention_scale, .softcap = p->attention_softcap };
     blocks_emit(b, &attend);
 
     int32_t a = attend.out[0];
@@ -255,29 +167,39 @@ int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how)
         x = blocks_gather(b, x, p->n_embd);
         b->rows = LM_ROWS_OUT;
     }
-    return blocks_add(b, x, a, "attn_output", p->n_embd, n_o, how.biases);
+    return blocks_add(b, x, a, "attn_output", n_o, how.biases, how.post_norm ? "post_attention_norm" : NULL);
 }
 
-int32_t lm_block_ffn(lm_blocks *b, int32_t x, bool biases)
+int32_t lm_block_ffn(lm_blocks *b, int32_t x, lm_block_feed how)
 {
-    const lm_params *p = b->p;
-    lm_op op = blocks_linear(b, x, "ffn_norm", p->n_embd);
-    op.weight[0] = lm_block_matrix(b, "ffn_gate", p->n_ff, p->n_embd, false);
-    op.weight[1] = lm_block_matrix(b, "ffn_up", p->n_ff, p->n_embd, false);
-    op.weight[4] = blocks_bias(b, "ffn_gate", p->n_ff, biases);
-    op.weight[5] = blocks_bias(b, "ffn_up", p->n_ff, biases);
-    op.u.linear.n_matrices = 2;
-    op.u.linear.epilogue = LM_EPILOGUE_GATED;
-    op.u.linear.act = LM_ACT_SILU;
-    op.out[0] = lm_graph_value(b->graph, b->rows, p->n_ff);
-    blocks_emit(b, &op);
-    return blocks_add(b, x, op.out[0], "ffn_down", p->n_embd, p->n_ff, biases);
+    int32_t y = blocks_gated(b, x, blocks_norm(b, "ffn_norm"), "ffn_gate", "ffn_up", b->p->n_ff, how);
+    return blocks_add(b, x, y, "ffn_down", b->p->n_ff, how.biases, how.post_norm ? "post_ffw_norm" : NULL);
 }
 
-int32_t lm_block_experts(lm_blocks *b, int32_t x)
+/* y + sigmoid(Wg n) * ffn(n), n = rms(x; norm) */
+static int32_t blocks_shared_expert(lm_blocks *b, int32_t x, int32_t norm, int32_t y)
 {
     const lm_params *p = b->p;
-    lm_op router = blocks_linear(b, x, "ffn_norm", p->n_embd);
+    lm_op gate = blocks_linear(b, x, norm);
+    gate.weight[0] = lm_block_matrix(b, "ffn_gate_inp_shexp", 1, p->n_embd, false);
+    gate.out[0] = lm_graph_value(b->graph, b->rows, 1);
+    blocks_emit(b, &gate);
+    int32_t up = blocks_gated(b, x, norm, "ffn_gate_shexp", "ffn_up_shexp", p->n_ff_shared, (lm_block_feed){ .act = LM_ACT_SILU });
+    lm_op down = blocks_linear(b, up, LM_NONE);
+    down.in[1] = y;
+    down.in[2] = gate.out[0];
+    down.weight[0] = lm_block_matrix(b, "ffn_down_shexp", p->n_embd, p->n_ff_shared, false);
+    down.u.linear.epilogue = LM_EPILOGUE_RESIDUAL;
+    down.out[0] = lm_graph_value(b->graph, b->rows, p->n_embd);
+    blocks_emit(b, &down);
+    return down.out[0];
+}
+
+int32_t lm_block_experts(lm_blocks *b, int32_t x, bool shared)
+{
+    const lm_params *p = b->p;
+    int32_t norm = blocks_norm(b, "ffn_norm");
+    lm_op router = blocks_linear(b, x, norm);
     router.weight[0] = lm_block_matrix(b, "ffn_gate_inp", p->n_expert, p->n_embd, false);
     router.out[0] = lm_graph_value(b->graph, b->rows, p->n_expert);
     blocks_emit(b, &router);
@@ -286,7 +208,8 @@ int32_t lm_block_experts(lm_blocks *b, int32_t x)
     route.in[0] = router.out[0];
     route.out[0] = lm_graph_value(b->graph, b->rows, p->n_expert_used);
     route.out[1] = lm_graph_value(b->graph, b->rows, p->n_expert_used);
-    route.u.route = (lm_op_route){ .n_expert = p->n_expert, .n_used = p->n_expert_used, .gating = LM_GATING_SOFTMAX, .normalize = 1, .scale = 1.0f };
+    route.u.route = (lm_op_route){ .n_expert = p->n_expert, .n_used = p->n_expert_used, .gating = LM_GATING_SOFTMAX, .normalize = p->normalize_experts,
+                                  .scale = 1.0f };
     blocks_emit(b, &route);
 
     lm_op up = lm_op_init(LM_OP_LINEAR_EXPERTS, b->rows, b->layer);
@@ -295,7 +218,7 @@ int32_t lm_block_experts(lm_blocks *b, int32_t x)
     up.in[2] = route.out[1];
     up.weight[0] = lm_block_experts_matrix(b, "ffn_gate", p->n_ff_expert, p->n_embd);
     up.weight[1] = lm_block_experts_matrix(b, "ffn_up", p->n_ff_expert, p->n_embd);
-    up.weight[3] = router.weight[3];
+    up.weight[3] = norm;
     up.out[0] = lm_graph_value(b->graph, b->rows, p->n_expert_used * p->n_ff_expert);
     up.u.experts = (lm_op_experts){ .n_expert = p->n_expert, .n_used = p->n_expert_used, .norm = LM_NORM_RMS, .act = LM_ACT_SILU, .eps = p->rms_eps };
     blocks_emit(b, &up);
@@ -309,14 +232,15 @@ int32_t lm_block_experts(lm_blocks *b, int32_t x)
     down.out[0] = lm_graph_value(b->graph, b->rows, p->n_embd);
     down.u.experts = (lm_op_experts){ .n_expert = p->n_expert, .n_used = p->n_expert_used, .down = 1 };
     blocks_emit(b, &down);
-    return down.out[0];
+    return shared ? blocks_shared_expert(b, x, norm, down.out[0]) : down.out[0];
 }
 
 int32_t lm_block_logits(lm_blocks *b, int32_t x)
 {
     b->layer = -1;
-    lm_op op = blocks_linear(b, x, "output_norm", b->p->n_embd);
+    lm_op op = blocks_linear(b, x, blocks_norm(b, "output_norm"));
     op.kind = LM_OP_LOGITS;
+    op.u.linear.softcap = b->p->logit_softcap;
     op.weight[0] = lm_block_matrix(b, "output", b->p->n_vocab, b->p->n_embd, true);
     if (op.weight[0] == LM_NONE)
         op.weight[0] = b->embedding;

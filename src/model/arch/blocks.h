@@ -19,7 +19,7 @@ typedef struct lm_blocks {
     uint32_t rows;                      /* row set that the residual stream is over: ALL, and OUT once lm_block_gather has run */
     int32_t layer;                      /* of the operations to come; -1: none */
     int32_t embedding;                  /* token_embd.weight, which a tied output shares */
-    int32_t angles;                     /* value of (cos, sin), shared by all layers */
+    int32_t angles;                     /* value of (cos, sin) that the next layer rotates by: lm_block_angles */
 } lm_blocks;
 
 /* Names below are without ".weight" and, for tensors of a layer, without "blk.N.". */
@@ -33,19 +33,25 @@ int32_t lm_block_vector(lm_blocks *b, const char *name, const char *suffix, uint
 /* All experts as one matrix of n_expert * n_rows rows: one tensor {n_cols, n_rows, n_expert} "NAME_exps", or one for each expert, "NAME.E". */
 int32_t lm_block_experts_matrix(lm_blocks *b, const char *name, uint64_t n_rows, uint64_t n_cols);
 
-/* x = token_embd[token] */
-int32_t lm_block_embed(lm_blocks *b);
-/* cos and sin of every row's position, divided by rope_freqs.weight if the file has it. Goes to b->angles. */
-void    lm_block_angles(lm_blocks *b);
-/* x + Wo attend(rope(norm(Wq n)), rope(norm(Wk n)), Wv n), n = rms(x; attn_norm). q_norm: per-head norms of q and k. biases: taken where the file
- * has them. last: only rows that want an output go on. */
-typedef struct lm_block_attention { bool qk_norm, biases, last; } lm_block_attention;
+/* x = token_embd[token] * scale */
+int32_t lm_block_embed(lm_blocks *b, float scale);
+/* cos and sin of every row's position, for b->angles. divisors: of the frequencies, by rope_freqs.weight where the file has it. */
+int32_t lm_block_angles(lm_blocks *b, const lm_op_angles *angles, bool divisors);
+
+/* x + Wo attend(rope(norm(Wq n)), rope(norm(Wk n)), Wv n), n = rms(x; attn_norm)
+ *   qk_norm     norms of each head of q and k
+ *   biases      taken where the file has them
+ *   post_norm   x + rms(Wo ..; post_attention_norm)
+ *   window      a row sees its last so many positions; 0: all
+ *   last        only rows that want an output go on */
+typedef struct lm_block_attention { bool qk_norm, biases, post_norm, last; uint32_t window; } lm_block_attention;
 int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how);
-/* x + Wdown (silu(Wgate n) * Wup n), n = rms(x; ffn_norm) */
-int32_t lm_block_ffn(lm_blocks *b, int32_t x, bool biases);
-/* x + sum over the chosen experts of weight_e * ffn_e(n), their weights made to sum to 1 */
-int32_t lm_block_experts(lm_blocks *b, int32_t x);
-/* output (or the embedding, where it is tied) times rms(x; output_norm) */
+/* x + Wdown (act(Wgate n) * Wup n), n = rms(x; ffn_norm); post_norm: x + rms(Wdown ..; post_ffw_norm) */
+typedef struct lm_block_feed { uint32_t act; bool biases, post_norm; } lm_block_feed;
+int32_t lm_block_ffn(lm_blocks *b, int32_t x, lm_block_feed how);
+/* x + sum over the chosen experts of weight_e * ffn_e(n), with silu. shared: + sigmoid(Wg n) * ffn_shared(n), an expert for all rows */
+int32_t lm_block_experts(lm_blocks *b, int32_t x, bool shared);
+/* output (or the embedding, where it is tied) times rms(x; output_norm); a soft cap where the parameters say one */
 int32_t lm_block_logits(lm_blocks *b, int32_t x);
 
 /* Part `part` of a weight of the program: most have one, experts in tensors of their own have as many. NULL past the last. */

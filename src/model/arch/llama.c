@@ -15,14 +15,14 @@
 static llm_status llama_build(const lm_catalogue *catalogue, const lm_params *p, lm_graph *graph, int32_t *logits, llm_error *error)
 {
     lm_blocks b = lm_blocks_begin(catalogue, p, LM_ROPE_PAIRS, graph, error);
-    int32_t x = lm_block_embed(&b);
-    lm_block_angles(&b);
+    int32_t x = lm_block_embed(&b, 1.0f);
+    b.angles = lm_block_angles(&b, &p->angles, true);
     for (b.layer = 0; b.layer < (int32_t)p->n_layers; b.layer++) {
         x = lm_block_attend(&b, x, (lm_block_attention){ .biases = true, .last = b.layer + 1 == (int32_t)p->n_layers });
-        x = p->n_expert ? lm_block_experts(&b, x) : lm_block_ffn(&b, x, true);
+        x = p->n_expert ? lm_block_experts(&b, x, false) : lm_block_ffn(&b, x, (lm_block_feed){ .act = LM_ACT_SILU, .biases = true });
     }
     *logits = lm_block_logits(&b, x);
     return lm_blocks_end(&b);
 }
 
-const lm_arch lm_arch_llama = { "llama", llama_build };
+const lm_arch lm_arch_llama = { .name = "llama", .build = llama_build };

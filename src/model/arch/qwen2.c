@@ -10,14 +10,14 @@ static llm_status qwen2_build(const lm_catalogue *catalogue, const lm_params *p,
     static const lm_neutral_key foreign[] = { { "attention.sliding_window", 0 }, { "expert_count", 0 } };
     LM_TRY(lm_params_neutral(catalogue, "qwen2", foreign, LM_COUNT(foreign), error));
     lm_blocks b = lm_blocks_begin(catalogue, p, LM_ROPE_HALVES, graph, error);
-    int32_t x = lm_block_embed(&b);
-    lm_block_angles(&b);
+    int32_t x = lm_block_embed(&b, 1.0f);
+    b.angles = lm_block_angles(&b, &p->angles, true);
     for (b.layer = 0; b.layer < (int32_t)p->n_layers; b.layer++) {
         x = lm_block_attend(&b, x, (lm_block_attention){ .biases = true, .last = b.layer + 1 == (int32_t)p->n_layers });
-        x = lm_block_ffn(&b, x, false);
+        x = lm_block_ffn(&b, x, (lm_block_feed){ .act = LM_ACT_SILU });
     }
     *logits = lm_block_logits(&b, x);
     return lm_blocks_end(&b);
 }
 
-const lm_arch lm_arch_qwen2 = { "qwen2", qwen2_build };
+const lm_arch lm_arch_qwen2 = { .name = "qwen2", .build = qwen2_build };

@@ -12,14 +12,14 @@ static llm_status qwen3moe_build(const lm_catalogue *catalogue, const lm_params 
     if (p->n_expert == 0)
         return lm_fail(error, LLM_E_FORMAT, "key 'qwen3moe.expert_count' is missing or 0: this architecture is made of experts");
     lm_blocks b = lm_blocks_begin(catalogue, p, LM_ROPE_HALVES, graph, error);
-    int32_t x = lm_block_embed(&b);
-    lm_block_angles(&b);
+    int32_t x = lm_block_embed(&b, 1.0f);
+    b.angles = lm_block_angles(&b, &p->angles, true);
     for (b.layer = 0; b.layer < (int32_t)p->n_layers; b.layer++) {
         x = lm_block_attend(&b, x, (lm_block_attention){ .qk_norm = true, .last = b.layer + 1 == (int32_t)p->n_layers });
-        x = lm_block_experts(&b, x);
+        x = lm_block_experts(&b, x, false);
     }
     *logits = lm_block_logits(&b, x);
     return lm_blocks_end(&b);
 }
 
-const lm_arch lm_arch_qwen3moe = { "qwen3moe", qwen3moe_build };
+const lm_arch lm_arch_qwen3moe = { .name = "qwen3moe", .build = qwen3moe_build };
