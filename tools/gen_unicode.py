@@ -1,43 +1,34 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes src/text/unicode_tables.inc: the general category of every code point, as far as pre-tokenizers ask for it.
+"""Writes src/text/unicode_tables.inc: the general category of every code point, as far as pre-tokenizers ask for it, and the
+characters that two of them ask for by other properties.
 
-Classes: 0 other, 1 letter, 2 number, 3 mark, 4 punctuation, 5 symbol, 6 white space (the property White_Space, which \\s means
-in the regular expressions of tokenizers). They exclude one another: every white-space character is Zs, Zl, Zp or Cc.
+Classes: see CLASSES, in the order of src/text/unicode.h. They exclude one another; white space is the property White_Space,
+which \\s means in the regular expressions of tokenizers: every such character is Zs, Zl, Zp or Cc.
 
-Two levels: a block of 2^BITS code points -> one of the distinct blocks -> 4 bits a character. The categories come from the
-`regex` module if it is there (its Unicode is newer), else from unicodedata.
+Two levels: a block of 2^BITS code points -> one of the distinct blocks -> 4 bits a character. The properties come from the
+`regex` module, whose Unicode is newer than unicodedata's.
 
     tools/gen_unicode.py > src/text/unicode_tables.inc
 """
 import sys
-import unicodedata
 
-WHITE = {*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
-LETTERS = {"L": 1, "N": 2, "M": 3, "P": 4, "S": 5}
+import regex
 
-
-def classes_of_regex(regex):
-    table = bytearray(0x110000)
-    text = "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
-    for name, value in LETTERS.items():
-        for match in regex.finditer(r"\p{%s}" % name, text):
-            table[ord(match.group())] = value
-    return table
+CLASSES = [(r"\p{Lu}\p{Lt}", 1), (r"\p{Ll}", 2), (r"\p{Lm}\p{Lo}", 3), (r"\p{Nd}", 4), (r"\p{Nl}\p{No}", 5), (r"\p{M}", 6),
+           (r"\p{P}", 7), (r"\p{S}", 8), (r"\p{White_Space}", 9)]
+TEXT = "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
 
 
-def classes_of_unicodedata():
-    return bytearray(LETTERS.get(unicodedata.category(chr(c))[0], 0) for c in range(0x110000))
+def members(expression):
+    return {ord(c) for c in regex.findall("[%s]" % expression, TEXT)}
 
 
-try:
-    import regex
-    table, source = classes_of_regex(regex), "regex " + regex.__version__
-except ImportError:
-    table, source = classes_of_unicodedata(), "unicodedata " + unicodedata.unidata_version
-for c in WHITE:
-    assert table[c] == 0
-    table[c] = 6
+table = bytearray(0x110000)
+for expression, value in CLASSES:
+    for c in members(expression):
+        assert table[c] == 0
+        table[c] = value
 
 
 def layout(bits, limit):
@@ -48,33 +39,51 @@ def layout(bits, limit):
     return blocks, index
 
 
+def ranges(chars):
+    found = []
+    for c in sorted(chars):
+        if found and found[-1][1] == c - 1:
+            found[-1][1] = c
+        else:
+            found.append([c, c])
+    return found
+
+
+def emit(name, kind, data, storage="static "):
+    print("%sconst %s %s[%d] = {" % (storage, kind, name, len(data)))
+    line = "   "
+    for value in data:
+        if len(line) + len(str(value)) + 1 > 140:
+            print(line)
+            line = "   "
+        line += "%s," % value
+    print(line)
+    print("};")
+
+
+def emit_ranges(name, chars):
+    emit(name, "lm_range", ["{0x%x,0x%x}" % tuple(r) for r in ranges(chars)])
+
+
 limit = 0x110000
 while not any(table[limit - 0x100:limit]):
     limit -= 0x100
 bits = min((b for b in range(5, 10) if len(layout(b, limit)[0]) <= 256),
            key=lambda b: len(layout(b, limit)[1]) + len(layout(b, limit)[0]) * (1 << b) // 2)
 blocks, index = layout(bits, limit)
-
-
-def emit(name, data, storage="static "):
-    print("%sconst uint8_t %s[%d] = {" % (storage, name, len(data)))
-    line = "   "
-    for value in data:
-        if len(line) + len(str(value)) + 1 > 140:
-            print(line)
-            line = "   "
-        line += "%d," % value
-    print(line)
-    print("};")
-
-
-print("/* SPDX-License-Identifier: MIT")
-print(" * Made by tools/gen_unicode.py (%s): do not edit. */" % source)
-print("enum { UNICODE_BITS = %d, UNICODE_END = 0x%x };" % (bits, limit))
-emit("unicode_index", index)
 packed = bytearray()
 for block in blocks:
     packed += bytes(block[i] | block[i + 1] << 4 for i in range(0, len(block), 2))
-emit("unicode_blocks", packed)
-emit("lm_unicode_ascii", table[:128], "")
+
+# Oniguruma's \w, beyond letters, marks and decimal digits: it counts all the numbers of Latin-1.
+words = members(r"\p{Alphabetic}\p{Pc}") | {0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE}
+
+print("/* SPDX-License-Identifier: MIT")
+print(" * Made by tools/gen_unicode.py (regex %s): do not edit. */" % regex.__version__)
+print("enum { UNICODE_BITS = %d, UNICODE_END = 0x%x };" % (bits, limit))
+emit("unicode_index", "uint8_t", index)
+emit("unicode_blocks", "uint8_t", packed)
+emit("lm_unicode_ascii", "uint16_t", [1 << c for c in table[:128]] + [0] * 128, "")
+emit_ranges("unicode_han", members(r"\p{Han}"))
+emit_ranges("unicode_words", words - members(r"\p{L}\p{M}\p{Nd}"))
 print("%d bytes" % (len(index) + len(packed)), file=sys.stderr)

@@ -1,19 +1,28 @@
 /* SPDX-License-Identifier: MIT
- * Pre-tokenizers of byte-level BPE: text into words, merges never cross them. Each model family fixed a regular expression
- * (or several, applied one inside the pieces of the other); they are hand-written scanners here. Floor 3. Threads: any. */
+ * Pre-tokenizers of BPE: text into words, merges never cross them. Each model family fixed a regular expression (or several, each
+ * applied inside the pieces of the one before) and gave the lot a name, which files carry. The expressions are hand-written,
+ * linear scanners: scan.h. Floor 3. Threads: any. */
 #ifndef LM_TEXT_PRETOKENIZE_H
 #define LM_TEXT_PRETOKENIZE_H
 
+#include "text/scan.h"
+
 #include "llm.h"
 
-#include <stdbool.h>
+enum { LM_PRE_STAGES = 6 };
 
-enum { LM_PRE_STAGES = 4 };
+/* What else the owner of a name decided. */
+enum {
+    LM_PRE_WHOLE = 1,           /* ignore_merges: a word that is a token is that token, whatever the merges say */
+    LM_PRE_BOS = 2,             /* BOS is added unless the file says otherwise */
+    LM_PRE_SEP = 4,             /* a separator stands between the two texts of a pair */
+    LM_PRE_CLEAN = 8            /* whole texts are decoded without the space before . , ? ! and contractions */
+};
+
 typedef struct lm_pre {
-    const char *name;                   /* tokenizer.ggml.pre */
-    uint8_t stages[LM_PRE_STAGES];      /* scanners from the outermost to the innermost; 0: none */
-    bool ignore_merges;                 /* a word that is a token is that token, whatever the merges say */
-    bool add_bos;                       /* unless the file says otherwise */
+    const char *names;                  /* values of tokenizer.ggml.pre, with spaces between them */
+    lm_scan *stages[LM_PRE_STAGES];     /* from the outermost to the innermost; NULL: no more */
+    uint32_t flags;
 } lm_pre;
 
 /* NULL: not known. An absent or empty name is "default". */
@@ -22,7 +31,7 @@ const lm_pre *lm_pre_find(llm_str name);
 typedef struct lm_pre_walk {
     const lm_pre *pre;
     const char *at, *end;
-    const char *stage_end[LM_PRE_STAGES];
+    const char *stage_end[LM_PRE_STAGES], *stage_mark[LM_PRE_STAGES];
 } lm_pre_walk;
 
 void lm_pre_begin(lm_pre_walk *walk, const lm_pre *pre, const char *text, size_t len);

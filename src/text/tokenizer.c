@@ -157,10 +157,10 @@ static void tokenizer_bytes(lm_tokenizer *t, const lm_vocab_desc *vocab)
 static void tokenizer_set_flags(lm_tokenizer *t, const lm_vocab_desc *vocab)
 {
     bool spm = t->kind == LM_VOCAB_SPM;
-    t->add_bos = vocab->add_bos == LM_FLAG_UNSET ? spm || t->pre->add_bos : vocab->add_bos != 0;
+    t->add_bos = vocab->add_bos == LM_FLAG_UNSET ? spm || (t->pre->flags & LM_PRE_BOS) != 0 : vocab->add_bos != 0;
     t->add_eos = vocab->add_eos > 0;
     t->add_space_prefix = spm && vocab->add_space_prefix != 0;
-    t->ignore_merges = !spm && (vocab->ignore_merges == LM_FLAG_UNSET ? t->pre->ignore_merges : vocab->ignore_merges != 0);
+    t->ignore_merges = !spm && (vocab->ignore_merges == LM_FLAG_UNSET ? (t->pre->flags & LM_PRE_WHOLE) != 0 : vocab->ignore_merges != 0);
     if (t->special[LLM_SPECIAL_NEWLINE] != LLM_TOKEN_NONE)
         return;
     if (t->bytes['\n'] != LM_ID_NONE)

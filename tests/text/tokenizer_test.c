@@ -76,7 +76,7 @@ static void check_lies(lm_host *host)
     LIE(good_spm, test_vocab_token(&v, "\xff", 1, 0, LLM_TOKEN_NORMAL), LLM_E_FORMAT, "token 10 is not valid UTF-8");
     LIE(good_spm, test_vocab_add(&v, long_text, 0, LLM_TOKEN_NORMAL), LLM_E_LIMIT, "token 10");
     LIE(good_spm, test_vocab_token(&v, long_text, 2000, 0, LLM_TOKEN_CONTROL), LLM_E_LIMIT, "special token 10");
-    LIE(good_bpe, v.desc.pre = ((llm_str){ "gpt-4o", 6 }), LLM_E_UNSUPPORTED, "gpt-4o");
+    LIE(good_bpe, v.desc.pre = ((llm_str){ "gpt-99", 6 }), LLM_E_UNSUPPORTED, "gpt-99");
     LIE(good_bpe, v.desc.n_merges = 0, LLM_E_FORMAT, "tokenizer.ggml.merges");
     LIE(good_bpe, test_vocab_merge(&v, "a", 1), LLM_E_FORMAT, "merge 2");
     LIE(good_bpe, test_vocab_merge(&v, "ab ", 3), LLM_E_FORMAT, "merge 2");

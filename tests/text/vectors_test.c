@@ -69,7 +69,7 @@ static lm_tokenizer *make(test_vocab *v, lm_host *host, const char *name)
 
 int main(void)
 {
-    static const char *const names[] = { "llama-spm", "gpt-2", "falcon", "starcoder" };
+    static const char *const names[] = { "llama-spm", "gpt-2", "falcon", "starcoder", "deepseek-llm" };
     lm_host *host = test_host();
     test_vocab v;
     lm_tokenizer *t;
@@ -85,7 +85,7 @@ int main(void)
             if (i == 1)                                     /* the only one here that has a token for every byte */
                 check_fuzz(t, names[i], i);
             CHECK(lm_tokenizer_n_vocab(t) == v.desc.n_tokens);
-            CHECK(lm_tokenizer_adds_bos(t) == (i == 0));
+            CHECK(lm_tokenizer_adds_bos(t) == (i == 0 || i == 4));
             CHECK(lm_tokenizer_ends(t, lm_tokenizer_special(t, LLM_SPECIAL_EOS)));
             if (i == 0) {
                 CHECK(lm_tokenizer_special(t, LLM_SPECIAL_NEWLINE) == 13 && lm_tokenizer_kind(t, 13) == LLM_TOKEN_BYTE);
