@@ -284,7 +284,11 @@ typedef struct llm_source {
     const void *reserved_ptr;
 } llm_source;
 
-enum { LLM_MODEL_VOCAB_ONLY = 1 };          /* metadata and tokenizer, no weights */
+enum {
+    LLM_MODEL_VOCAB_ONLY = 1,               /* metadata and tokenizer, no weights */
+    LLM_MODEL_OBSERVE = 2                   /* sums up what each matrix is multiplied with: see llm_model_write_importance. Steps take
+                                               longer, and end their budgets only between operations. The bits are the same */
+};
 typedef struct llm_model_desc {
     uint32_t struct_size, flags;            /* LLM_MODEL_* */
     int32_t  device, reserved;              /* 0: the CPU; else an id of llm_device_info */
@@ -602,6 +606,19 @@ typedef struct llm_session_info {
 } llm_session_info;
 /* Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_get_info(llm_session *s, llm_session_info *info, llm_error *error);
+
+enum { LLM_IMPORTANCE_OUTPUT = 1 };         /* the output matrix too */
+typedef struct llm_importance_desc {
+    uint32_t struct_size, flags;            /* LLM_IMPORTANCE_* */
+    const char *dataset; size_t dataset_len;    /* what the text was: for the record, as are the next two */
+    int32_t  n_chunks, chunk_tokens;
+} llm_importance_desc;
+/* Writes the importance matrix of a model that was loaded with LLM_MODEL_OBSERVE: for each weight matrix the sums of the squares of what its
+ * columns were multiplied with in all steps since, and the number of rows, in llama.cpp's GGUF format. A quantizer keeps exact what is
+ * multiplied with large numbers. Of the last layer only rows with logits are seen: put text in with LLM_APPEND_SCORE. Call it while no step
+ * is in progress on this model.
+ * Fails: STATE (not loaded so; nothing was computed yet); IO; what the sink's writer answers. Threads: shared. Since 0.1. */
+LLM_API llm_status llm_model_write_importance(llm_model *model, const llm_sink *sink, const llm_importance_desc *desc, llm_error *error);
 
 /* ---- estimate: from the file's header alone -------------------------------------------------------------------- */
 

@@ -74,6 +74,7 @@
 #include "model/vocab.c"
 #include "model/weights.c"
 #include "model/model.c"
+#include "model/importance.c"
 #include "session/turnstile.c"
 #include "session/engine.c"
 #include "session/pages.c"

@@ -24,7 +24,7 @@ typedef struct args_option {
 } args_option;
 
 #define AT(field) offsetof(tool_args, field)
-#define COMPUTES (TOOL_RUN | TOOL_BENCH | TOOL_PERPLEXITY)
+#define COMPUTES (TOOL_RUN | TOOL_BENCH | TOOL_PERPLEXITY | TOOL_IMATRIX)
 #define ALL (COMPUTES | TOOL_INSPECT)
 #define MANY 2147483647.0
 
@@ -35,7 +35,7 @@ static const args_option options[] = {
     { 0, "type", ALL | TOOL_MAKE, KIND_TEXT, AT(type), 0, 0, "TYPE",
       "their type: f32, f16, bf16, q8_0, q4_0, q4_k, q6_k, q4_k_m (default q4_0)" },
     { 0, "weight-seed", ALL | TOOL_MAKE, KIND_UINT, AT(weight_seed), 0, 0, "N", "their seed (default 1)" },
-    { 'o', "output", TOOL_MAKE, KIND_TEXT, AT(output), 0, 0, "FILE", "the file to write" },
+    { 'o', "output", TOOL_MAKE | TOOL_IMATRIX, KIND_TEXT, AT(output), 0, 0, "FILE", "the file to write" },
 
     { 'p', "prompt", TOOL_RUN, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; without -p and -f: line by line from standard input" },
     { 'f', "file", TOOL_RUN, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text to continue, from a file" },
@@ -48,10 +48,11 @@ static const args_option options[] = {
     { 0, "no-parse-special", TOOL_TOKENIZE, KIND_FLAG, AT(no_parse_special), 0, 0, NULL, "text like <|im_end|> stays text" },
     { 0, "show-count", TOOL_TOKENIZE, KIND_FLAG, AT(count), 0, 0, NULL, "how many tokens there are, on a line at the end" },
 
-    { 'f', "file", TOOL_PERPLEXITY, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text" },
+    { 'f', "file", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text" },
     { 0, "ppl-stride", TOOL_PERPLEXITY, KIND_INT, AT(ppl_stride), 0, MANY, "N",
       "windows every N tokens, the last N of each scored; 0: windows side by side, their second halves scored (default 0)" },
-    { 0, "chunks", TOOL_PERPLEXITY, KIND_INT, AT(chunks), -1, MANY, "N", "only so many windows; -1: all (default -1)" },
+    { 0, "process-output", TOOL_IMATRIX, KIND_FLAG, AT(process_output), 0, 0, NULL, "the output matrix too" },
+    { 0, "chunks", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(chunks), -1, MANY, "N", "only so many windows; -1: all (default -1)" },
     { 0, "save-all-logits", TOOL_PERPLEXITY, KIND_TEXT, AT(save_logits), 0, 0, "FILE", "write this model's predictions, as a base to compare others with" },
     { 0, "kl-divergence-base", TOOL_PERPLEXITY, KIND_TEXT, AT(kl_base), 0, 0, "FILE", "a base that was written so; with --kl-divergence" },
     { 0, "kl-divergence", TOOL_PERPLEXITY, KIND_FLAG, AT(kl), 0, 0, NULL, "compare with the base: text and windows are the base's" },
@@ -62,9 +63,9 @@ static const args_option options[] = {
     { 't', "threads", TOOL_BENCH, KIND_LIST, AT(threads), 0, 1024, "N,...", "threads; 0: one per performance core (default 0)" },
     { 'r', "repetitions", TOOL_BENCH, KIND_INT, AT(repetitions), 1, 1000, "N", "runs of each test; the median counts (default 3)" },
 
-    { 't', "threads", TOOL_RUN | TOOL_INSPECT | TOOL_PERPLEXITY, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
+    { 't', "threads", TOOL_RUN | TOOL_INSPECT | TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
     { 'c', "ctx-size", TOOL_RUN | TOOL_BENCH | TOOL_INSPECT, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
-    { 'c', "ctx-size", TOOL_PERPLEXITY, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
+    { 'c', "ctx-size", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
     { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
     { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon. The bits are the same" },
     { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32 (default f16)" },
@@ -121,6 +122,12 @@ static const struct { int command; const char *head, *tail; } pages[] = {
       "usage: libllm tokenize -m FILE [-p TEXT | -f FILE] [OPTION]...\n\n"
       "Shows a text's tokens, one a line: id and bytes. Reads the vocabulary alone.\n\n",
       "\nlibllm tokenize -m model.gguf -p \"Once upon a time\" --ids\n" },
+    { TOOL_IMATRIX,
+      "usage: libllm imatrix -m FILE -f TEXT -o FILE [OPTION]...\n\n"
+      "Lets the model read a text and writes, for each of its matrices, the sums of the squares of what its columns were multiplied\n"
+      "with. libllm quantize --imatrix (and llama.cpp's quantizer) keep exact what counts. Take a text like those the model will see,\n"
+      "a hundred windows or more, and a model of full precision.\n\n",
+      "\nlibllm imatrix -m model-f16.gguf -f text.txt -o model.imatrix --chunks 200\n" },
     { TOOL_PERPLEXITY,
       "usage: libllm perplexity -m FILE -f TEXT [-c N] [OPTION]...\n"
       "       libllm perplexity -m FILE -f TEXT --save-all-logits BASE\n"
@@ -288,6 +295,8 @@ static int args_check(tool_args *args)
         return tool_usage(args, "no model: give a GGUF file with -m FILE, or random weights with --shape tiny");
     if (args->prompt && args->prompt_file)
         return tool_usage(args, "give the text with -p or with -f, not both");
+    if (args->command == TOOL_IMATRIX && (!args->prompt_file || !args->output))
+        return tool_usage(args, "give a text and a file: -f TEXT -o FILE");
     if (args->command == TOOL_PERPLEXITY) {
         if (args->kl != (args->kl_base != NULL))
             return tool_usage(args, args->kl ? "--kl-divergence needs a base: --kl-divergence-base FILE"

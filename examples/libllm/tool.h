@@ -12,7 +12,7 @@
 
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_INTERRUPTED = 130 };   /* exit codes */
 
-enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32 };   /* which commands know an option */
+enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32, TOOL_IMATRIX = 64 };   /* which commands know an option */
 
 enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16 };
 typedef struct tool_list { int n; int64_t at[TOOL_MAX_LIST]; } tool_list;
@@ -37,6 +37,7 @@ typedef struct tool_args {
     int64_t     ppl_stride, chunks;     /* perplexity */
     const char *save_logits, *kl_base;
     bool        kl;
+    bool        process_output;         /* imatrix */
 } tool_args;
 
 /* Fills args from the words after the command's name. Returns -1 to go on, else an exit code (help was shown, or a usage error
@@ -77,5 +78,6 @@ int  bench_main(const tool_args *args);
 int  make_main(const tool_args *args);
 int  tokenize_main(const tool_args *args);
 int  perplexity_main(const tool_args *args);
+int  imatrix_main(const tool_args *args);
 
 #endif

@@ -17,6 +17,7 @@ typedef struct graph_list { void *items; uint32_t n, cap; } graph_list;
 struct lm_graph {
     lm_host *host;
     graph_list ops, values, weights, streams;
+    bool plain_norms;
     llm_status status;
     llm_error error;
 };
@@ -103,9 +104,37 @@ lm_op lm_op_init(uint32_t kind, uint32_t rows, int32_t layer)
     return op;
 }
 
+void lm_graph_plain_norms(lm_graph *graph)
+{
+    graph->plain_norms = true;
+}
+
+/* Emits the norm of an operation's first input, and makes its result that input. */
+static void graph_split_norm(lm_graph *graph, lm_op *op, uint32_t *norm, float *eps)
+{
+    if (*norm == LM_NORM_NONE || op->in[0] < 0 || (uint32_t)op->in[0] >= graph->values.n)
+        return;
+    const lm_value *x = (const lm_value *)graph->values.items + op->in[0];
+    lm_op plain = lm_op_init(LM_OP_NORM, op->rows, op->layer);
+    plain.in[0] = op->in[0];
+    plain.weight[3] = op->weight[3];
+    plain.u.norm = (lm_op_norm){ *norm, *eps };
+    plain.out[0] = lm_graph_value(graph, op->rows, x->width);
+    graph_push(graph, &graph->ops, &plain, sizeof plain);
+    op->in[0] = plain.out[0];
+    op->weight[3] = LM_NONE;
+    *norm = LM_NORM_NONE;
+    *eps = 0;
+}
+
 void lm_graph_op(lm_graph *graph, const lm_op *op)
 {
-    graph_push(graph, &graph->ops, op, sizeof *op);
+    lm_op copy = *op;
+    if (graph->plain_norms && (op->kind == LM_OP_LINEAR || op->kind == LM_OP_LOGITS))
+        graph_split_norm(graph, &copy, &copy.u.linear.norm, &copy.u.linear.eps);
+    else if (graph->plain_norms && op->kind == LM_OP_LINEAR_EXPERTS)
+        graph_split_norm(graph, &copy, &copy.u.experts.norm, &copy.u.experts.eps);
+    graph_push(graph, &graph->ops, &copy, sizeof copy);
 }
 
 /* An exact copy of a list, so that a program costs what it holds. */

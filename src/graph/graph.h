@@ -14,6 +14,8 @@ typedef struct lm_graph lm_graph;
 llm_status lm_graph_new(lm_host *host, lm_graph **out, llm_error *error);
 void       lm_graph_free(lm_graph *graph);
 
+/* From here on a norm before a product becomes an operation of its own: the same bits, and the product's input can be read. */
+void    lm_graph_plain_norms(lm_graph *graph);
 int32_t lm_graph_weight(lm_graph *graph, const lm_weight_info *info);
 int32_t lm_graph_stream(lm_graph *graph, const lm_stream *stream);
 int32_t lm_graph_value(lm_graph *graph, uint32_t rows, uint32_t width);

@@ -130,7 +130,7 @@ static llm_status model_no_strangers(lm_host *host, const lm_catalogue *c, const
     return status;
 }
 
-static llm_status model_program(lm_model *m, const lm_catalogue *c, llm_error *error)
+static llm_status model_program(lm_model *m, const lm_catalogue *c, bool plain_norms, llm_error *error)
 {
     lm_params params;
     lm_graph *graph = NULL;
@@ -144,6 +144,8 @@ static llm_status model_program(lm_model *m, const lm_catalogue *c, llm_error *e
     m->n_layers = params.n_layers;
     m->n_vocab = params.n_vocab;
     LM_TRY(lm_graph_new(m->host, &graph, error));
+    if (plain_norms)
+        lm_graph_plain_norms(graph);
     llm_status status = m->arch->build(c, &params, graph, &logits, error);
     if (status >= 0)
         status = lm_graph_finish(graph, logits, params.n_vocab, params.n_embd, &m->program, error);
@@ -193,7 +195,7 @@ static llm_status model_open(lm_host *host, lm_backend *backend, lm_catalogue *c
     } else {
         status = model_arch(catalogue, name, &m->arch, error);
         if (status >= 0)
-            status = model_program(m, catalogue, error);
+            status = model_program(m, catalogue, load->plain_norms, error);
         if (status >= 0 && !load->plan_only)
             status = model_weights(m, catalogue, load, error);
     }

@@ -27,6 +27,7 @@ typedef struct lm_model {
 
 typedef struct lm_load {
     bool vocab_only;
+    bool plain_norms;                   /* norms are operations of their own, so that the inputs of products can be read */
     bool plan_only;                     /* stop before weights: for estimates. model->exec and ->weights stay NULL */
     int32_t (*progress)(void *user, float fraction);
     void *user;

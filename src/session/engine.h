@@ -30,6 +30,7 @@ typedef struct lm_lane {
     const _Atomic uint32_t **cancel;    /* [size.slots + 1] */
     uint32_t n_members;
     lm_run *run;                        /* or NULL: no pass in it */
+    uint32_t n_batch, n_out, op;        /* its rows, those with logits, and the next operation to be observed */
     uint64_t began;                     /* passes are served in the order they began */
 } lm_lane;
 

@@ -27,11 +27,12 @@ static uint64_t estimate_arenas(const llm_engine *engine, const lm_model *model,
     return (uint64_t)engine->n_arenas * (one + lm_mem_cost(lm_lane_tables_bytes(&need)));
 }
 
-static void estimate_sum(const llm_engine *engine, const lm_model *model, const lm_mem *mem, const llm_session_desc *desc, llm_estimate_info *out)
+static void estimate_sum(const llm_engine *engine, const lm_model *model, const lm_mem *mem, const llm_session_desc *desc, uint64_t sums,
+                         llm_estimate_info *out)
 {
     const lm_program *program = model->program;
     uint32_t n_ctx = lm_session_n_ctx(desc, model->n_ctx_train);
-    uint64_t kept = engine->base_bytes + atomic_load(&mem->used) + lm_mem_cost(sizeof(llm_model)) +
+    uint64_t kept = sums + engine->base_bytes + atomic_load(&mem->used) + lm_mem_cost(sizeof(llm_model)) +
                     lm_mem_cost(program->n_weights * sizeof(lm_weight *)) + lm_mem_cost(program->n_weights * 8 + program->n_ops * 24);
     out->weight_bytes = lm_model_weight_cost(model);
     out->arena_bytes = estimate_arenas(engine, model, n_ctx);
@@ -53,14 +54,15 @@ llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_
     lm_mem_init(&host.mem, &engine->host.mem.hooks, engine->host.mem.limit);
     lm_catalogue *catalogue = NULL;
     lm_model *model = NULL;
-    lm_load load = { .plan_only = true };
+    lm_load load = { .plan_only = true, .plain_norms = (desc->flags & LLM_MODEL_OBSERVE) != 0 };
     LM_TRY(lm_catalogue_open(&host, parts, n_parts, &catalogue, error));
     llm_status status = lm_model_open(&host, backend, catalogue, &load, &model, error);
     if (status < 0) {
         lm_catalogue_free(catalogue);
         return status;
     }
-    estimate_sum(engine, model, &host.mem, session, out);
+    uint64_t sums = desc->flags & LLM_MODEL_OBSERVE && model->program ? lm_importance_cost(model->program) : 0;
+    estimate_sum(engine, model, &host.mem, session, sums, out);
     lm_model_close(model);
     return LLM_OK;
 }

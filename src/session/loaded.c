@@ -19,6 +19,7 @@ static void loaded_close(llm_model *model)
         lm_mem_free(mem, model->scratch);
         model->scratch = next;
     }
+    lm_importance_free(model->importance);
     lm_model_close(model->model);
     lm_mutex_destroy(&model->lock);
     lm_mem_free(mem, model);
@@ -49,7 +50,7 @@ llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, siz
                          llm_error *error)
 {
     lm_backend *backend = NULL;
-    if (desc->flags & ~(uint32_t)LLM_MODEL_VOCAB_ONLY)
+    if (desc->flags & ~(uint32_t)(LLM_MODEL_VOCAB_ONLY | LLM_MODEL_OBSERVE))
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_model_desc.flags is 0x%x: an unknown flag is set", desc->flags);
     if (desc->reserved != 0)
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_model_desc.reserved must be 0");
@@ -65,8 +66,12 @@ llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, siz
     lm_engine_hold(engine);
     model->engine = engine;
     atomic_init(&model->refs, 1);
-    lm_load load = { .vocab_only = (desc->flags & LLM_MODEL_VOCAB_ONLY) != 0, .progress = desc->progress, .user = desc->user };
-    if ((status = loaded_open(&engine->host, backend, parts, n_parts, &load, &model->model, error)) < 0) {
+    lm_load load = { .vocab_only = (desc->flags & LLM_MODEL_VOCAB_ONLY) != 0, .plain_norms = (desc->flags & LLM_MODEL_OBSERVE) != 0,
+                     .progress = desc->progress, .user = desc->user };
+    status = loaded_open(&engine->host, backend, parts, n_parts, &load, &model->model, error);
+    if (status == LLM_OK && load.plain_norms && model->model->program)
+        status = lm_importance_new(&engine->host, model->model->program, &model->importance, error);
+    if (status < 0) {
         loaded_close(model);
         return status;
     }
@@ -89,6 +94,20 @@ void lm_loaded_drop(llm_model *model)
 {
     if (atomic_fetch_sub(&model->refs, 1) == 1)
         loaded_close(model);
+}
+
+llm_status lm_loaded_write_importance(llm_model *model, const llm_sink *sink, const llm_importance_desc *desc, llm_error *error)
+{
+    if (desc->flags & ~(uint32_t)LLM_IMPORTANCE_OUTPUT)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_importance_desc.flags is 0x%x: an unknown flag is set", desc->flags);
+    if (desc->n_chunks < 0 || desc->chunk_tokens < 0)
+        return lm_fail(error, LLM_E_INVALID, "llm_importance_desc: %d chunks of %d tokens: expected 0 or more", desc->n_chunks, desc->chunk_tokens);
+    if (!model->importance)
+        return lm_fail(error, LLM_E_STATE, "this model is not observed: load it with LLM_MODEL_OBSERVE");
+    lm_mutex_lock(&model->lock);
+    llm_status status = lm_importance_write(model->importance, model->model->catalogue, sink, desc, error);
+    lm_mutex_unlock(&model->lock);
+    return status;
 }
 
 /* ---- what can be asked ------------------------------------------------------------------------------------------------- */

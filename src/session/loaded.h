@@ -7,6 +7,7 @@
 #include "session/engine.h"
 #include "session/pages.h"
 
+#include "model/importance.h"
 #include "model/model.h"
 
 enum { LM_N_STATE_TYPES = 3 };
@@ -37,6 +38,7 @@ struct llm_model {
     lm_pages pools[LM_N_STATE_TYPES];   /* by LLM_STATE_TYPE_*; opened when first asked for */
     bool pool_open[LM_N_STATE_TYPES];
     lm_scratch *scratch;                /* free ones */
+    lm_importance *importance;          /* or NULL: not observed */
     llm_str architecture, name;
 };
 
@@ -44,6 +46,7 @@ llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, siz
                          llm_error *error);
 void lm_loaded_hold(llm_model *model);
 void lm_loaded_drop(llm_model *model);
+llm_status lm_loaded_write_importance(llm_model *model, const llm_sink *sink, const llm_importance_desc *desc, llm_error *error);
 void lm_loaded_info(const llm_model *model, llm_model_info *out);
 llm_status lm_loaded_meta(const llm_model *model, size_t index, llm_meta *out, llm_error *error);
 llm_status lm_loaded_meta_find(const llm_model *model, const char *key, size_t key_len, llm_meta *out, llm_error *error);

@@ -288,6 +288,8 @@ static llm_status step_begin(step_call *call, lm_lane **out)
             return LLM_OK;
         }
         lm_batch batch = step_table(lane, members, n_rows, n);
+        lane->n_batch = batch.n_rows;
+        lane->n_out = batch.n_out;
         status = model->backend->table->run_begin(model->backend, model->exec, members[0]->pages->pool, lane->arena, &batch, &lane->run, &why);
         if (status < 0) {
             lane->run = NULL;
@@ -302,6 +304,7 @@ static llm_status step_begin(step_call *call, lm_lane **out)
     lm_mutex_lock(&call->engine->lock);
     lane->began = atomic_fetch_add(&call->engine->n_passes, 1) + 1;
     lane->n_members = n;
+    lane->op = 0;
     for (uint32_t i = 0; i < n; i++) {
         lane->members[i] = members[i];
         lane->n_rows[i] = n_rows[i];
@@ -354,6 +357,7 @@ static bool step_cancel_members(step_call *call)
 static llm_status step_run(step_call *call, lm_lane *lane, llm_error *why)
 {
     lm_turnstile *turnstile = &call->engine->turnstile;
+    lm_importance *importance = call->model->importance;
     lane->cancel[lane->n_members] = &turnstile->waiting;
     for (;;) {
         if (!lm_turnstile_enter(turnstile, call->deadline_ns))
@@ -367,8 +371,18 @@ static llm_status step_run(step_call *call, lm_lane *lane, llm_error *why)
             control.deadline_ns = LM_MIN(control.deadline_ns, begin + STEP_QUANTUM_NS);
             control.n_cancel--;
         }
+        if (importance) {                                   /* up to the next product, whose input is then there */
+            control.stop_op = lm_importance_next(call->model->model->program, lane->op);
+            control.deadline_ns = INT64_MAX;
+        }
         llm_status status = lane->backend->table->run_step(lane->backend, lane->run, &control, why);
         lm_turnstile_leave(turnstile);
+        if (importance && status == LLM_MORE) {
+            lm_mutex_lock(&call->model->lock);
+            lm_importance_add(importance, lane->backend, lane->run, control.stop_op, lane->n_batch, lane->n_out);
+            lm_mutex_unlock(&call->model->lock);
+            lane->op = control.stop_op + 1;
+        }
         int64_t now = lm_now_ns();
         step_account(lane, now - begin);
         if (status == LLM_OK)

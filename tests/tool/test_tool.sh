@@ -32,7 +32,7 @@ echo "--- help"
 expect 0 "$@" --help;               says out 'usage: libllm'; silent err
 expect 0 "$@" help;                 says out 'inspect'
 expect 0 "$@" --version;            says out '^libllm 0\.1'
-for command in run inspect bench make tokenize perplexity; do
+for command in run inspect bench make tokenize perplexity imatrix; do
     expect 0 "$@" $command --help;  says out "usage: libllm $command"; says out '--help'; silent err
     expect 0 "$@" help $command;    says out "usage: libllm $command"
 done
@@ -159,6 +159,15 @@ expect 2 "$@" $ppl --kl-divergence;                 says err 'kl-divergence-base
 expect 2 "$@" $ppl --kl-divergence-base "$work/base"; says err 'save-all-logits'
 expect 2 "$@" $ppl -f "$work/words.txt" -c 64 --ppl-stride 65; says err 'stride'
 expect 1 "$@" $ppl -f "$work/words.txt" -c 64 --save-all-logits "$work/none/base"; says err 'none/base'
+
+echo "--- imatrix"
+expect 0 "$@" imatrix --shape tiny-moe -f "$work/words.txt" -c 64 --chunks 3 -o "$work/moe.imatrix"; says err 'window 3 of 3'; silent out
+for text in GGUF imatrix.chunk_count blk.0.ffn_gate_exps.weight.in_sum2 blk.1.ffn_gate_inp.weight.counts; do
+    grep -q -a "$text" "$work/moe.imatrix" || fail "the importance matrix has no $text"
+done
+expect 2 "$@" imatrix --shape tiny -f "$work/words.txt"; says err '-o FILE'
+expect 1 "$@" imatrix --shape tiny -f "$work/prompt.txt" -o "$work/x"; says err 'window needs 512'; [ ! -e "$work/x" ] || fail "a failed imatrix leaves a file"
+expect 1 "$@" imatrix --shape tiny -f "$work/words.txt" -c 64 --chunks 1 -o "$work/none/x"; says err 'none/x'
 
 echo "--- bench"
 expect 0 "$@" bench --shape tiny --type q8_0 --no-ceilings -p 16 -n 4 -d 0,70 -r 1 -t 1,2
