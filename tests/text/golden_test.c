@@ -79,72 +79,6 @@ static void check_file(lm_host *host, const char *file, test_vocab *v)
     free(g.data);
 }
 
-/* ---- the little of JSON that a tokenizer.json needs: strings, in order ---- */
-
-static size_t json_utf8(uint32_t cp, char *out)
-{
-    if (cp < 0x80)
-        return out[0] = (char)cp, 1;
-    if (cp < 0x800)
-        return out[0] = (char)(0xc0 | cp >> 6), out[1] = (char)(0x80 | (cp & 63)), 2;
-    return out[0] = (char)(0xe0 | cp >> 12), out[1] = (char)(0x80 | (cp >> 6 & 63)), out[2] = (char)(0x80 | (cp & 63)), 3;
-}
-
-/* The string at *at (a quote), unescaped into out; moves *at behind it. */
-static size_t json_string(const char **at, char *out)
-{
-    size_t n = 0;
-    const char *p = *at + 1;
-    while (*p != '"') {
-        if (*p != '\\') {
-            out[n++] = *p++;
-        } else if (p[1] == 'u') {
-            char digits[5] = { p[2], p[3], p[4], p[5], 0 };
-            n += json_utf8((uint32_t)strtol(digits, NULL, 16), out + n);
-            p += 6;
-        } else {
-            out[n++] = p[1] == 'n' ? '\n' : p[1] == 't' ? '\t' : p[1] == 'r' ? '\r' : p[1];
-            p += 2;
-        }
-    }
-    *at = p + 1;
-    return n;
-}
-
-static bool load_smollm(test_vocab *v)
-{
-    size_t size;
-    char *data = test_read_file(LLM_TEST_DATA "/tokenizers/smollm-tokenizer.json", &size), text[4096];
-    llm_str *by_id;
-    const char *at;
-    if (!data)
-        return false;
-    by_id = calloc(100000, sizeof *by_id);
-    for (at = strchr(strstr(data, "\"vocab\""), '{') + 1;;) {
-        size_t n;
-        at += strcspn(at, "\"}");
-        if (*at == '}')
-            break;
-        n = json_string(&at, text);
-        by_id[strtol(strchr(at, ':') + 1, NULL, 10)] = test_copy(text, n);
-    }
-    for (uint32_t id = 0; by_id[id].ptr; id++) {
-        test_vocab_token(v, by_id[id].ptr, by_id[id].len, 0, id < 17 ? LLM_TOKEN_CONTROL : LLM_TOKEN_NORMAL);
-        free((void *)(uintptr_t)by_id[id].ptr);
-    }
-    for (at = strchr(strstr(at, "\"merges\""), '[') + 1;;) {
-        size_t n;
-        at += strcspn(at, "\"]");
-        if (*at == ']')
-            break;
-        n = json_string(&at, text);
-        test_vocab_merge(v, text, n);
-    }
-    free(by_id);
-    free(data);
-    return true;
-}
-
 int main(void)
 {
     lm_host *host = test_host();
@@ -159,8 +93,7 @@ int main(void)
     v.desc.add_space_prefix = 0;
     check_file(host, "spm_plain.txt", &v);
     test_vocab_free(&v);
-    test_vocab_init(&v, LM_VOCAB_BPE, NULL);
-    if (load_smollm(&v))
+    if (test_vocab_json(&v, LLM_TEST_DATA "/tokenizers/smollm-tokenizer.json", NULL))
         check_file(host, "smollm.txt", &v);
     else
         fprintf(stderr, "no %s/tokenizers/smollm-tokenizer.json: its goldens are left out\n", LLM_TEST_DATA);

@@ -262,6 +262,74 @@ static inline bool test_vocab_ranks(test_vocab *v, const char *path, const char 
     return true;
 }
 
+/* ---- the little of JSON that a tokenizer.json needs: strings, in order ---- */
+
+static inline size_t test_json_utf8(uint32_t cp, char *out)
+{
+    if (cp < 0x80)
+        return out[0] = (char)cp, 1;
+    if (cp < 0x800)
+        return out[0] = (char)(0xc0 | cp >> 6), out[1] = (char)(0x80 | (cp & 63)), 2;
+    return out[0] = (char)(0xe0 | cp >> 12), out[1] = (char)(0x80 | (cp >> 6 & 63)), out[2] = (char)(0x80 | (cp & 63)), 3;
+}
+
+/* The string at *at (a quote), unescaped into out; moves *at behind it. */
+static inline size_t test_json_string(const char **at, char *out)
+{
+    size_t n = 0;
+    const char *p = *at + 1;
+    while (*p != '"') {
+        if (*p != '\\') {
+            out[n++] = *p++;
+        } else if (p[1] == 'u') {
+            char digits[5] = { p[2], p[3], p[4], p[5], 0 };
+            n += test_json_utf8((uint32_t)strtol(digits, NULL, 16), out + n);
+            p += 6;
+        } else {
+            out[n++] = p[1] == 'n' ? '\n' : p[1] == 't' ? '\t' : p[1] == 'r' ? '\r' : p[1];
+            p += 2;
+        }
+    }
+    *at = p + 1;
+    return n;
+}
+
+/* SmolLM's: its first 17 tokens are control tokens. False: the file is not there. */
+static inline bool test_vocab_json(test_vocab *v, const char *path, const char *pre)
+{
+    size_t size;
+    char *data = test_read_file(path, &size), text[4096];
+    llm_str *by_id;
+    const char *at;
+    test_vocab_init(v, LM_VOCAB_BPE, pre);
+    if (!data)
+        return false;
+    by_id = calloc(100000, sizeof *by_id);
+    for (at = strchr(strstr(data, "\"vocab\""), '{') + 1;;) {
+        size_t n;
+        at += strcspn(at, "\"}");
+        if (*at == '}')
+            break;
+        n = test_json_string(&at, text);
+        by_id[strtol(strchr(at, ':') + 1, NULL, 10)] = test_copy(text, n);
+    }
+    for (uint32_t id = 0; by_id[id].ptr; id++) {
+        test_vocab_token(v, by_id[id].ptr, by_id[id].len, 0, id < 17 ? LLM_TOKEN_CONTROL : LLM_TOKEN_NORMAL);
+        free((void *)(uintptr_t)by_id[id].ptr);
+    }
+    for (at = strchr(strstr(at, "\"merges\""), '[') + 1;;) {
+        size_t n;
+        at += strcspn(at, "\"]");
+        if (*at == ']')
+            break;
+        n = test_json_string(&at, text);
+        test_vocab_merge(v, text, n);
+    }
+    free(by_id);
+    free(data);
+    return true;
+}
+
 /* ---- checks ---- */
 
 static inline lm_host *test_host(void)
