@@ -31,6 +31,7 @@
 #include "text/merge.c"
 #include "text/special.c"
 #include "text/spm.c"
+#include "text/merges.c"
 #include "text/bpe.c"
 #include "text/tokenizer.c"
 #include "text/stream.c"

@@ -73,6 +73,14 @@ bool lm_utf8_valid(const char *text, size_t len)
                 continue;
             }
         }
+        if ((unsigned char)text[i] < 0x80) {
+            i++;
+            continue;
+        }
+        if ((unsigned char)text[i] >= 0xc2 && (unsigned char)text[i] < 0xe0 && i + 1 < len && ((unsigned char)text[i + 1] & 0xc0) == 0x80) {
+            i += 2;
+            continue;
+        }
         n = lm_utf8_decode(text + i, len - i, false, &cp);
         if (cp == 0xfffd && !(n == 3 && (unsigned char)text[i] == 0xef && (unsigned char)text[i + 1] == 0xbf && (unsigned char)text[i + 2] == 0xbd))
             return false;

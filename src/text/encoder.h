@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { LM_MARK_KIND = 7, LM_MARK_ENDS = 8 };                /* bits of a mark */
+enum { LM_MARK_KIND = 7, LM_MARK_ENDS = 8, LM_MARK_TEXT = 16 };    /* bits of a mark; TEXT: text that has its bytes may become it */
 
 /* Special tokens that text is searched for, sorted by their bytes: those that begin with byte b are [first[b], first[b + 1]). */
 typedef struct lm_special_index {
@@ -27,7 +27,7 @@ struct lm_tokenizer {
     lm_tokens  tokens;
     lm_pairs   pairs;
     uint32_t  *values;                  /* what pairs.result or pairs.order points to */
-    uint8_t   *marks;                   /* [tokens.n]: LLM_TOKEN_* and LM_MARK_ENDS */
+    uint8_t   *marks;                   /* [tokens.n]: LLM_TOKEN_* and LM_MARK_* */
     uint32_t   n_vocab;
     int32_t    kind;                    /* LM_VOCAB_* */
     const lm_pre *pre;                  /* BPE */
@@ -77,11 +77,11 @@ lm_word *lm_encoder_recall(lm_encoder *e, const char *text, size_t len, size_t r
 /* Keeps what was put since n_before as the tokens of the word of the last recall. */
 void lm_encoder_keep(lm_encoder *e, lm_word *word, const char *text, size_t len, size_t n_before);
 
-/* ---- byte-level BPE: bpe.c ---- */
+/* ---- byte-level BPE: bpe.c, merges.c ---- */
 
 /* Mapped text to bytes; returns how many, and whether every character stood for a byte. out NULL: counts. */
 size_t lm_bpe_bytes(llm_str text, char *out, bool *mapped);
-llm_status lm_bpe_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error);
+llm_status lm_bpe_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error);     /* merges.c */
 llm_status lm_bpe_encode(lm_encoder *e, const char *text, size_t len, llm_error *error);
 
 /* ---- SentencePiece: spm.c ---- */

@@ -52,10 +52,8 @@ void lm_pairs_free(lm_pairs *pairs, lm_mem *mem)
     memset(pairs, 0, sizeof *pairs);
 }
 
-bool lm_pairs_add(lm_pairs *pairs, uint32_t left, uint32_t right, uint32_t value)
+LM_INLINE bool pairs_add(lm_pairs *pairs, uint64_t key, uint32_t slot, uint32_t value)
 {
-    uint64_t key = (uint64_t)left << pairs->id_bits | right;
-    uint32_t slot = pairs_home(pairs, key);
     for (uint32_t probes = 0; probes < LM_MAX_PROBES; probes++) {
         if (pairs->slots[slot] == PAIRS_FREE) {
             pairs->slots[slot] = key << pairs->value_bits | value;
@@ -68,6 +66,25 @@ bool lm_pairs_add(lm_pairs *pairs, uint32_t left, uint32_t right, uint32_t value
             slot = 0;
     }
     return false;
+}
+
+bool lm_pairs_add(lm_pairs *pairs, const lm_pair *list, size_t n)
+{
+    enum { BATCH = 32 };                                    /* their slots are fetched together */
+    uint32_t slots[BATCH];
+    for (size_t done = 0; done < n; done += BATCH) {
+        size_t batch = LM_MIN(n - done, (size_t)BATCH);
+        for (size_t i = 0; i < batch; i++) {
+            slots[i] = pairs_home(pairs, (uint64_t)list[done + i].left << pairs->id_bits | list[done + i].right);
+            LM_PREFETCH(&pairs->slots[slots[i]]);
+        }
+        for (size_t i = 0; i < batch; i++) {
+            const lm_pair *pair = &list[done + i];
+            if (!pairs_add(pairs, (uint64_t)pair->left << pairs->id_bits | pair->right, slots[i], pair->value))
+                return false;
+        }
+    }
+    return true;
 }
 
 LM_INLINE uint32_t pairs_find(const lm_pairs *pairs, uint32_t left, uint32_t right)

@@ -19,8 +19,9 @@ typedef struct lm_pairs {
 /* Room for n_most pairs of ids below n_ids, and of values below n_values. E_LIMIT if they do not fit into 64 bits. */
 llm_status lm_pairs_init(lm_pairs *pairs, lm_mem *mem, uint64_t n_most, uint32_t n_ids, uint64_t n_values, llm_error *error);
 void       lm_pairs_free(lm_pairs *pairs, lm_mem *mem);     /* the slots; result and order are the owner's */
+typedef struct lm_pair { uint32_t left, right, value; } lm_pair;
 /* The first value of a pair counts. false: too many collisions. */
-bool       lm_pairs_add(lm_pairs *pairs, uint32_t left, uint32_t right, uint32_t value);
+bool       lm_pairs_add(lm_pairs *pairs, const lm_pair *list, size_t n);
 uint32_t   lm_pairs_find(const lm_pairs *pairs, uint32_t left, uint32_t right);    /* LM_ID_NONE */
 
 /* Buffers of one call, grown as words need them. Zero-initialized but for mem. */

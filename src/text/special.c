@@ -56,7 +56,7 @@ static uint32_t special_row_of(llm_str token)
     if (last != '>' && last != ']' && last != '[')          /* all texts end so: nearly no token gets further */
         return SPECIAL_ROWS;
     for (uint32_t i = 0; i < SPECIAL_ROWS; i++)
-        if (strlen(special_table[i].text) == token.len && memcmp(special_table[i].text, token.ptr, token.len) == 0)
+        if (special_table[i].text[0] == token.ptr[0] && strlen(special_table[i].text) == token.len && memcmp(special_table[i].text, token.ptr, token.len) == 0)
             return i;
     return SPECIAL_ROWS;
 }

@@ -15,9 +15,7 @@ size_t lm_spm_bytes(llm_str text, char *out)
     size_t n = 0, at = 0;
     while (at < text.len) {
         bool space = SPM_IS_SPACE(text.ptr + at, text.len - at);
-        if (out)
-            out[n] = space ? ' ' : text.ptr[at];
-        n++;
+        out[n++] = space ? ' ' : text.ptr[at];
         at += space ? 3 : 1;
     }
     return n;
@@ -63,62 +61,70 @@ llm_status lm_spm_missing(lm_mem *mem, const lm_vocab_desc *vocab, const uint8_t
     return LLM_OK;
 }
 
-typedef struct spm_triple { uint32_t left, right, both; } spm_triple;
-typedef struct spm_list { spm_triple *items; size_t n, cap; } spm_list;
+/* Cuts of tokens into two pieces: those whose pieces are not looked up yet, and the pairs that were found. */
+typedef struct spm_cuts {
+    lm_pair  *items; size_t n, cap;
+    uint64_t *powers;                   /* powers[k] = LM_HASH_BASE^k gives the hash of a tail from two hashes of prefixes */
+    lm_lookup pieces[LM_LOOKUPS];       /* of each cut the left and the right one */
+    uint32_t  ids[LM_LOOKUPS / 2];
+    size_t    n_open;
+} spm_cuts;
 
-static llm_status spm_list_add(spm_list *list, lm_mem *mem, spm_triple triple, llm_error *error)
+static llm_status spm_find_cuts(lm_tokenizer *t, spm_cuts *cuts, llm_error *error)
 {
-    if (list->n == list->cap) {
-        size_t cap = list->cap ? list->cap * 2 : 4096;
-        spm_triple *items = lm_mem_grow(mem, list->items, cap * sizeof *items, LLM_MEMORY_TOKENIZER);
+    if (cuts->cap - cuts->n < cuts->n_open) {
+        size_t cap = cuts->cap ? cuts->cap * 2 : 4096;
+        lm_pair *items = lm_mem_grow(&t->host->mem, cuts->items, cap * sizeof *items, LLM_MEMORY_TOKENIZER);
         if (!items)
             return lm_fail_memory(error, "the pairs of a vocabulary", cap * sizeof *items);
-        list->items = items;
-        list->cap = cap;
+        cuts->items = items;
+        cuts->cap = cap;
     }
-    list->items[list->n++] = triple;
+    lm_tokens_find_all(&t->tokens, cuts->pieces, 2 * cuts->n_open);
+    for (size_t i = 0; i < cuts->n_open; i++) {
+        uint32_t left = cuts->pieces[2 * i].id, right = cuts->pieces[2 * i + 1].id;
+        if (left != LM_ID_NONE && right != LM_ID_NONE && lm_token_plain(t, left) && lm_token_plain(t, right))
+            cuts->items[cuts->n++] = (lm_pair){ left, right, cuts->ids[i] };
+    }
+    cuts->n_open = 0;
     return LLM_OK;
 }
 
-/* Every cut of token `id` into two tokens. powers[k] = LM_HASH_BASE^k gives the hash of a tail from two hashes of prefixes. */
-static llm_status spm_cut(lm_tokenizer *t, uint32_t id, const uint64_t *powers, spm_list *list, llm_error *error)
+/* Every cut of token `id` into two tokens. */
+static llm_status spm_cut(lm_tokenizer *t, uint32_t id, spm_cuts *cuts, llm_error *error)
 {
     llm_str token = lm_tokens_str(&t->tokens, id);
     uint64_t whole = lm_hash_more(0, token.ptr, token.len), prefix = 0;
     for (size_t at = 1; at < token.len; at++) {
-        uint32_t left, right;
+        lm_lookup *left = &cuts->pieces[2 * cuts->n_open];
         prefix = lm_hash_more(prefix, token.ptr + at - 1, 1);
         if (((unsigned char)token.ptr[at] & 0xc0) == 0x80)
             continue;                                       /* inside a character */
         if (token.ptr[at] == ' ' && token.ptr[at - 1] != ' ')
             t->inner_space = true;
-        left = lm_tokens_find(&t->tokens, token.ptr, at, prefix);
-        if (left == LM_ID_NONE || !lm_token_plain(t, left))
-            continue;
-        right = lm_tokens_find(&t->tokens, token.ptr + at, token.len - at, whole - prefix * powers[token.len - at]);
-        if (right != LM_ID_NONE && lm_token_plain(t, right))
-            LM_TRY(spm_list_add(list, &t->host->mem, (spm_triple){ left, right, id }, error));
+        left[0] = (lm_lookup){ token.ptr, at, prefix, LM_ID_NONE };
+        left[1] = (lm_lookup){ token.ptr + at, token.len - at, whole - prefix * cuts->powers[token.len - at], LM_ID_NONE };
+        cuts->ids[cuts->n_open++] = id;
+        if (cuts->n_open == LM_LOOKUPS / 2)
+            LM_TRY(spm_find_cuts(t, cuts, error));
     }
     return LLM_OK;
 }
 
-static llm_status spm_cut_all(lm_tokenizer *t, spm_list *list, llm_error *error)
+static llm_status spm_cut_all(lm_tokenizer *t, spm_cuts *cuts, llm_error *error)
 {
-    uint64_t *powers = lm_mem_new_array(&t->host->mem, (size_t)t->tokens.longest + 1, sizeof *powers, LLM_MEMORY_TOKENIZER);
-    llm_status status = LLM_OK;
-    if (!powers)
-        return lm_fail_memory(error, "the pairs of a vocabulary", ((size_t)t->tokens.longest + 1) * sizeof *powers);
-    powers[0] = 1;
+    cuts->powers = lm_mem_new_array(&t->host->mem, (size_t)t->tokens.longest + 1, sizeof *cuts->powers, LLM_MEMORY_TOKENIZER);
+    if (!cuts->powers)
+        return lm_fail_memory(error, "the pairs of a vocabulary", ((size_t)t->tokens.longest + 1) * sizeof *cuts->powers);
+    cuts->powers[0] = 1;
     for (uint32_t i = 1; i <= t->tokens.longest; i++)
-        powers[i] = powers[i - 1] * (uint64_t)LM_HASH_BASE;
-    for (uint32_t id = 0; id < t->n_vocab && status == LLM_OK; id++) {
+        cuts->powers[i] = cuts->powers[i - 1] * (uint64_t)LM_HASH_BASE;
+    for (uint32_t id = 0; id < t->n_vocab; id++) {
         llm_str token = lm_tokens_str(&t->tokens, id);
-        if (token.len < 2 || !lm_token_plain(t, id) || lm_tokens_find(&t->tokens, token.ptr, token.len, lm_hash_more(0, token.ptr, token.len)) != id)
-            continue;
-        status = spm_cut(t, id, powers, list, error);
+        if (token.len >= 2 && lm_token_plain(t, id) && (t->tokens.n_twins == 0 || lm_tokens_find(&t->tokens, token.ptr, token.len, lm_hash_more(0, token.ptr, token.len)) == id))
+            LM_TRY(spm_cut(t, id, cuts, error));
     }
-    lm_mem_free(&t->host->mem, powers);
-    return status;
+    return spm_find_cuts(t, cuts, error);
 }
 
 /* Scores as numbers that rise as scores fall; equal scores are equal numbers. Never UINT32_MAX: no score is NaN. */
@@ -133,15 +139,15 @@ static uint32_t spm_order(float score)
 llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error)
 {
     lm_mem *mem = &t->host->mem;
-    spm_list list = { 0 };
-    llm_status status = spm_cut_all(t, &list, error);
+    spm_cuts cuts = { 0 };
+    llm_status status = spm_cut_all(t, &cuts, error);
     for (uint32_t c = 0; c < 128; c++) {
         char text = (char)c;
         uint32_t id = lm_tokens_find(&t->tokens, &text, 1, lm_hash_more(0, &text, 1));
         t->ascii[c] = id != LM_ID_NONE && lm_token_plain(t, id) ? id : LM_ID_NONE;
     }
     if (status == LLM_OK)
-        status = lm_pairs_init(&t->pairs, mem, list.n, t->tokens.n, t->tokens.n, error);
+        status = lm_pairs_init(&t->pairs, mem, cuts.n, t->tokens.n, t->tokens.n, error);
     if (status == LLM_OK) {
         t->values = lm_mem_new_array(mem, t->n_vocab, sizeof *t->values, LLM_MEMORY_TOKENIZER);
         if (!t->values)
@@ -152,10 +158,10 @@ llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *
             t->values[id] = spm_order(vocab->scores ? vocab->scores[id] : 0.0f);
         t->pairs.order = t->values;
     }
-    for (size_t i = 0; i < list.n && status == LLM_OK; i++)
-        if (!lm_pairs_add(&t->pairs, list.items[i].left, list.items[i].right, list.items[i].both))
-            status = lm_fail(error, LLM_E_LIMIT, "tokenizer.ggml.tokens: too many pairs collide");
-    lm_mem_free(mem, list.items);
+    if (status == LLM_OK && !lm_pairs_add(&t->pairs, cuts.items, cuts.n))
+        status = lm_fail(error, LLM_E_LIMIT, "tokenizer.ggml.tokens: too many pairs collide");
+    lm_mem_free(mem, cuts.items);
+    lm_mem_free(mem, cuts.powers);
     return status;
 }
 

@@ -43,6 +43,11 @@ static llm_status tokenizer_check_counts(const lm_vocab_desc *vocab, llm_error *
     return LLM_OK;
 }
 
+static llm_status tokenizer_lie_of_utf8(llm_error *error, uint32_t id)
+{
+    return tokenizer_lie(error, LLM_E_FORMAT, "tokenizer.ggml.tokens", "token %u is not valid UTF-8", id);
+}
+
 static llm_status tokenizer_check_tokens(const lm_vocab_desc *vocab, llm_error *error)
 {
     static const char key[] = "tokenizer.ggml.tokens";
@@ -52,8 +57,8 @@ static llm_status tokenizer_check_tokens(const lm_vocab_desc *vocab, llm_error *
             return tokenizer_lie(error, LLM_E_FORMAT, key, "token %u is empty", i);
         if (token.len > LM_MAX_TOKEN_BYTES)
             return tokenizer_lie(error, LLM_E_LIMIT, key, "token %u has %zu bytes, more than %d", i, token.len, LM_MAX_TOKEN_BYTES);
-        if (!lm_utf8_valid(token.ptr, token.len))
-            return tokenizer_lie(error, LLM_E_FORMAT, key, "token %u is not valid UTF-8", i);
+        if (vocab->kind == LM_VOCAB_SPM && !lm_utf8_valid(token.ptr, token.len))
+            return tokenizer_lie_of_utf8(error, i);         /* BPE: by who maps them */
     }
     return LLM_OK;
 }
@@ -74,15 +79,15 @@ static int32_t tokenizer_byte(llm_str token)
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* What token `id` adds to text: its bytes to out (NULL: counts). *mapped: found by ordinary text that has these bytes. */
+/* What token `id` adds to text: its bytes to out, no more than it has in the file. *mapped: found by ordinary text that has these
+ * bytes. */
 static size_t tokenizer_token(const lm_vocab_desc *vocab, uint32_t kind, uint32_t id, char *out, bool *mapped)
 {
     llm_str token = vocab->tokens[id];
     int32_t byte = kind == LLM_TOKEN_BYTE ? tokenizer_byte(token) : -1;
     *mapped = kind != LLM_TOKEN_BYTE;
     if (byte >= 0) {
-        if (out)
-            *out = (char)byte;
+        *out = (char)byte;
         return 1;
     }
     if (kind == LLM_TOKEN_NORMAL || kind == LLM_TOKEN_UNUSED || kind == LLM_TOKEN_BYTE)
@@ -92,8 +97,7 @@ static size_t tokenizer_token(const lm_vocab_desc *vocab, uint32_t kind, uint32_
     for (size_t i = 0; i < token.len && vocab->kind == LM_VOCAB_BPE; i++)       /* where text and its mapping agree */
         if (token.ptr[i] <= ' ' || token.ptr[i] > '~')
             *mapped = false;
-    if (out)
-        memcpy(out, token.ptr, token.len);
+    memcpy(out, token.ptr, token.len);
     return token.len;
 }
 
@@ -103,39 +107,51 @@ static llm_status tokenizer_lay_out(lm_tokenizer *t, const lm_vocab_desc *vocab,
 {
     lm_tokens *tokens = &t->tokens;
     uint32_t at = 0, id;
-    bool mapped;
     for (id = 0; id < t->n_vocab; id++)
-        bytes += tokenizer_token(vocab, lm_token_kind(t, id), id, NULL, &mapped) + 1;
+        bytes += vocab->tokens[id].len + 1;
     if (bytes > INT32_MAX)
         return tokenizer_lie(error, LLM_E_LIMIT, "tokenizer.ggml.tokens", "the tokens have %llu bytes together", (unsigned long long)bytes);
     LM_TRY(lm_tokens_init(tokens, &t->host->mem, t->n_vocab + n_missing, (uint32_t)bytes, error));
     for (id = 0; id < t->n_vocab; id++) {
+        bool mapped;
         tokens->start[id] = at;
-        at += (uint32_t)tokenizer_token(vocab, lm_token_kind(t, id), id, tokens->bytes + at, &mapped) + 1;
+        at += (uint32_t)tokenizer_token(vocab, lm_token_kind(t, id), id, tokens->bytes + at, &mapped);
+        tokens->bytes[at++] = 0;
+        if (mapped)
+            t->marks[id] |= LM_MARK_TEXT;
+        else if (!lm_utf8_valid(vocab->tokens[id].ptr, vocab->tokens[id].len))
+            return tokenizer_lie_of_utf8(error, id);
     }
     for (uint32_t cp = 0; cp < 0x110000 && n_missing > 0; cp++)
         if (missing[cp / 64] >> cp % 64 & 1) {
             tokens->start[id++] = at;
-            at += (uint32_t)lm_utf8_encode(cp, tokens->bytes + at) + 1;
+            at += (uint32_t)lm_utf8_encode(cp, tokens->bytes + at);
+            tokens->bytes[at++] = 0;
+            t->marks[id - 1] |= LM_MARK_TEXT;
         }
     tokens->start[id] = at;
+    lm_tokens_trim(tokens, &t->host->mem);
     return LLM_OK;
 }
 
 /* Ordinary tokens are found before control tokens of the same text; of equals, the last. */
-static llm_status tokenizer_index(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error)
+static llm_status tokenizer_index(lm_tokenizer *t, llm_error *error)
 {
+    uint32_t ids[LM_LOOKUPS], n = 0;
+    bool done = true;
     for (int32_t normal = 0; normal < 2; normal++)
         for (uint32_t id = 0; id < t->tokens.n; id++) {
             uint32_t kind = lm_token_kind(t, id);
-            bool mapped = true;
-            if ((kind == LLM_TOKEN_NORMAL || kind == LLM_TOKEN_UNUSED) != (normal == 1))
+            if (!(t->marks[id] & LM_MARK_TEXT) || (kind == LLM_TOKEN_NORMAL || kind == LLM_TOKEN_UNUSED) != (normal == 1))
                 continue;
-            if (id < t->n_vocab)
-                tokenizer_token(vocab, kind, id, NULL, &mapped);
-            if (mapped && !lm_tokens_index(&t->tokens, id))
-                return tokenizer_lie(error, LLM_E_LIMIT, "tokenizer.ggml.tokens", "too many tokens collide");
+            ids[n++] = id;
+            if (n == LM_LOOKUPS) {
+                done = done && lm_tokens_index(&t->tokens, ids, n);
+                n = 0;
+            }
         }
+    if (!done || !lm_tokens_index(&t->tokens, ids, n))
+        return tokenizer_lie(error, LLM_E_LIMIT, "tokenizer.ggml.tokens", "too many tokens collide");
     return LLM_OK;
 }
 
@@ -194,7 +210,7 @@ static llm_status tokenizer_fill(lm_tokenizer *t, const lm_vocab_desc *vocab, ui
         }
     }
     LM_TRY(tokenizer_lay_out(t, vocab, *missing, n_missing, bytes, error));
-    LM_TRY(tokenizer_index(t, vocab, error));
+    LM_TRY(tokenizer_index(t, error));
     LM_TRY(t->kind == LM_VOCAB_SPM ? lm_spm_build(t, vocab, error) : lm_bpe_build(t, vocab, error));
     LM_TRY(lm_special_build(t, error));
     tokenizer_set_flags(t, vocab);

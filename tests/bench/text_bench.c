@@ -4,8 +4,10 @@
  *
  *     bench_text [VOCABULARY.gguf or RANKS.tiktoken]... [-f TEXT]... [--shapes] [--csv]
  *
- * RANKS are read as Llama 3's. --shapes: the hard texts too, also for two made-up vocabularies. --csv: a line `name,what,value,unit` each. */
+ * RANKS are read as Llama 3's (make_vocab.py writes them as GGUF). Of a GGUF file, "header read in" is all its keys. --shapes: the hard texts too, also for two made-up vocabularies. --csv: a line `name,what,value,unit` each. */
 #include "text/text_shapes.h"
+
+#include "model/vocab.h"
 
 enum { MEGABYTE = 1 << 20, TRIES = 9, MOST = 16 };
 static int csv;
@@ -30,6 +32,36 @@ static void measure_text(const lm_tokenizer *t, const char *name, const char *wh
     }
     row(name, what, (double)len / best * 1e-6, "MB/s");
     free(ids);
+}
+
+/* The file as a model's load takes it, from the page cache. */
+static void measure_file(lm_host *host, const char *path)
+{
+    llm_source source = LLM_INIT(llm_source);
+    const llm_source *parts[1] = { &source };
+    double header = 1e9, made = 1e9, both = 1e9;
+    source.path = path;
+    source.path_len = LLM_NUL;
+    for (int i = 0; i < TRIES; i++) {
+        lm_catalogue *catalogue = NULL;
+        lm_tokenizer *t = NULL;
+        llm_error error;
+        double start = test_cpu_time(), middle, end;
+        if (lm_catalogue_open(host, parts, 1, &catalogue, &error) != LLM_OK)
+            exit((fprintf(stderr, "%s: %s\n", path, error.message), 1));
+        middle = test_cpu_time();
+        if (lm_vocab_open(host, catalogue, &t, &error) != LLM_OK)
+            exit((fprintf(stderr, "%s: %s\n", path, error.message), 1));
+        end = test_cpu_time();
+        header = LM_MIN(header, middle - start);
+        made = LM_MIN(made, end - middle);
+        both = LM_MIN(both, end - start);
+        lm_tokenizer_free(t);
+        lm_catalogue_free(catalogue);
+    }
+    row(path, "header read in", header * 1e3, "ms");
+    row(path, "tokenizer made in", made * 1e3, "ms");
+    row(path, "loaded in", both * 1e3, "ms");
 }
 
 static void measure(lm_host *host, test_vocab *v, const char *name, char **files, int n_files, int shapes)
@@ -99,6 +131,8 @@ int main(int argc, char **argv)
         bool ranks = len > 9 && strcmp(vocabs[i] + len - 9, ".tiktoken") == 0;
         if (!(ranks ? test_vocab_ranks(&v, vocabs[i], "llama-bpe") : test_vocab_gguf(&v, host, vocabs[i])))
             return fprintf(stderr, "%s cannot be read\n", vocabs[i]), 1;
+        if (!ranks)
+            measure_file(host, vocabs[i]);
         measure(host, &v, vocabs[i], files, n_files, shapes);
     }
     return 0;

@@ -7,7 +7,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || (LM_HOSTILE)
 enum { SMALL = 1 << 14 };
 #else
-enum { SMALL = 1 << 16 };
+enum { SMALL = 1 << 15 };
 #endif
 enum { TIMES = 8, LARGE = SMALL * TIMES, TRIES = 6, MOST_GROWTH = 4 * TIMES };
 

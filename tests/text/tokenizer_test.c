@@ -85,6 +85,9 @@ static void check_lies(lm_host *host)
     LIE(good_bpe, test_vocab_merge(&v, "zz a", 4), LLM_E_FORMAT, "merge 2");
     LIE(good_bpe, test_vocab_merge(&v, "a \xe4\xba\xba", 5), LLM_E_FORMAT, "merge 2");
     LIE(good_bpe, test_vocab_merge(&v, long_text, 200000), LLM_E_FORMAT, "merge 2");
+    LIE(good_bpe, (test_vocab_merge(&v, "zz a", 4), test_vocab_merge(&v, "a", 1)), LLM_E_FORMAT, "merge 2");    /* the first is told */
+    LIE(good_bpe, test_vocab_token(&v, "a\xff", 2, 0, LLM_TOKEN_NORMAL), LLM_E_FORMAT, "is not valid UTF-8");
+    LIE(good_bpe, test_vocab_token(&v, "\xe4\xba", 2, 0, LLM_TOKEN_CONTROL), LLM_E_FORMAT, "is not valid UTF-8");
     free(long_text);
 }
 
@@ -462,6 +465,51 @@ static void check_noise(lm_host *host, uint64_t seed)
     }
 }
 
+/* Tokens of the same bytes: the last ordinary one is what merges make, wherever merges stand. Pieces of all lengths. */
+static void check_twins(lm_host *host)
+{
+    static const llm_token short_want[] = { 258, 'c' }, long_want[] = { 260 };
+    test_vocab v;
+    lm_tokenizer *t;
+    test_vocab_init(&v, LM_VOCAB_BPE, "gpt-2");
+    test_vocab_bytes(&v);
+    test_vocab_add(&v, "ab", 0, LLM_TOKEN_NORMAL);
+    test_vocab_add(&v, "\xce\x94", 0, LLM_TOKEN_NORMAL);     /* a character for no byte: has the bytes of the next */
+    test_vocab_add(&v, "ab", 0, LLM_TOKEN_NORMAL);
+    test_vocab_add(&v, "ab", 0, LLM_TOKEN_CONTROL);
+    test_vocab_add(&v, "\xc3\x8e\xc4\xb6", 0, LLM_TOKEN_NORMAL);
+    test_vocab_merge(&v, "a b", 3);
+    test_vocab_merge(&v, "\xc3\x8e \xc4\xb6", 5);
+    if ((t = make(host, &v)) != NULL) {
+        test_encodes(t, "twins", "abc", 3, 0, short_want, 2);
+        test_encodes(t, "twins by bytes", "\xce\x94", 2, 0, long_want, 1);
+    }
+    lm_tokenizer_free(t);
+    test_vocab_free(&v);
+    test_vocab_init(&v, LM_VOCAB_BPE, "gpt-2");
+    test_vocab_bytes(&v);
+    for (size_t n = 2; n <= 40; n++) {                      /* "xyyy...": each a letter longer, the merges from the longest on */
+        char text[64] = "x";
+        memset(text + 1, 'y', n - 1);
+        test_vocab_token(&v, text, n, 0, LLM_TOKEN_NORMAL);
+    }
+    for (size_t n = 40; n >= 2; n--) {
+        char text[64] = "x";
+        memset(text + 1, 'y', n - 2);
+        memcpy(text + n - 1, " y", 2);
+        test_vocab_merge(&v, text, n + 1);
+    }
+    if ((t = make(host, &v)) != NULL)
+        for (llm_token n = 2; n <= 40; n++) {
+            char text[64] = "x";
+            llm_token want = 256 + n - 2;
+            memset(text + 1, 'y', (size_t)n - 1);
+            test_encodes(t, "long pieces", text, (size_t)n, 0, &want, 1);
+        }
+    lm_tokenizer_free(t);
+    test_vocab_free(&v);
+}
+
 int main(void)
 {
     lm_host *host = test_host();
@@ -469,6 +517,7 @@ int main(void)
     check_lies(host);
     check_borne(host);
     check_basics(host);
+    check_twins(host);
     check_merging(host, LM_VOCAB_BPE, 1);
     check_merging(host, LM_VOCAB_SPM, 2);
     check_splitting(host, 3);
