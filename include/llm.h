@@ -461,7 +461,7 @@ LLM_API void       llm_sampler_free(llm_sampler *sampler);
 enum { LLM_STATE_TYPE_F16 = 0, LLM_STATE_TYPE_F32 = 1, LLM_STATE_TYPE_INT8 = 2 };     /* types of what the model remembers (the KV cache) */
 enum {
     LLM_SESSION_RESERVE = 1                 /* take all memory for n_ctx now; steps of this session alone allocate nothing later (but for
-                                               a page after each fork, and scores where they are asked for) */
+                                               a page after each fork, all of a sliding window's, and scores where they are asked for) */
 };
 typedef struct llm_session_desc {
     uint32_t struct_size, flags;            /* LLM_SESSION_* */
@@ -470,6 +470,7 @@ typedef struct llm_session_desc {
 } llm_session_desc;
 
 /* Begins an empty timeline. Pages of state are taken as tokens are taken in, unless LLM_SESSION_RESERVE asks for all of them now.
+ * Layers that look back over a sliding window give theirs back as it moves on: they hold the window, a pass and three pages of 64 tokens at most.
  * Owns: *out. Fails: UNSUPPORTED (LLM_STATE_TYPE_INT8 as yet); STATE (the model was loaded for its vocabulary only).
  * Threads: shared (the model). Since 0.1. */
 LLM_API llm_status llm_session_create(llm_model *model, const llm_session_desc *desc, llm_session **out, llm_error *error);
@@ -499,6 +500,8 @@ LLM_API llm_status llm_session_append_text(llm_session *s, const char *text, siz
  * Fails: CONTEXT_FULL, BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_sync(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
 /* Keeps the first n tokens. The last of them is pending again, so that the next step brings its logits. Mends a failed session.
+ * In models with a sliding window, what the window has left behind is forgotten: going back by fewer than 64 tokens is always free, but
+ * beyond that all n may be pending again, and the next steps take them in anew (llm_session_n_pending tells). The same holds for sync.
  * Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_rewind(llm_session *s, size_t n_tokens, llm_error *error);
 

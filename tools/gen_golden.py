@@ -22,7 +22,8 @@ import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as T
-from transformers import GlmConfig, GlmForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import GlmConfig, GlmForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import MixtralConfig, MixtralForCausalLM
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 N_VOCAB = 100
@@ -44,6 +45,7 @@ MODELS = {
     "llama-rope3": small(arch="llama", tied=True, head=16, theta=500000.0, scaling=LLAMA3),
     "llama-linear": small(arch="llama", tied=True, kv=4, layers=1, scaling=dict(rope_type="linear", factor=4.0)),
     "llama-yarn": small(arch="llama", tied=True, head=16, layers=1, scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=128)),
+    "mistral": small(arch="mistral", layers=3, window=43),                                       # several windows long, ends within pages
     "mixtral": small(arch="mixtral", experts=4, used=2, ff=32),
     "mixtral-split": small(arch="mixtral", experts=4, used=3, ff=32, split=True, layers=1),      # a tensor for each expert, as in 2023
     "qwen2-tied": small(arch="qwen2", tied=True, theta=1e6, eps=1e-6),
@@ -67,6 +69,8 @@ def config(s):
     common = dict(vocab_size=N_VOCAB, hidden_size=s["dim"], intermediate_size=s["ff"], num_hidden_layers=s["layers"], num_attention_heads=s["heads"],
                   num_key_value_heads=s["kv"], head_dim=s["head"], max_position_embeddings=s["ctx"], rms_norm_eps=s["eps"], rope_parameters=rope,
                   tie_word_embeddings=s.get("tied", False), attn_implementation="eager", use_cache=False, experts_implementation="eager")
+    if s["arch"] == "mistral":
+        return MistralForCausalLM, MistralConfig(sliding_window=s["window"], **common)
     if s["arch"] == "mixtral":
         return MixtralForCausalLM, MixtralConfig(num_local_experts=s["experts"], num_experts_per_tok=s["used"], **common)
     if s["arch"] == "qwen2":
@@ -165,6 +169,8 @@ def header(w, name, s):
     w.add_key_length(s["head"])
     w.add_value_length(s["head"])
     w.add_rope_dimension_count(s.get("rot", s["head"]))
+    if "window" in s:
+        w.add_sliding_window(s["window"])
     if "scale" in s:
         w.add_attention_scale(s["scale"])
     w.add_rope_freq_base(s["theta"])

@@ -37,3 +37,11 @@ const char *lm_op_name(uint32_t kind) { return kind < LM_OP_COUNT ? ops_rows[kin
 uint32_t lm_op_split(uint32_t kind) { return kind < LM_OP_COUNT ? ops_rows[kind].split : LM_SPLIT_ROWS; }
 bool lm_op_reads_state(uint32_t kind) { return kind < LM_OP_COUNT && ops_rows[kind].reads_state; }
 bool lm_op_writes_state(uint32_t kind) { return kind < LM_OP_COUNT && ops_rows[kind].writes_state; }
+
+uint32_t lm_program_keep(const lm_program *program, uint32_t page_class)
+{
+    for (uint32_t s = 0; s < program->n_streams; s++)
+        if (program->streams[s].page_class == page_class)
+            return program->streams[s].keep;                /* all of a class say the same: lm_program_check */
+    return 0;
+}

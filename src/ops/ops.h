@@ -140,6 +140,7 @@ const char *lm_op_name(uint32_t kind);                  /* "linear" */
 uint32_t lm_op_split(uint32_t kind);
 bool lm_op_reads_state(uint32_t kind);
 bool lm_op_writes_state(uint32_t kind);
+uint32_t lm_program_keep(const lm_program *program, uint32_t page_class);    /* the last positions that a class's streams keep; 0: all */
 
 /* Checks a program from outside in: operands in range, widths as each operation demands, weights' shapes, every value written
  * once before it is read, planned values that live at the same time do not overlap. E_INTERNAL with the operation's number. */

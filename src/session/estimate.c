@@ -6,15 +6,18 @@
 #include <string.h>
 
 /* One session with its context full. */
-static uint64_t estimate_session(const lm_model *model, const llm_session_desc *desc, uint32_t n_ctx)
+static uint64_t estimate_session(const llm_engine *engine, const lm_model *model, const llm_session_desc *desc, uint32_t n_ctx)
 {
     const lm_program *program = model->program;
     const lm_backend *backend = model->backend;
-    uint32_t n_pages = lm_pages_count(n_ctx);
-    uint64_t sum = lm_mem_cost(sizeof(llm_session)) + lm_mem_cost(lm_page_table_block_bytes(program->n_page_classes, n_pages)) +
+    uint32_t n_rows = LM_MIN((uint32_t)engine->n_chunk, n_ctx);
+    uint32_t room = desc->flags & LLM_SESSION_RESERVE ? lm_page_table_room(program, n_ctx, n_rows) : lm_pages_count(n_ctx);
+    uint64_t sum = lm_mem_cost(sizeof(llm_session)) + lm_mem_cost(lm_page_table_block_bytes(program->n_page_classes, room)) +
                    lm_mem_cost(lm_ids_bytes(n_ctx)) + lm_mem_cost(lm_logits_bytes(model->n_vocab)) + lm_mem_cost(sizeof(lm_reply));
-    for (uint32_t c = 0; c < program->n_page_classes; c++)
+    for (uint32_t c = 0; c < program->n_page_classes; c++) {
+        uint64_t n_pages = lm_pages_most(lm_program_keep(program, c), n_ctx, n_rows);
         sum += n_pages * backend->table->pool_page_cost(backend, program, desc->state_type, c) + lm_mem_cost(n_pages * sizeof(uint32_t));
+    }
     if (desc->flags & LLM_SESSION_RESERVE)
         sum += lm_mem_cost(lm_scratch_bytes(model->n_vocab));
     return sum;
@@ -36,7 +39,7 @@ static void estimate_sum(const llm_engine *engine, const lm_model *model, const 
                     lm_mem_cost(program->n_weights * sizeof(lm_weight *)) + lm_mem_cost(program->n_weights * 8 + program->n_ops * 24);
     out->weight_bytes = lm_model_weight_cost(model);
     out->arena_bytes = estimate_arenas(engine, model, n_ctx);
-    out->session_bytes = estimate_session(model, desc, n_ctx);
+    out->session_bytes = estimate_session(engine, model, desc, n_ctx);
     uint64_t planning = engine->base_bytes + atomic_load(&mem->peak);
     uint64_t loading = kept + out->weight_bytes + lm_model_staging_cost(model);
     uint64_t running = kept + out->weight_bytes + out->arena_bytes + out->session_bytes;

@@ -8,8 +8,9 @@
  *                                   +-----> failed (< 0) ------------------------- rewind, sync ------> WORKING or READY
  *
  * Invariants while nobody holds the session: 1. n_evaluated <= n_tokens <= n_ctx. 2. If n_evaluated == n_tokens > 0, logits_at ==
- * n_tokens. 3. The table has pages for [0, n_evaluated) at least. 4. A pass in progress starts at n_evaluated; whatever changes
- * tokens or shares a page that it writes drops it. 5. A put-in either happens whole or changes nothing. */
+ * n_tokens. 3. The table holds what rows from n_evaluated on see of [0, n_evaluated); where going back asks for more than a window has
+ * kept, n_evaluated becomes 0. 4. A pass in progress starts at n_evaluated; whatever changes tokens or shares a page that it writes
+ * drops it. 5. A put-in either happens whole or changes nothing. */
 #include "session/session.h"
 
 #include "base/cpu.h"
@@ -94,15 +95,16 @@ static llm_status session_reserve(llm_session *s, llm_error *error)
 {
     llm_model *model = s->model;
     llm_engine *engine = model->engine;
-    LM_TRY(lm_page_table_reserve(s->pages, &s->table, lm_pages_count(s->n_ctx), error));
-    LM_TRY(lm_page_table_write(s->pages, &s->table, 0, s->n_ctx, error));
+    lm_lane_need need = lm_step_need_alone(engine, s->n_ctx, s->pages->n_classes);
+    LM_TRY(lm_page_table_reserve(s->pages, &s->table, lm_page_table_room(model->model->program, s->n_ctx, need.rows), error));
+    for (uint32_t c = 0; c < s->pages->n_classes; c++)
+        LM_TRY(lm_page_table_extend(s->pages, &s->table, c, lm_pages_most(s->pages->keep[c], s->n_ctx, need.rows), error));
     LM_TRY(lm_ids_room(&engine->host, &s->tokens, 0, s->n_ctx, s->n_ctx, error));
     LM_TRY(lm_logits_room(&engine->host, &s->logits, model->model->n_vocab, error));
     lm_scratch *scratch = NULL;
     LM_TRY(lm_loaded_take_scratch(model, &scratch, error));
     lm_loaded_give_scratch(model, scratch);
     lm_lane *lane = NULL;
-    lm_lane_need need = lm_step_need_alone(engine, s->n_ctx, s->pages->n_classes);
     llm_status status = lm_engine_take_lane(engine, model->model->backend, model->model->exec, &need, &lane, error);
     if (status == LLM_OK)
         lm_engine_give_lane(engine, lane);
@@ -230,6 +232,15 @@ static llm_status session_check_room(const llm_session *s, size_t kept, size_t n
     return lm_fail(error, LLM_E_CONTEXT_FULL, "the context holds %u tokens: %zu are there, %zu more do not fit", s->n_ctx, kept, n);
 }
 
+/* n_evaluated was lowered: where a window no longer holds what the rows to come see, all is taken in again. */
+static void session_check_window(llm_session *s)
+{
+    if (lm_page_table_holds(s->pages, &s->table, s->n_evaluated))
+        return;
+    s->n_evaluated = s->logits_at = 0;
+    lm_page_table_restart(s->pages, &s->table);
+}
+
 /* The timeline becomes its first `kept` tokens and n more. All or nothing. */
 static llm_status session_put(llm_session *s, size_t kept, const llm_token *tokens, size_t n, bool score, llm_error *error)
 {
@@ -262,6 +273,7 @@ static llm_status session_put(llm_session *s, size_t kept, const llm_token *toke
     s->ended = 0;
     if (s->n_evaluated >= kept)                             /* the drawn one is gone, or was taken in */
         s->reply_drawn = false;
+    session_check_window(s);
     return LLM_OK;
 }
 
@@ -375,6 +387,7 @@ llm_status lm_session_rewind(llm_session *s, size_t n_tokens, llm_error *error)
         if (s->n_evaluated == s->n_tokens && s->n_tokens != 0) {
             s->n_evaluated--;                               /* "the last of them is pending again" */
             s->logits_at = 0;
+            session_check_window(s);
         }
         session_cut_pages(s);
         s->failed = 0;
@@ -495,7 +508,7 @@ llm_status lm_session_info(llm_session *s, llm_session_info *info, llm_error *er
     info->n_generated = s->n_generated;
     info->generate_us = s->generate_ns / 1000;
     for (uint32_t c = 0; c < s->pages->n_classes; c++)
-        info->state_bytes += s->table.n * backend->table->pool_page_cost(backend, program, s->state_type, c);
+        info->state_bytes += (uint64_t)(s->table.n[c] - s->table.first[c]) * backend->table->pool_page_cost(backend, program, s->state_type, c);
     info->n_ctx = (int32_t)s->n_ctx;
     info->state_type = s->state_type;
     return session_leave(s, LLM_OK);

@@ -515,6 +515,7 @@ static void step_finish(step_call *call, lm_lane *lane)
     step_close_pass(call->engine, lane);                    /* before hooks are called: they may take their time */
     for (uint32_t i = 0; i < n; i++) {
         llm_error why;
+        lm_page_table_trim(members[i]->pages, &members[i]->table, members[i]->n_evaluated, (members[i]->flags & LLM_SESSION_RESERVE) != 0);
         llm_status status = members[i]->failed ? LLM_OK : step_draw(members[i], &why);
         if (status < 0)
             step_fail(call, members[i], status, &why);

@@ -5,7 +5,7 @@
 #include <time.h>
 
 enum { N_PROMPT = 180, N_REPLY = 12, N_SESSIONS = 4 };
-static const tiny_shape shape = { 2, 64, 128, 4, 2, 512, 500, 7 };
+static const tiny_shape shape = { 2, 64, 128, 4, 2, 512, 500, 7, 0 };
 
 typedef struct outcome { uint64_t logits, tokens; } outcome;
 
@@ -131,7 +131,7 @@ static void test_shuffled_pages(void)
 /* Four sessions stepped in turn with a small budget: all get on, none waits for another to end, fewer arenas than sessions too. */
 static void test_in_turn(int n_arenas)
 {
-    static const tiny_shape big = { 4, 256, 512, 4, 2, 512, 500, 7 };
+    static const tiny_shape big = { 4, 256, 512, 4, 2, 512, 500, 7, 0 };
     llm_engine_desc desc = LLM_INIT(llm_engine_desc);
     llm_engine *engine;
     llm_model *model;

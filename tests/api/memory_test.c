@@ -88,7 +88,7 @@ static void check_estimate(const char *name, const llm_source *source, int32_t n
 
 static void test_estimates(void)
 {
-    static const char *const names[] = { "llama-tied", "llama-untied", "llama-bias", "llama-rope3", "llama-linear", "llama-yarn", "mixtral", "mixtral-split",
+    static const char *const names[] = { "llama-tied", "llama-untied", "llama-bias", "llama-rope3", "llama-linear", "llama-yarn", "mistral", "mixtral", "mixtral-split",
                                          "qwen2-tied", "qwen2-untied", "qwen3-tied", "qwen3-untied", "qwen3moe", "llama-half", "llama-q8_0", "llama-q4_0", "mixtral-q4_0", "qwen3-k" };
     llm_source source = LLM_INIT(llm_source);
     char path[512];
@@ -110,7 +110,7 @@ static void test_estimates(void)
         else
             printf("%s is not here: not estimated\n", path);
     }
-    tiny_shape shape = { 3, 256, 640, 8, 4, 2048, 5000, 1 };
+    tiny_shape shape = { 3, 256, 640, 8, 4, 2048, 5000, 1, 0 };
     tiny_file file = tiny_make(&shape);
     source.kind = LLM_SOURCE_BUFFER;
     source.data = file.data;
@@ -118,6 +118,13 @@ static void test_estimates(void)
     check_estimate("tiny", &source, 0, LLM_STATE_TYPE_F16, 0);
     check_estimate("tiny", &source, 0, LLM_STATE_TYPE_F16, LLM_SESSION_RESERVE);
     check_estimate("tiny", &source, 65, LLM_STATE_TYPE_F32, 0);
+    free(file.data);
+    shape.window = 200;                                     /* chunks of 512: a dozen pages of 32 */
+    file = tiny_make(&shape);
+    source.data = file.data;
+    source.data_len = file.size;
+    check_estimate("tiny-window", &source, 0, LLM_STATE_TYPE_F16, 0);
+    check_estimate("tiny-window", &source, 2048, LLM_STATE_TYPE_F32, LLM_SESSION_RESERVE);
     free(file.data);
 }
 
@@ -130,7 +137,7 @@ static void test_forks(void)
     llm_engine *engine = open_engine(&l, 1);
     llm_model *model = NULL;
     llm_error error;
-    tiny_shape shape = { 4, 128, 256, 4, 4, 512, 400, 1 };
+    tiny_shape shape = { 4, 128, 256, 4, 4, 512, 400, 1, 0 };
     tiny_file file = tiny_make(&shape);
     llm_token prompt[N_PROMPT];
     CHECK(tiny_load(engine, &file, &model, &error) == LLM_OK);
@@ -166,13 +173,15 @@ static void test_forks(void)
 }
 
 /* Decoding allocates at page borders only; with everything reserved, never. */
-static void test_quiet(int reserve)
+static void test_quiet(int reserve, uint32_t window)
 {
     ledger l = { 0 };
     llm_engine *engine = open_engine(&l, 1);
     llm_model *model = NULL;
     llm_error error;
-    tiny_file file = tiny_make(&tiny_small);
+    tiny_shape shape = tiny_small;
+    shape.window = window;
+    tiny_file file = tiny_make(&shape);
     llm_session_desc desc = LLM_INIT(llm_session_desc);
     llm_session *s = NULL;
     llm_sampler *sampler = NULL;
@@ -212,7 +221,9 @@ int main(void)
 {
     test_estimates();
     test_forks();
-    test_quiet(0);
-    test_quiet(1);
+    test_quiet(0, 0);
+    test_quiet(1, 0);
+    test_quiet(0, 40);
+    test_quiet(1, 40);
     return TEST_DONE();
 }

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-static const tiny_shape shape = { 4, 256, 768, 8, 4, 1024, 600, 3 };
+static const tiny_shape shape = { 4, 256, 768, 8, 4, 1024, 600, 3, 0 };
 static llm_engine *engine;
 static llm_model *model;
 static llm_token prompt[700];

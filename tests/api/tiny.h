@@ -10,8 +10,8 @@
 
 #include <math.h>
 
-typedef struct tiny_shape { uint32_t n_layers, n_embd, n_ff, n_head, n_head_kv, n_ctx, n_vocab; uint64_t seed; } tiny_shape;
-static const tiny_shape tiny_small = { 2, 32, 64, 4, 2, 512, 400, 1 };
+typedef struct tiny_shape { uint32_t n_layers, n_embd, n_ff, n_head, n_head_kv, n_ctx, n_vocab; uint64_t seed; uint32_t window; } tiny_shape;
+static const tiny_shape tiny_small = { 2, 32, 64, 4, 2, 512, 400, 1, 0 };
 
 enum { TINY_BOS = 1, TINY_EOS = 2, TINY_BYTE_0 = 3, TINY_FIRST_PIECE = 259 };
 static const char *const tiny_words[] = { "\xe2\x96\x81", "\xe2\x96\x81" "hello", "\xe2\x96\x81" "world", "END", "EN", "D", "<stop>", "<", "stop", ">", "a", "b", "c", "\n",
@@ -105,7 +105,7 @@ static inline tiny_file tiny_make(const tiny_shape *s)
     tiny_put(&f, "GGUF", 4);
     tiny_u32(&f, 3);
     tiny_u64(&f, t.n_tensors);
-    tiny_u64(&f, 17);
+    tiny_u64(&f, 18);
     tiny_str(&f, "general.architecture"); tiny_u32(&f, 8); tiny_str(&f, "llama");
     tiny_str(&f, "general.name"); tiny_u32(&f, 8); tiny_str(&f, "tiny");
     tiny_key_u32(&f, "llama.block_count", s->n_layers);
@@ -113,6 +113,7 @@ static inline tiny_file tiny_make(const tiny_shape *s)
     tiny_key_u32(&f, "llama.embedding_length", s->n_embd);
     tiny_key_u32(&f, "llama.feed_forward_length", s->n_ff);
     tiny_key_u32(&f, "llama.attention.head_count", s->n_head);
+    tiny_key_u32(&f, "llama.attention.sliding_window", s->window);
     tiny_key_u32(&f, "llama.attention.head_count_kv", s->n_head_kv);
     tiny_str(&f, "llama.attention.layer_norm_rms_epsilon"); tiny_u32(&f, 6); tiny_f32(&f, 1e-5f);
     tiny_str(&f, "tokenizer.ggml.model"); tiny_u32(&f, 8); tiny_str(&f, "llama");

@@ -14,7 +14,7 @@ typedef struct gold_model { const char *name; double max_error, max_kl; } gold_m
 
 static const gold_model gold_models[] = {
     { "llama-tied", 1e-4, 1e-5 },   { "llama-untied", 1e-4, 1e-5 }, { "llama-bias", 1e-4, 1e-5 },    { "llama-rope3", 1e-4, 1e-5 },
-    { "llama-linear", 1e-4, 1e-5 }, { "llama-yarn", 1e-4, 1e-5 },   { "mixtral", 1e-4, 1e-5 },       { "mixtral-split", 1e-4, 1e-5 },
+    { "llama-linear", 1e-4, 1e-5 }, { "llama-yarn", 1e-4, 1e-5 },   { "mistral", 1e-4, 1e-5 },       { "mixtral", 1e-4, 1e-5 },       { "mixtral-split", 1e-4, 1e-5 },
     { "qwen2-tied", 1e-4, 1e-5 },   { "qwen2-untied", 1e-4, 1e-5 }, { "qwen3moe", 1e-4, 1e-5 },
     { "qwen3-tied", 1e-4, 1e-5 },   { "qwen3-untied", 1e-4, 1e-5 }, { "llama-half", 1e-4, 1e-5 },    { "llama-partial", 1e-4, 1e-5 },
     { "llama-scale", 1e-4, 1e-5 },    { "llama-q8_0", 0.04, 5e-4 },

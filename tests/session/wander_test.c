@@ -113,7 +113,8 @@ out:
             CHECK(pages->owners[c][p] == 0);
 }
 
-int main(void)
+/* Both backends with one model. */
+static void wander(const tiny_shape *shape)
 {
     llm_engine_desc desc = LLM_INIT(llm_engine_desc);
     llm_engine *engine;
@@ -123,11 +124,11 @@ int main(void)
     desc.n_threads = 2;
     desc.n_chunk = 64;
     desc.n_arenas = 3;
-    tiny_open(&tiny_small, &desc, &engine, &cpu);
+    tiny_open(shape, &desc, &engine, &cpu);
     CHECK(lm_verify_backend_open(&engine->host, &backend, &error) == LLM_OK && lm_engine_add_backend(engine, backend, &error) == LLM_OK);
     llm_device_info device = LLM_INIT(llm_device_info);
     CHECK(llm_engine_device_count(engine) == 2 && llm_engine_device_info(engine, 1, &device, &error) == LLM_OK && device.device == 2);
-    tiny_file file = tiny_make(&tiny_small);
+    tiny_file file = tiny_make(shape);
     llm_source source = LLM_INIT(llm_source);
     const llm_source *part = &source;
     llm_model_desc model_desc = LLM_INIT(llm_model_desc);
@@ -136,6 +137,7 @@ int main(void)
     source.data_len = file.size;
     model_desc.device = 2;
     CHECK_MSG(llm_model_load_from(engine, &part, 1, &model_desc, &verify, &error) == LLM_OK, "%s", error.message);
+    n_compared = 0;
     for (uint64_t seed = 1; verify && seed <= 20; seed++)
         walk(verify, seed, 400, 0);
     for (uint64_t seed = 1; seed <= 8; seed++)
@@ -146,5 +148,12 @@ int main(void)
     llm_model_free(verify);
     llm_model_free(cpu);
     llm_engine_free(engine);
+}
+
+int main(void)
+{
+    static const tiny_shape windowed = { 2, 32, 64, 4, 2, 512, 400, 1, 40 };
+    wander(&tiny_small);
+    wander(&windowed);
     return TEST_DONE();
 }

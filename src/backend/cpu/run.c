@@ -242,15 +242,6 @@ void lm_cpu_run_end(lm_backend *backend, lm_run *handle)
 
 /* ---- beginning -------------------------------------------------------------------------------------------------------------------- */
 
-/* The last positions that a class's streams keep; 0: all. */
-static uint32_t run_keep(const lm_program *program, uint32_t page_class)
-{
-    for (uint32_t s = 0; s < program->n_streams; s++)
-        if (program->streams[s].page_class == page_class)
-            return program->streams[s].keep;
-    return 0;
-}
-
 /* Rows become segments; everything a task will index with is looked at here. */
 static llm_status run_rows(lm_cpu_run *run, const lm_batch *batch, uint64_t n_tokens, llm_error *error)
 {
@@ -302,7 +293,7 @@ static llm_status run_pages(lm_cpu_run *run, const lm_batch *batch, llm_error *e
         lm_cpu_segment *segment = &run->arena->segments[s];
         const lm_slot *slot = &batch->slots[segment->slot];
         for (uint32_t c = 0; c < program->n_page_classes; c++) {
-            uint32_t keep = run_keep(program, c), n = (uint32_t)(segment->position + (int32_t)segment->n_rows - 1) / LM_PAGE_POSITIONS + 1;
+            uint32_t keep = lm_program_keep(program, c), n = (uint32_t)(segment->position + (int32_t)segment->n_rows - 1) / LM_PAGE_POSITIONS + 1;
             uint32_t first = keep == 0 || (uint32_t)segment->position < keep ? 0 : ((uint32_t)segment->position - keep + 1) / LM_PAGE_POSITIONS;
             if (slot->n_pages[c] < n)
                 return lm_fail(error, LLM_E_INTERNAL, "session %u has %u pages of class %u, position %d needs %u", segment->slot, slot->n_pages[c], c,

@@ -583,14 +583,6 @@ static llm_status verify_rows(verify_arena *arena, const lm_batch *batch, llm_er
     return n_out == batch->n_out ? LLM_OK : lm_fail(error, LLM_E_INTERNAL, "verify: %u rows want logits, %u were announced", n_out, batch->n_out);
 }
 
-static uint32_t verify_keep(const lm_program *program, uint32_t page_class)
-{
-    for (uint32_t s = 0; s < program->n_streams; s++)
-        if (program->streams[s].page_class == page_class)
-            return program->streams[s].keep;
-    return 0;
-}
-
 /* Copies the page table of a slot that has rows: the pages that its rows see. */
 static llm_status verify_table(verify_arena *arena, const lm_slot *from, uint32_t number, uint32_t *used, llm_error *error)
 {
@@ -599,7 +591,7 @@ static llm_status verify_table(verify_arena *arena, const lm_slot *from, uint32_
     uint32_t first = (uint32_t)slot->position, end = (first + slot->n_rows - 1) / LM_PAGE_POSITIONS + 1;
     slot->first_written = first / LM_PAGE_POSITIONS;
     for (uint32_t c = 0; c < program->n_page_classes; c++) {
-        uint32_t keep = verify_keep(program, c);
+        uint32_t keep = lm_program_keep(program, c);
         if (from->n_pages[c] < end)
             return lm_fail(error, LLM_E_INTERNAL, "verify: session %u has %u pages of class %u, its last row needs %u", number, from->n_pages[c], c, end);
         if (end > arena->max_pages - *used)

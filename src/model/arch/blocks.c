@@ -119,6 +119,18 @@ static int32_t blocks_gated(lm_blocks *b, int32_t x, int32_t norm, const char *g
     return op.out[0];
 }
 
+/* Streams kept equally long share a page class. */
+static uint32_t blocks_page_class(lm_blocks *b, uint32_t keep)
+{
+    for (uint32_t c = 0; c < b->n_classes; c++)
+        if (b->keeps[c] == keep)
+            return c;
+    if (b->n_classes == LM_MAX_PAGE_CLASSES)
+        return LM_MAX_PAGE_CLASSES;                         /* refused by lm_graph_stream */
+    b->keeps[b->n_classes] = keep;
+    return b->n_classes++;
+}
+
 int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how)
 {
     const lm_params *p = b->p;
@@ -137,7 +149,8 @@ int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how)
     qkv.out[2] = lm_graph_value(b->graph, LM_ROWS_ALL, n_v);
     blocks_emit(b, &qkv);
 
-    const lm_stream stream = { .kind = LM_STATE_PER_TOKEN, .n_heads = p->n_head_kv, .k_dim = p->head_dim, .v_dim = p->v_dim };
+    const lm_stream stream = { .kind = LM_STATE_PER_TOKEN, .page_class = blocks_page_class(b, how.window), .n_heads = p->n_head_kv, .k_dim = p->head_dim,
+                               .v_dim = p->v_dim, .keep = how.window };
     lm_op head = lm_op_init(LM_OP_HEAD, LM_ROWS_ALL, b->layer);
     head.in[0] = qkv.out[0];
     head.in[1] = qkv.out[1];

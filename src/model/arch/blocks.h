@@ -20,6 +20,7 @@ typedef struct lm_blocks {
     int32_t layer;                      /* of the operations to come; -1: none */
     int32_t embedding;                  /* token_embd.weight, which a tied output shares */
     int32_t angles;                     /* value of (cos, sin) that the next layer rotates by: lm_block_angles */
+    uint32_t keeps[LM_MAX_PAGE_CLASSES], n_classes;     /* how long the streams of each page class so far keep */
 } lm_blocks;
 
 /* Names below are without ".weight" and, for tensors of a layer, without "blk.N.". */
@@ -42,7 +43,7 @@ int32_t lm_block_angles(lm_blocks *b, const lm_op_angles *angles, bool divisors)
  *   qk_norm     norms of each head of q and k
  *   biases      taken where the file has them
  *   post_norm   x + rms(Wo ..; post_attention_norm)
- *   window      a row sees its last so many positions; 0: all
+ *   window      a row sees its last so many positions, and no more are kept; 0: all
  *   last        only rows that want an output go on */
 typedef struct lm_block_attention { bool qk_norm, biases, post_norm, last; uint32_t window; } lm_block_attention;
 int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how);

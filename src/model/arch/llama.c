@@ -7,8 +7,9 @@
  *     logits = W rms(x; output_norm)
  *
  * Rope rotates pairs (2j, 2j + 1): files of this family hold the rows of Wq and Wk permuted for that. Biases are taken where
- * the file has them. attention.sliding_window is not used: the files that carry it (Mistral 7B v0.1) are run with full
- * attention everywhere. Threads: any. */
+ * the file has them. Where a file says attention.sliding_window (Mistral 7B v0.1 was trained with 4096), every layer's rows see only
+ * their last so many positions, as in the original and in transformers; llama.cpp does not read the key and attends to all. Threads:
+ * any. */
 #include "model/arch/arch.h"
 #include "model/arch/blocks.h"
 
@@ -18,7 +19,8 @@ static llm_status llama_build(const lm_catalogue *catalogue, const lm_params *p,
     int32_t x = lm_block_embed(&b, 1.0f);
     b.angles = lm_block_angles(&b, &p->angles, true);
     for (b.layer = 0; b.layer < (int32_t)p->n_layers; b.layer++) {
-        x = lm_block_attend(&b, x, (lm_block_attention){ .biases = true, .last = b.layer + 1 == (int32_t)p->n_layers });
+        x = lm_block_attend(&b, x, (lm_block_attention){ .biases = true, .last = b.layer + 1 == (int32_t)p->n_layers,
+                                                        .window = lm_params_window(p, b.layer) });
         x = p->n_expert ? lm_block_experts(&b, x, false) : lm_block_ffn(&b, x, (lm_block_feed){ .act = LM_ACT_SILU, .biases = true });
     }
     *logits = lm_block_logits(&b, x);
