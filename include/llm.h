@@ -465,7 +465,9 @@ enum {
 };
 typedef struct llm_session_desc {
     uint32_t struct_size, flags;            /* LLM_SESSION_* */
-    int32_t  n_ctx;                         /* bound in tokens, not a reservation; 0: the model's, at most 4096 */
+    int32_t  n_ctx;                         /* bound in tokens, not a reservation; 0: the model's, at most 4096. Some models (Phi-3 128k) have
+                                               two ways to see positions: the long one for all of a session whose n_ctx is more than
+                                               <arch>.rope.scaling.original_context_length, however few tokens it holds */
     int32_t  state_type;                    /* LLM_STATE_TYPE_* */
 } llm_session_desc;
 

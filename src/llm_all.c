@@ -67,6 +67,7 @@
 #include "model/arch/lookup.c"
 #include "model/arch/blocks.c"
 #include "model/arch/llama.c"
+#include "model/arch/phi3.c"
 #include "model/arch/qwen2.c"
 #include "model/arch/qwen3.c"
 #include "model/arch/qwen3moe.c"

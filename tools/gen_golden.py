@@ -10,10 +10,12 @@ The outputs are committed; the tests need neither Python nor a network. For each
     NAME.gguf    weights drawn from a seed, with a character vocabulary of 100 tokens
     NAME.gold    "LMGOLD1\\0", uint32 n_tokens, n_positions, n_vocab, reserved; int32 tokens[n_tokens]; int32 positions[n_positions];
                  float32 logits[n_positions][n_vocab]: what follows each of these positions. Little-endian
+    NAME-begin.gold    for some: the same of the first tokens alone, where the model sees a shorter context differently
 
 The forward pass runs in float64 (but for what transformers itself does in float32: norms, rope tables, routers). Quantized weights are
 dequantized by the `gguf` package first, so that the reference has the same weights, but not our eight-bit activations.
 """
+import math
 import struct
 import sys
 import zlib
@@ -23,7 +25,7 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as T
 from transformers import GlmConfig, GlmForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
-from transformers import MixtralConfig, MixtralForCausalLM
+from transformers import MixtralConfig, MixtralForCausalLM, Phi3Config, Phi3ForCausalLM
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 N_VOCAB = 100
@@ -38,6 +40,7 @@ def small(**more):
 
 
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=128)
+LONGROPE = dict(rope_type="longrope", original_max_position_embeddings=128)       # the divisors are drawn: see long_factors
 MODELS = {
     "llama-tied": small(arch="llama", tied=True, layers=3),
     "llama-untied": small(arch="llama", eps=1e-6, heads=8, head=12),                              # heads * head != dim
@@ -48,6 +51,12 @@ MODELS = {
     "mistral": small(arch="mistral", layers=3, window=43),                                       # several windows long, ends within pages
     "mixtral": small(arch="mixtral", experts=4, used=2, ff=32),
     "mixtral-split": small(arch="mixtral", experts=4, used=3, ff=32, split=True, layers=1),      # a tensor for each expert, as in 2023
+    # fused rows and biases; other families' files have them
+    "llama-fused": small(arch="llama", biases=True, kv=1, head=12, layers=1, fused=True),
+    # 4k: a window; 128k, Phi-4-mini: a part of each head rotated, two sets of divisors, by the length of the context
+    "phi3-window": small(arch="phi3", dim=40, heads=5, kv=5, head=8, ff=36, window=47, types=[T.F16, T.F32]),
+    "phi3-short": small(arch="phi3", dim=48, heads=3, kv=1, head=16, ctx=1024, scaling=LONGROPE | dict(original_max_position_embeddings=512), named=True),
+    "phi3-long": small(arch="phi3", dim=40, heads=5, kv=1, head=8, rot=6, ff=36, tied=True, layers=3, window=1 << 18, scaling=LONGROPE, begin=100),
     "qwen2-tied": small(arch="qwen2", tied=True, theta=1e6, eps=1e-6),
     "qwen2-untied": small(arch="qwen2", kv=1, layers=1),
     "qwen3-tied": small(arch="qwen3", tied=True, head=16, theta=1e6, eps=1e-6),
@@ -83,6 +92,13 @@ def config(s):
     if s["arch"] == "glm":
         common["rope_parameters"]["partial_rotary_factor"] = s["rot"] / s["head"]
         return GlmForCausalLM, GlmConfig(attention_bias=True, pad_token_id=None, **common)
+    if s["arch"] == "phi3":
+        del common["head_dim"]                                      # hidden_size / heads, as the files leave it to be
+        common["rope_parameters"]["partial_rotary_factor"] = s.get("rot", s["head"]) / s["head"]
+        if "scaling" in s:
+            common["rope_parameters"] |= dict(zip(("short_factor", "long_factor"), (f.tolist() for f in long_factors(s))))
+        return Phi3ForCausalLM, Phi3Config(original_max_position_embeddings=rope.get("original_max_position_embeddings", s["ctx"]), pad_token_id=None,
+                                           sliding_window=s.get("window"), **common)
     if s["arch"] == "granite":
         return GraniteForCausalLM, GraniteConfig(attention_multiplier=s["scale"], **common)
     return LlamaForCausalLM, LlamaConfig(attention_bias=s.get("biases", False), mlp_bias=s.get("biases", False), **common)
@@ -94,7 +110,7 @@ def draw(rng, name, shape):
         return (1.0 + 0.2 * rng.standard_normal(shape)).astype(np.float32)
     if name.endswith(".bias"):
         return (0.3 * rng.standard_normal(shape)).astype(np.float32)
-    gain = 2.0 if "q_proj" in name or "k_proj" in name or "mlp.gate.weight" in name else 1.0
+    gain = 2.0 if "q_proj" in name or "k_proj" in name or "qkv_proj" in name or "mlp.gate.weight" in name else 1.0
     if "embed_tokens" in name:
         return rng.standard_normal(shape).astype(np.float32)
     return (gain * rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
@@ -131,6 +147,11 @@ def gguf_names(s):
         names.append(("output", "lm_head"))
     for i in range(s["layers"]):
         b, h = f"blk.{i}.", f"model.layers.{i}."
+        if s["arch"] == "phi3":
+            names += [(b + g, h + t) for g, t in [
+                ("attn_norm", "input_layernorm"), ("attn_qkv", "self_attn.qkv_proj"), ("attn_output", "self_attn.o_proj"),
+                ("ffn_norm", "post_attention_layernorm"), ("ffn_up", "mlp.gate_up_proj"), ("ffn_down", "mlp.down_proj")]]
+            continue
         names += [(b + g, h + t) for g, t in [
             ("attn_norm", "input_layernorm"), ("attn_q", "self_attn.q_proj"), ("attn_k", "self_attn.k_proj"), ("attn_v", "self_attn.v_proj"),
             ("attn_output", "self_attn.o_proj"), ("ffn_norm", "post_attention_layernorm")]]
@@ -166,8 +187,9 @@ def header(w, name, s):
     w.add_feed_forward_length(s["ff"])
     w.add_head_count(s["heads"])
     w.add_head_count_kv(s["kv"])
-    w.add_key_length(s["head"])
-    w.add_value_length(s["head"])
+    if s["arch"] != "phi3":
+        w.add_key_length(s["head"])
+        w.add_value_length(s["head"])
     w.add_rope_dimension_count(s.get("rot", s["head"]))
     if "window" in s:
         w.add_sliding_window(s["window"])
@@ -183,6 +205,12 @@ def header(w, name, s):
     if "ff_expert" in s:
         w.add_expert_feed_forward_length(s["ff_expert"])
     scaling = s.get("scaling", {})
+    if s["arch"] == "phi3":                                         # as its converter writes it: mostly without a type
+        w.add_rope_scaling_orig_ctx_len(scaling.get("original_max_position_embeddings", s["ctx"]))
+        if scaling:
+            w.add_rope_scaling_attn_factors(attention_factor(s))
+        if s.get("named"):
+            w.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
     if scaling.get("rope_type") in ("linear", "yarn"):
         w.add_rope_scaling_type(gguf.RopeScalingType(scaling["rope_type"]))
         w.add_rope_scaling_factor(scaling["factor"])
@@ -198,6 +226,18 @@ def rope_factors(s):
     smooth = (c["original_max_position_embeddings"] / length - c["low_freq_factor"]) / (c["high_freq_factor"] - c["low_freq_factor"])
     smooth = np.clip(smooth, 0.0, 1.0)
     return (1.0 / ((1.0 - smooth) / c["factor"] + smooth)).astype(np.float32)
+
+
+def long_factors(s):
+    """Short and long divisors of LongRoPE: drawn, rising, the short ones near 1, each their own."""
+    n = s.get("rot", s["head"]) // 2
+    rng = np.random.default_rng(n)
+    return [(1 + np.sort(rng.random(n)) * most).astype(np.float32) for most in (0.5, 12.0)]
+
+
+def attention_factor(s):
+    original = s["scaling"]["original_max_position_embeddings"]
+    return math.sqrt(1 + math.log(s["ctx"] / original) / math.log(original))
 
 
 class Maker:
@@ -227,15 +267,25 @@ class Maker:
         return gguf.quants.dequantize(data.reshape(rows.shape[0], -1), kind).astype(np.float32).reshape(a.shape)
 
 
+def write_gold(path, model, tokens, positions):
+    with torch.no_grad():
+        logits = model(torch.from_numpy(tokens.astype(np.int64))[None]).logits[0].numpy()
+    positions = np.array(positions, np.int32)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<8s4I", b"LMGOLD1\0", len(tokens), len(positions), N_VOCAB, 0))
+        f.write(tokens.tobytes() + positions.tobytes() + logits[positions].astype("<f4").tobytes())
+    return logits
+
+
 def make(name, s, out, seed):
     rng = np.random.default_rng(seed)
     cls, cfg = config(s)
     model = cls(cfg).double().eval()
     state = model.state_dict()
-    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", s["arch"] if s["arch"].startswith("qwen") else "llama")
+    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", s["arch"] if s["arch"].startswith(("qwen", "phi3")) else "llama")
     header(writer, name, s)
     maker = Maker(writer, s, rng)
-    loaded = {}
+    loaded, fused = {}, {}
     for g, h in gguf_names(s):
         for suffix in ("weight", "bias"):
             key = f"{h}.{suffix}"
@@ -246,6 +296,11 @@ def make(name, s, out, seed):
             swap = heads and s["arch"] not in ("qwen2", "qwen3", "qwen3moe", "glm")   # these rotate as stored
             a = permute(a, heads) if swap else a
             vector = a.ndim == 1 or g.endswith("ffn_gate_inp")
+            if s.get("fused") and g.endswith(("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up")):
+                to = g.split(".")[1], "attn_qkv" if "attn" in g else "ffn_up", suffix
+                fused[to] = fused.get(to, []) + [a]             # written below, in one
+                loaded[key] = unpermute(a, heads) if swap else a
+                continue
             a = maker.put(f"{g}.{suffix}", a, a.shape[-1], s.get("vectors", T.F32) if vector else None)
             loaded[key] = unpermute(a, heads) if swap else a
     ff = s.get("ff_expert", s["ff"])
@@ -263,10 +318,16 @@ def make(name, s, out, seed):
     for i in range(s["layers"] if s["arch"] == "glm" else 0):
         pair = [maker.put(f"blk.{i}.{g}.weight", draw(rng, "", (s["ff"], s["dim"])), s["dim"]) for g in ("ffn_gate", "ffn_up")]
         loaded[f"model.layers.{i}.mlp.gate_up_proj.weight"] = np.concatenate(pair)
+    for (i, g, suffix), rows in fused.items():
+        writer.add_tensor(f"blk.{i}.{g}.{suffix}", np.concatenate(rows))
     if s.get("tied"):
         loaded["lm_head.weight"] = loaded["model.embed_tokens.weight"]
     if s.get("scaling", {}).get("rope_type") == "llama3":
         writer.add_tensor("rope_freqs.weight", rope_factors(s))
+    if s.get("scaling", {}).get("rope_type") == "longrope":
+        assert abs(model.model.rotary_emb.attention_scaling - attention_factor(s)) < 1e-12
+        for g, f in zip(("short", "long"), long_factors(s)):
+            writer.add_tensor(f"rope_factors_{g}.weight", f)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -275,12 +336,9 @@ def make(name, s, out, seed):
     model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)).double() for k, v in loaded.items()}, strict=True)
     tokens = rng.integers(3, N_VOCAB, N_TOKENS).astype(np.int32)
     tokens[0] = 1
-    with torch.no_grad():
-        logits = model(torch.from_numpy(tokens.astype(np.int64))[None]).logits[0].numpy()
-    positions = np.array(POSITIONS if "experts" not in s else POSITIONS_SMALL, np.int32)
-    with open(f"{out}/{name}.gold", "wb") as f:
-        f.write(struct.pack("<8s4I", b"LMGOLD1\0", len(tokens), len(positions), N_VOCAB, 0))
-        f.write(tokens.tobytes() + positions.tobytes() + logits[positions].astype("<f4").tobytes())
+    logits = write_gold(f"{out}/{name}.gold", model, tokens, POSITIONS if "experts" not in s else POSITIONS_SMALL)
+    if "begin" in s:
+        write_gold(f"{out}/{name}-begin.gold", model, tokens[:s["begin"]], [0, 1, 63, 64, s["begin"] - 1])
     print(f"{name}: {sum(v.size for v in loaded.values())} weights, max |logit| {np.abs(logits).max():.3f}, spread {logits.std():.3f}")
 
 

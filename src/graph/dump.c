@@ -80,6 +80,8 @@ static void dump_details(dump_text *text, const lm_op *op)
         break;
     case LM_OP_ANGLES:
         dump_print(text, " | base %g, scale %g, magnitude %g", op->u.angles.base, op->u.angles.freq_scale, op->u.angles.magnitude);
+        if (op->weight[1] != LM_NONE)
+            dump_print(text, ", long beyond %g", op->u.angles.n_ctx_orig);
         if (op->u.angles.ext_factor != 0)
             dump_print(text, ", yarn %g beta %g..%g of %g", op->u.angles.ext_factor, op->u.angles.beta_fast, op->u.angles.beta_slow, op->u.angles.n_ctx_orig);
         break;

@@ -104,22 +104,29 @@ static bool model_may_ignore(llm_str name)
     return false;
 }
 
-/* A tensor that the program does not read would change what the model computes: a bias, a norm, another family's part. */
+/* A tensor that the program does not read, or not to its end, would change what the model computes: a bias, a norm, another family's part. */
 static llm_status model_no_strangers(lm_host *host, const lm_catalogue *c, const lm_arch *arch, const lm_program *p, llm_error *error)
 {
     llm_status status = LLM_OK;
-    unsigned char *used = lm_mem_new(&host->mem, c->n_tensors, LLM_MEMORY_OTHER);
+    uint64_t *used = lm_mem_new_array(&host->mem, c->n_tensors, sizeof *used, LLM_MEMORY_OTHER);      /* items */
     if (!used)
-        return lm_fail_memory(error, "the list of tensors", c->n_tensors);
+        return lm_fail_memory(error, "the list of tensors", c->n_tensors * sizeof *used);
     for (uint32_t i = 0; i < p->n_weights; i++) {
+        const lm_weight_info *info = &p->weights[i];
         const lm_tensor *t;
-        for (uint32_t part = 0; (t = lm_block_weight_part(c, &p->weights[i], part)) != NULL; part++)
-            used[t - c->tensors] = 1;
+        for (uint32_t part = 0; (t = lm_block_weight_part(c, info, part)) != NULL; part++)
+            used[t - c->tensors] += LM_MIN(info->n_rows, t->n_rows) * info->n_cols;
     }
     for (size_t i = 0; status >= 0 && i < c->n_tensors; i++) {
         const lm_tensor *t = &c->tensors[i];
-        if (used[i])
+        uint64_t whole = t->ne[0] * t->n_rows;
+        if (used[i] >= whole)
             continue;
+        if (used[i] != 0) {
+            status = lm_fail_at(error, LLM_E_INTERNAL, t->name.ptr, t->name.len, t->offset, "of tensor '%s' %llu of %llu items would be read", t->name.ptr,
+                                (unsigned long long)used[i], (unsigned long long)whole);
+            continue;
+        }
         if (model_may_ignore(t->name))
             lm_log(host, LLM_LOG_WARN, "tensor '%s' is not used", t->name.ptr);
         else

@@ -52,6 +52,7 @@ typedef struct lm_params {
     uint32_t window;                    /* attention.sliding_window: a row sees its last so many positions; 0: all */
     uint64_t windowed[LM_MAX_LAYERS / 64];      /* a bit for each layer that has the window; see lm_params_window */
     uint32_t rope;                      /* LM_ROPE_*: set by the architecture */
+    bool long_rope;                     /* rope.scaling.type says so: there must be two sets of divisors */
     float rms_eps, attention_scale;     /* attention_scale: 1 / sqrt(head_dim) unless the file says otherwise */
     uint32_t scale_stated;              /* the file did */
     float attention_softcap, logit_softcap;     /* 0: none */

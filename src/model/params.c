@@ -236,9 +236,12 @@ static llm_status params_rope(params_reader *r, const lm_arch *arch, lm_params *
     a->magnitude = attn_factor;
     if (params_same(type, "none"))
         return LLM_OK;
+    p->long_rope = params_same(type, "longrope");
+    if (p->long_rope)                                       /* its divisors are all; their factor shows in attn_factor only */
+        return LLM_OK;
     bool yarn = params_same(type, "yarn");
     if (!yarn && !params_same(type, "linear"))
-        return params_fail(r, LLM_E_UNSUPPORTED, "is '%.*s'; known are none, linear, yarn", (int)LM_MIN(type.len, 40), type.ptr);
+        return params_fail(r, LLM_E_UNSUPPORTED, "is '%.*s'; known are none, linear, yarn, longrope", (int)LM_MIN(type.len, 40), type.ptr);
     if (factor != 0)
         a->freq_scale = 1.0 / factor;
     if (yarn) {

@@ -52,9 +52,9 @@ static llm_status weights_look_divisors(const weights_loader *l, uint32_t index,
 {
     for (uint32_t o = 0; o < l->program->n_ops; o++) {
         const lm_op *op = &l->program->ops[o];
-        if (op->kind != LM_OP_ANGLES || op->weight[0] != (int32_t)index)
+        if (op->kind != LM_OP_ANGLES || (op->weight[0] != (int32_t)index && op->weight[1] != (int32_t)index))
             continue;
-        for (uint64_t i = 0; i < t->ne[0]; i++)
+        for (uint64_t i = 0; i < l->program->weights[index].n_cols; i++)
             if (!(l->vector[i] >= 0x1p-8f))
                 return lm_fail_at(l->error, LLM_E_FORMAT, t->name.ptr, t->name.len, t->offset, "tensor '%s': divisor %llu is %g, expected %g or more", t->name.ptr,
                                   (unsigned long long)i, (double)l->vector[i], 0x1p-8);
@@ -65,23 +65,24 @@ static llm_status weights_look_divisors(const weights_loader *l, uint32_t index,
 
 static llm_status weights_load_vector(weights_loader *l, lm_weight *weight, uint32_t index)
 {
-    const lm_tensor *t = lm_block_weight_part(l->catalogue, &l->program->weights[index], 0);
-    if (!t)
-        return lm_fail(l->error, LLM_E_INTERNAL, "weight '%s' has no tensor", l->program->weights[index].name);
+    const lm_weight_info *info = &l->program->weights[index];
+    const lm_tensor *t = lm_block_weight_part(l->catalogue, info, 0);
+    if (!t || info->first + info->n_cols > t->ne[0])
+        return lm_fail(l->error, LLM_E_INTERNAL, "weight '%s' has no tensor, or one that is too short", info->name);
     LM_TRY(lm_catalogue_rows(l->catalogue, t, 0, 1, l->staging, l->error));
     LM_TRY(weights_look(l, t, 0, 1));
-    for (uint64_t i = 0; i < t->ne[0]; i++) {
+    for (uint64_t i = 0; i < info->n_cols; i++) {
         uint16_t half = 0;
         if (t->type == LM_TYPE_F32) {
-            memcpy(&l->vector[i], l->staging + i * 4, 4);
+            memcpy(&l->vector[i], l->staging + (info->first + i) * 4, 4);
             continue;
         }
-        memcpy(&half, l->staging + i * 2, 2);
+        memcpy(&half, l->staging + (info->first + i) * 2, 2);
         l->vector[i] = t->type == LM_TYPE_F16 ? lm_f32_from_f16(half) : lm_f32_from_bf16(half);
     }
     LM_TRY(weights_look_divisors(l, index, t));
     LM_TRY(l->backend->table->weight_rows(l->backend, weight, 0, 1, l->vector, l->error));
-    l->done += t->bytes;
+    l->done += info->n_cols * (t->row_bytes / t->ne[0]);
     return weights_progress(l);
 }
 
@@ -93,8 +94,9 @@ static llm_status weights_matrix(weights_loader *l, lm_weight *weight, const lm_
         uint64_t most = LM_MAX((uint64_t)WEIGHTS_STAGING / t->row_bytes, 1), n;
         if (most >= 16)
             most -= most % 16;                              /* spares backends that lay rows out in groups the half ones */
-        for (uint64_t row = 0; row < t->n_rows; row += n) {
-            n = LM_MIN(most, t->n_rows - row);
+        uint64_t end = LM_MIN(t->n_rows, info->first + (info->n_rows - to));
+        for (uint64_t row = info->first; row < end; row += n) {
+            n = LM_MIN(most, end - row);
             LM_TRY(lm_catalogue_rows(l->catalogue, t, row, n, l->staging, l->error));
             LM_TRY(weights_look(l, t, row, n));
             LM_TRY(l->backend->table->weight_rows(l->backend, weight, to, n, l->staging, l->error));
@@ -127,8 +129,8 @@ static void weights_load_sizes(const lm_catalogue *c, const lm_program *program,
         const lm_tensor *t;
         for (uint32_t part = 0; (t = lm_block_weight_part(c, info, part)) != NULL; part++) {
             *staging = LM_MAX(*staging, t->row_bytes);
-            *total += t->bytes;                             /* tensors do not overlap: at most the size of the files */
-        }
+            *total += info->is_vector ? info->n_cols * (t->row_bytes / t->ne[0]) : LM_MIN(info->n_rows, t->n_rows) * t->row_bytes;
+        }                                                   /* nothing is read twice: at most the size of the files */
         if (info->is_vector)
             *vector = LM_MAX(*vector, info->n_cols);
     }

@@ -125,12 +125,15 @@ static llm_status check_angles(const check_op *c)
     const lm_op_angles *u = &c->op->u.angles;
     if (c->op->rows != LM_ROWS_ALL)
         return CHECK_FAIL(c, "it runs over all rows only");
-    LM_TRY(check_none(c, 0, 1, 1));
+    LM_TRY(check_none(c, 0, 1, 3));
     if (u->n_rot == 0 || u->n_rot % 2 != 0)
         return CHECK_FAIL(c, "n_rot is %u: an even number is due", u->n_rot);
     if (!(u->base > 0) || !(u->freq_scale > 0) || (u->ext_factor != 0 && !(u->n_ctx_orig > 0 && u->beta_fast > 0 && u->beta_slow > 0)))
         return CHECK_FAIL(c, "base, scale and the parameters of YaRN must be positive");
+    if (c->op->weight[1] != LM_NONE && (c->op->weight[0] == LM_NONE || !(u->n_ctx_orig > 0)))
+        return CHECK_FAIL(c, "divisors of long contexts, but none of short ones, or no length that parts them");
     LM_TRY(check_vector(c, 0, u->n_rot / 2));
+    LM_TRY(check_vector(c, 1, u->n_rot / 2));
     return check_out(c, 0, LM_ROWS_ALL, u->n_rot);
 }
 
@@ -383,7 +386,7 @@ llm_status lm_program_check(const lm_program *p, llm_error *error)
         const lm_weight_info *info = &p->weights[w];
         uint64_t bytes;
         if (!lm_type_get(info->type) || info->n_rows == 0 || info->n_cols == 0 || (info->is_vector && info->n_rows != 1) ||
-            !lm_type_row_bytes(info->type, info->n_cols, &bytes))
+            !lm_type_row_bytes(info->type, info->n_cols, &bytes) || info->first > UINT64_MAX - (info->is_vector ? info->n_cols : info->n_rows))
             return lm_fail(error, LLM_E_INTERNAL, "weight %u (%s): type %u, %llu rows of %llu", w, info->name ? info->name : "no name",
                            info->type, (unsigned long long)info->n_rows, (unsigned long long)info->n_cols);
     }

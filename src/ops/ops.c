@@ -45,3 +45,13 @@ uint32_t lm_program_keep(const lm_program *program, uint32_t page_class)
             return program->streams[s].keep;                /* all of a class say the same: lm_program_check */
     return 0;
 }
+
+uint32_t lm_program_row_flags(const lm_program *program, uint32_t n_ctx)
+{
+    for (uint32_t o = 0; o < program->n_ops; o++) {
+        const lm_op *op = &program->ops[o];
+        if (op->kind == LM_OP_ANGLES && op->weight[1] != LM_NONE && n_ctx > op->u.angles.n_ctx_orig)
+            return LM_ROW_LONG;
+    }
+    return 0;
+}

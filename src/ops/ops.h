@@ -14,7 +14,7 @@
  * written, `weight` are read, `state` is read and/or written as the last columns say: X(NAME, split, reads_state, writes_state) */
 #define LM_OPS(X)                                                                                                             \
     X(EMBED,          ROWS, 0, 0)   /* out[0] = weight[0].row(token) * scale                                              */ \
-    X(ANGLES,         ROWS, 0, 0)   /* out[0][n_rot] = (cos, sin) pairs of position * frequency; weight[0]: divisors or none */ \
+    X(ANGLES,         ROWS, 0, 0)   /* out[0][n_rot] = (cos, sin) pairs of position * frequency; weight: divisors or none */  \
     X(LINEAR,         OUTPUTS, 0, 0)/* out = epilogue(weight[0..2] x prologue(in[0])), see lm_op_linear                   */ \
     X(HEAD,           HEADS, 0, 1)  /* q = rope(norm(in[0])) -> out[0]; k = rope(norm(in[1])), v = in[2] -> state         */ \
     X(ATTEND,         KV_CHUNKS, 1, 0) /* out[0] = softmax(q . K * scale) V over what the row may see; in[0]: q           */ \
@@ -66,7 +66,7 @@ typedef struct lm_op_route { uint32_t n_expert, n_used, gating, normalize; float
  *   down: out[0] = in[3] + sum over ranks, in order, of in[2][r] * (weight[0]_e in[0][r]), in[0][n_used * n_ff] */
 typedef struct lm_op_experts { uint32_t n_expert, n_used, down, norm, act; float eps; } lm_op_experts;
 
-/* ANGLES. inv_freq_j = base^(-2j / n_rot) / weight[0][j]; angle = position * freq_scale * inv_freq_j; cos, sin times `magnitude`.
+/* ANGLES. inv_freq_j = base^(-2j / n_rot) / weight[0][j], or weight[1][j], if that is there, for rows with LM_ROW_LONG; angle = position * freq_scale * inv_freq_j; cos, sin times `magnitude`.
  * out[0][2j] = cos, [2j + 1] = sin, j < n_rot / 2. All in double, rounded once. YaRN: ext_factor != 0 (gguf.md 3.5). */
 typedef struct lm_op_angles {
     uint32_t n_rot, reserved;
@@ -96,11 +96,13 @@ typedef struct lm_value {
     uint32_t first_op, last_op;                         /* lifetime: written by first_op, last read by last_op */
 } lm_value;
 
-/* A matrix or vector that a program reads. Matrix: n_rows outputs of n_cols inputs; vector: n_rows 1, type F32. */
+/* A matrix or vector that a program reads. Matrix: n_rows outputs of n_cols inputs; vector: n_rows 1, type F32. It may be a part of what the
+ * file holds under the name (q, k and v in one tensor): rows from `first` on, of a vector items. */
 typedef struct lm_weight_info {
     const char *name;                                   /* for messages; borrowed from the model's catalogue */
     uint32_t type, is_vector;                           /* vectors are converted to F32 when loaded */
     uint64_t n_rows, n_cols;
+    uint64_t first;
 } lm_weight_info;
 
 /* What one position leaves behind in one layer: declared by the model, never assumed. */
@@ -127,8 +129,8 @@ typedef struct lm_program {
     uint32_t n_vocab, n_embd;
 } lm_program;
 
-/* One row of a pass. */
-enum { LM_ROW_LOGITS = 1 };
+/* One row of a pass. LONG: of a session whose context is longer than the model was first trained for (LongRoPE: ANGLES). */
+enum { LM_ROW_LOGITS = 1, LM_ROW_LONG = 2 };
 typedef struct lm_row {
     uint32_t slot;                                      /* which of the pass's sessions */
     int32_t  position;
@@ -140,6 +142,7 @@ const char *lm_op_name(uint32_t kind);                  /* "linear" */
 uint32_t lm_op_split(uint32_t kind);
 bool lm_op_reads_state(uint32_t kind);
 bool lm_op_writes_state(uint32_t kind);
+uint32_t lm_program_row_flags(const lm_program *program, uint32_t n_ctx);   /* of all rows of a session with this context: LM_ROW_LONG or 0 */
 uint32_t lm_program_keep(const lm_program *program, uint32_t page_class);    /* the last positions that a class's streams keep; 0: all */
 
 /* Checks a program from outside in: operands in range, widths as each operation demands, weights' shapes, every value written

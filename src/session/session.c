@@ -139,6 +139,7 @@ llm_status lm_session_new(llm_model *model, const llm_session_desc *desc, llm_se
     LM_TRY(session_alloc(model, desc->state_type, &session, error));
     session->flags = desc->flags;
     session->n_ctx = lm_session_n_ctx(desc, model->model->n_ctx_train);
+    session->row_flags = lm_program_row_flags(model->model->program, session->n_ctx);
     if (session->n_ctx > model->model->n_ctx_train)
         lm_log(&model->engine->host, LLM_LOG_WARN, "a session of %u tokens; the model was trained for %u", session->n_ctx, model->model->n_ctx_train);
     llm_status status = desc->flags & LLM_SESSION_RESERVE ? session_reserve(session, error) : LLM_OK;
@@ -160,6 +161,7 @@ llm_status lm_session_copy(llm_session *s, llm_session **out, llm_error *error)
     if (s->n_evaluated % LM_PAGE_POSITIONS != 0)
         lm_session_drop_pass(s);                            /* it writes into the page that will be shared */
     fork->n_ctx = s->n_ctx;
+    fork->row_flags = s->row_flags;
     fork->n_tokens = s->n_tokens;
     fork->n_evaluated = s->n_evaluated;
     fork->logits_at = s->logits_at;

@@ -20,6 +20,7 @@ struct llm_session {
 
     int32_t state_type;
     uint32_t n_ctx, flags;
+    uint32_t row_flags;                 /* of every row: LM_ROW_LONG or 0, by n_ctx */
     bool reply_drawn;                   /* the pending token was drawn, not given */
     bool stepped;                       /* this step has drawn for us already */
     int32_t ended;                      /* LLM_END_* or 0 */

@@ -256,7 +256,7 @@ static lm_batch step_table(lm_lane *lane, llm_session *const *members, const uin
             size_t position = s->n_evaluated + r;
             bool out = step_wants_logits(s, position);
             lane->rows[batch.n_rows++] = (lm_row){ .slot = i, .position = (int32_t)position, .token = s->tokens->ids[position],
-                                                   .flags = out ? LM_ROW_LOGITS : 0 };
+                                                   .flags = s->row_flags | (out ? LM_ROW_LOGITS : 0) };
             batch.n_out += out;
         }
     }

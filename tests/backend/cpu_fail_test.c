@@ -107,13 +107,13 @@ static void fail_costs(void)
         CHECK(t->can_run(backend, m.program, op, LLM_STATE_TYPE_F32, &error) == LLM_OK);
         CHECK(t->can_run(backend, m.program, op, LLM_STATE_TYPE_INT8, &error) == (state ? LLM_E_UNSUPPORTED : LLM_OK));
     }
-    lm_weight_info strange = { "strange", LM_TYPE_IQ2_XS, 0, 16, 256 }, unknown = { "unknown", 5, 0, 16, 256 };
+    lm_weight_info strange = { "strange", LM_TYPE_IQ2_XS, 0, 16, 256, 0 }, unknown = { "unknown", 5, 0, 16, 256, 0 };
     lm_weight *weight = NULL;
     CHECK(t->weight_begin(backend, &strange, &weight, &error) == LLM_E_UNSUPPORTED && strstr(error.message, "IQ2_XS"));
     CHECK(t->weight_begin(backend, &unknown, &weight, &error) == LLM_E_UNSUPPORTED && !weight);
-    lm_weight_info huge = { "huge", LM_TYPE_F32, 0, UINT64_MAX / 2, UINT64_MAX / 2 };
+    lm_weight_info huge = { "huge", LM_TYPE_F32, 0, UINT64_MAX / 2, UINT64_MAX / 2, 0 };
     CHECK(t->weight_begin(backend, &huge, &weight, &error) == LLM_E_LIMIT && t->weight_cost(backend, &huge) == UINT64_MAX);
-    lm_weight_info few = { "few", LM_TYPE_F32, 0, 5, 4 };
+    lm_weight_info few = { "few", LM_TYPE_F32, 0, 5, 4, 0 };
     float row[20] = { 0 };
     CHECK(t->weight_begin(backend, &few, &weight, &error) == LLM_OK);
     CHECK(t->weight_rows(backend, weight, 1, 1, row, &error) == LLM_E_INTERNAL);
@@ -299,7 +299,7 @@ static void fail_programs(void)
             int32_t was = *operands[i], wrong[3] = { -2, 1000, was == LM_NONE ? 0 : LM_NONE };
             for (int w = 0; w < 3; w++) {
                 bool optional = w == 2 && ((i == 10 && op->kind == LM_OP_LINEAR) || (i == 10 && op->kind == LM_OP_LINEAR_EXPERTS) ||
-                                           (i == 10 && op->kind == LM_OP_LOGITS) || (i == 7 && op->kind == LM_OP_ANGLES));
+                                           (i == 10 && op->kind == LM_OP_LOGITS) || ((i == 7 || i == 8) && op->kind == LM_OP_ANGLES));
                 *operands[i] = wrong[w];
                 llm_status status = lm_program_check(p, &error);
                 if (optional)                               /* a norm without weights, angles without divisors */

@@ -34,8 +34,8 @@ static const little_shape little_shapes[] = {
     { 2, 256, 6, 2, 32, 48, 24, 256, 77, LM_ROPE_HALVES, 1, 1, 37, 0, 0, 0, 1, 0, 0.5f, 3, { LM_TYPE_Q6_K, LM_TYPE_Q4_K, LM_TYPE_Q6_K }, 0, 0, 0, 0 },
     /* Plain floats, odd sizes, soft cap. */
     { 2, 40, 3, 1, 10, 6, 8, 72, 50, LM_ROPE_HALVES, 1, 0, 0, 0, 0, 0, 0, 5, 1, 1, { LM_TYPE_F32, LM_TYPE_F16, LM_TYPE_BF16 }, 0, 0, 0, 0 },
-    /* Experts. */
-    { 2, 64, 2, 2, 32, 32, 32, 96, 64, LM_ROPE_PAIRS, 0, 0, 0, 5, 3, 0, 0, 0, 1, 1, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_Q4_0 }, 0, 0, 0, 0 },
+    /* Experts; two sets of divisors, rows of a long context. */
+    { 2, 64, 2, 2, 32, 32, 32, 96, 64, LM_ROPE_PAIRS, 0, 0, 0, 5, 3, 2, 0, 0, 1, 1, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_Q4_0 }, 0, 0, 0, 0 },
     /* Norms after blocks, gelu, soft caps of scores and of logits, a window in every other layer. */
     { 2, 64, 4, 2, 32, 32, 32, 160, 90, LM_ROPE_HALVES, 1, 0, 29, 0, 0, 0, 0, 3, 1, 8, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_F16 }, LM_ACT_GELU, 1, 0, 7 },
     /* Experts with gelu and one that is shared, behind a gate. */
@@ -97,7 +97,7 @@ static inline uint64_t little_row_bytes(const lm_weight_info *info)
 
 static inline int32_t little_weight(little *m, lm_graph *graph, uint32_t type, bool vector, uint64_t n_rows, uint64_t n_cols)
 {
-    lm_weight_info info = { vector ? "a vector" : "a matrix", type, vector, n_rows, n_cols };
+    lm_weight_info info = { vector ? "a vector" : "a matrix", type, vector, n_rows, n_cols, 0 };
     int32_t w = lm_graph_weight(graph, &info);
     if (w < 0 || w >= LITTLE_MAX_WEIGHTS)
         return LM_NONE;
@@ -318,6 +318,8 @@ static inline bool little_open(little *m, const little_shape *shape, const llm_a
     }
     if (shape->divisors)
         angles.weight[0] = little_vector(&b, shape->n_rot / 2);
+    if (shape->divisors > 1)
+        angles.weight[1] = little_vector(&b, shape->n_rot / 2);
     angles.out[0] = b.angles = lm_graph_value(b.graph, LM_ROWS_ALL, shape->n_rot);
     lm_graph_op(b.graph, &angles);
     lm_op embed = lm_op_init(LM_OP_EMBED, LM_ROWS_ALL, -1);
@@ -612,7 +614,7 @@ static inline void little_plain_experts(little_plain *p, const lm_op *op)
 static inline void little_plain_angles(little_plain *p, const lm_op *op, int32_t position)
 {
     const lm_op_angles *u = &op->u.angles;
-    const float *divisors = little_vec(p->m, op->weight[0]);
+    const float *divisors = little_vec(p->m, op->weight[op->weight[1] != LM_NONE]);
     for (uint32_t j = 0; j < u->n_rot / 2; j++) {
         double inv = lm_pow64(u->base, -2.0 * j / u->n_rot), mix = 0, s, c;
         if (divisors)
@@ -778,7 +780,8 @@ static inline llm_status little_pass(little_rig *rig, lm_run_arena *arena, littl
             slots[i].n_pages[c] = s->n_pages;
         }
         for (uint32_t r = 0; r < n[i]; r++)
-            rows[at++] = (lm_row){ i, (int32_t)(s->n_done + r), s->tokens[s->n_done + r], LM_ROW_LOGITS };
+            rows[at++] = (lm_row){ i, (int32_t)(s->n_done + r), s->tokens[s->n_done + r],
+                                    LM_ROW_LOGITS | lm_program_row_flags(rig->m->program, LITTLE_MAX_POSITIONS) };
     }
     lm_batch batch = { rows, n_rows, slots, n_sessions, n_rows };
     if (status == LLM_OK)

@@ -102,7 +102,8 @@ llm_status forward_pass(forward *f, const forward_part *parts, uint32_t n_parts)
             slots[i].n_pages[c] = seq->n_pages[c];
         }
         for (uint32_t k = 0; k < parts[i].n; k++)
-            rows[batch.n_rows++] = (lm_row){ .slot = i, .position = (int32_t)(seq->n_tokens + k), .token = parts[i].tokens[k], .flags = parts[i].logits ? LM_ROW_LOGITS : 0 };
+            rows[batch.n_rows++] = (lm_row){ .slot = i, .position = (int32_t)(seq->n_tokens + k), .token = parts[i].tokens[k], 
+                                                   .flags = (parts[i].logits ? LM_ROW_LOGITS : 0) | lm_program_row_flags(p, FORWARD_CTX) };
         batch.n_out += parts[i].logits ? parts[i].n : 0;
     }
     LM_TRY(f->backend->table->run_begin(f->backend, f->model->exec, f->pool, f->arena, &batch, &run, &f->error));

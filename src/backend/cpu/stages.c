@@ -82,11 +82,12 @@ static void stages_angles_task(lm_cpu_run *run, const lm_op *op, uint32_t task, 
 {
     const lm_op_angles *u = &op->u.angles;
     const double *freq = run->exec->ops[run->op].freq, *mix = run->exec->ops[run->op].mix;
-    const float *divisors = lm_cpu_vector(run, op->weight[0]);
     uint32_t begin, end;
     (void)worker;
     lm_cpu_units(run, task, &begin, &end);
     for (uint32_t r = begin; r < end; r++) {
+        bool is_long = op->weight[1] != LM_NONE && (run->arena->rows[r].flags & LM_ROW_LONG) != 0;
+        const float *divisors = lm_cpu_vector(run, op->weight[is_long]);
         float *y = lm_cpu_value(run, op->out[0], r);
         double position = run->arena->rows[r].position;
         for (uint32_t j = 0; j < u->n_rot / 2; j++) {

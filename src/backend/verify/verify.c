@@ -569,11 +569,14 @@ static llm_status verify_rows(verify_arena *arena, const lm_batch *batch, llm_er
         if (row->slot >= batch->n_slots)
             return lm_fail(error, LLM_E_INTERNAL, "verify: row %u is of session %u of %u", r, row->slot, batch->n_slots);
         verify_slot *slot = &arena->slots[row->slot];
-        if (row->token < 0 || (uint32_t)row->token >= program->n_vocab || row->position < 0 || row->position == INT32_MAX || row->flags & ~(uint32_t)LM_ROW_LOGITS)
+        if (row->token < 0 || (uint32_t)row->token >= program->n_vocab || row->position < 0 || row->position == INT32_MAX ||
+            row->flags & ~(uint32_t)(LM_ROW_LOGITS | LM_ROW_LONG))
             return lm_fail(error, LLM_E_INTERNAL, "verify: row %u: token %d of %u, position %d, flags %x", r, row->token, program->n_vocab, row->position, row->flags);
         if (slot->n_rows != 0 && (last != row->slot || row->position != slot->position + (int32_t)slot->n_rows))
             return lm_fail(error, LLM_E_INTERNAL, "verify: row %u: session %u is at position %d, where %d was due, its rows one after another", r, row->slot, row->position,
                            slot->position + (int32_t)slot->n_rows);
+        if (slot->n_rows != 0 && (row->flags ^ arena->rows[r - 1].flags) & LM_ROW_LONG)
+            return lm_fail(error, LLM_E_INTERNAL, "verify: row %u: some rows of session %u are of a long context, some are not", r, row->slot);
         if (slot->n_rows++ == 0)
             slot->position = row->position;
         last = row->slot;

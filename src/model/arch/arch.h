@@ -8,6 +8,7 @@
 /* X(name as in general.architecture) */
 #define LM_ARCHS(X) \
     X(llama)        \
+    X(phi3)         \
     X(qwen2)        \
     X(qwen3)        \
     X(qwen3moe)

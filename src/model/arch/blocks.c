@@ -60,8 +60,12 @@ int32_t lm_block_embed(lm_blocks *b, float scale)
 int32_t lm_block_angles(lm_blocks *b, const lm_op_angles *angles, bool divisors)
 {
     lm_op op = lm_op_init(LM_OP_ANGLES, LM_ROWS_ALL, -1);
-    if (divisors)
+    if (divisors && (b->p->long_rope || lm_block_find(b, "rope_factors_long") || lm_block_find(b, "rope_factors_short"))) {
+        op.weight[0] = lm_block_vector(b, "rope_factors_short", "weight", b->p->n_rot / 2, false);
+        op.weight[1] = lm_block_vector(b, "rope_factors_long", "weight", b->p->n_rot / 2, false);
+    } else if (divisors) {
         op.weight[0] = lm_block_vector(b, "rope_freqs", "weight", b->p->n_rot / 2, true);
+    }
     op.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, b->p->n_rot);
     op.u.angles = *angles;
     blocks_emit(b, &op);
@@ -107,10 +111,15 @@ static int32_t blocks_add(lm_blocks *b, int32_t x, int32_t in, const char *name,
 static int32_t blocks_gated(lm_blocks *b, int32_t x, int32_t norm, const char *gate, const char *up, uint32_t n_ff, lm_block_feed how)
 {
     lm_op op = blocks_linear(b, x, norm);
-    op.weight[0] = lm_block_matrix(b, gate, n_ff, b->p->n_embd, false);
-    op.weight[1] = lm_block_matrix(b, up, n_ff, b->p->n_embd, false);
-    op.weight[4] = blocks_bias(b, gate, n_ff, how.biases);
-    op.weight[5] = blocks_bias(b, up, n_ff, how.biases);
+    const lm_tensor *fused = lm_block_find(b, gate) ? NULL : lm_block_find(b, up);
+    if (fused && fused->n_rows == 2 * (uint64_t)n_ff) {
+        lm_block_fused(b, up, 2, (uint32_t[]){ n_ff, n_ff }, b->p->n_embd, how.biases, &op.weight[0], &op.weight[4]);
+    } else {
+        op.weight[0] = lm_block_matrix(b, gate, n_ff, b->p->n_embd, false);
+        op.weight[1] = lm_block_matrix(b, up, n_ff, b->p->n_embd, false);
+        op.weight[4] = blocks_bias(b, gate, n_ff, how.biases);
+        op.weight[5] = blocks_bias(b, up, n_ff, how.biases);
+    }
     op.u.linear.n_matrices = 2;
     op.u.linear.epilogue = LM_EPILOGUE_GATED;
     op.u.linear.act = how.act;
@@ -138,12 +147,16 @@ int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how)
 
     lm_op qkv = blocks_linear(b, x, blocks_norm(b, "attn_norm"));        /* [all, n_embd] -> q, k, v */
     qkv.u.linear.n_matrices = 3;
-    qkv.weight[0] = lm_block_matrix(b, "attn_q", n_q, p->n_embd, false);
-    qkv.weight[1] = lm_block_matrix(b, "attn_k", n_k, p->n_embd, false);
-    qkv.weight[2] = lm_block_matrix(b, "attn_v", n_v, p->n_embd, false);
-    qkv.weight[4] = blocks_bias(b, "attn_q", n_q, how.biases);
-    qkv.weight[5] = blocks_bias(b, "attn_k", n_k, how.biases);
-    qkv.weight[6] = blocks_bias(b, "attn_v", n_v, how.biases);
+    if (!lm_block_find(b, "attn_q") && lm_block_find(b, "attn_qkv")) {
+        lm_block_fused(b, "attn_qkv", 3, (uint32_t[]){ n_q, n_k, n_v }, p->n_embd, how.biases, &qkv.weight[0], &qkv.weight[4]);
+    } else {
+        qkv.weight[0] = lm_block_matrix(b, "attn_q", n_q, p->n_embd, false);
+        qkv.weight[1] = lm_block_matrix(b, "attn_k", n_k, p->n_embd, false);
+        qkv.weight[2] = lm_block_matrix(b, "attn_v", n_v, p->n_embd, false);
+        qkv.weight[4] = blocks_bias(b, "attn_q", n_q, how.biases);
+        qkv.weight[5] = blocks_bias(b, "attn_k", n_k, how.biases);
+        qkv.weight[6] = blocks_bias(b, "attn_v", n_v, how.biases);
+    }
     qkv.out[0] = lm_graph_value(b->graph, LM_ROWS_ALL, n_q);
     qkv.out[1] = lm_graph_value(b->graph, LM_ROWS_ALL, n_k);
     qkv.out[2] = lm_graph_value(b->graph, LM_ROWS_ALL, n_v);

@@ -31,15 +31,20 @@ llm_status lm_blocks_end(lm_blocks *b);
 /* A matrix of exactly [n_rows, n_cols], a vector of exactly n. Missing: the error names it, or LM_NONE if optional. `suffix`: "weight", "bias". */
 int32_t lm_block_matrix(lm_blocks *b, const char *name, uint64_t n_rows, uint64_t n_cols, bool optional);
 int32_t lm_block_vector(lm_blocks *b, const char *name, const char *suffix, uint64_t n, bool optional);
+/* The tensor NAME.weight, or NULL. */
+const lm_tensor *lm_block_find(const lm_blocks *b, const char *name);
+/* n matrices of n_rows[i] rows that lie one after another in one tensor; their biases, where wanted and there, in one vector. */
+void    lm_block_fused(lm_blocks *b, const char *name, uint32_t n, const uint32_t *n_rows, uint64_t n_cols, bool biases, int32_t *matrices, int32_t *vectors);
 /* All experts as one matrix of n_expert * n_rows rows: one tensor {n_cols, n_rows, n_expert} "NAME_exps", or one for each expert, "NAME.E". */
 int32_t lm_block_experts_matrix(lm_blocks *b, const char *name, uint64_t n_rows, uint64_t n_cols);
 
 /* x = token_embd[token] * scale */
 int32_t lm_block_embed(lm_blocks *b, float scale);
-/* cos and sin of every row's position, for b->angles. divisors: of the frequencies, by rope_freqs.weight where the file has it. */
+/* cos and sin of every row's position, for b->angles. divisors: of the frequencies, by rope_freqs.weight where the file
+ * has it, or by rope_factors_short.weight and rope_factors_long.weight. */
 int32_t lm_block_angles(lm_blocks *b, const lm_op_angles *angles, bool divisors);
 
-/* x + Wo attend(rope(norm(Wq n)), rope(norm(Wk n)), Wv n), n = rms(x; attn_norm)
+/* x + Wo attend(rope(norm(Wq n)), rope(norm(Wk n)), Wv n), n = rms(x; attn_norm). Wq, Wk, Wv: three tensors, or one, attn_qkv
  *   qk_norm     norms of each head of q and k
  *   biases      taken where the file has them
  *   post_norm   x + rms(Wo ..; post_attention_norm)
@@ -47,7 +52,8 @@ int32_t lm_block_angles(lm_blocks *b, const lm_op_angles *angles, bool divisors)
  *   last        only rows that want an output go on */
 typedef struct lm_block_attention { bool qk_norm, biases, post_norm, last; uint32_t window; } lm_block_attention;
 int32_t lm_block_attend(lm_blocks *b, int32_t x, lm_block_attention how);
-/* x + Wdown (act(Wgate n) * Wup n), n = rms(x; ffn_norm); post_norm: x + rms(Wdown ..; post_ffw_norm) */
+/* x + Wdown (act(Wgate n) * Wup n), n = rms(x; ffn_norm); post_norm: x + rms(Wdown ..; post_ffw_norm). Without a ffn_gate the first half of
+ * ffn_up's rows is the gate. */
 typedef struct lm_block_feed { uint32_t act; bool biases, post_norm; } lm_block_feed;
 int32_t lm_block_ffn(lm_blocks *b, int32_t x, lm_block_feed how);
 /* x + sum over the chosen experts of weight_e * ffn_e(n), with silu. shared: + sigmoid(Wg n) * ffn_shared(n), an expert for all rows */

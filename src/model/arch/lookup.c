@@ -45,7 +45,7 @@ static const lm_tensor *lookup_tensor(lm_blocks *b, const char *name, const uint
     return t;
 }
 
-static int32_t lookup_weight(lm_blocks *b, const lm_tensor *t, bool vector, uint64_t n_rows, uint64_t n_cols)
+static int32_t lookup_weight(lm_blocks *b, const lm_tensor *t, bool vector, uint64_t first, uint64_t n_rows, uint64_t n_cols)
 {
     const lm_type_info *type = lm_type_get(t->type);
     if (vector && t->type != LM_TYPE_F32 && t->type != LM_TYPE_F16 && t->type != LM_TYPE_BF16) {
@@ -58,7 +58,8 @@ static int32_t lookup_weight(lm_blocks *b, const lm_tensor *t, bool vector, uint
                                t->name.ptr, type ? type->name : "unknown");
         return LM_NONE;
     }
-    lm_weight_info info = { .name = t->name.ptr, .type = vector ? LM_TYPE_F32 : t->type, .is_vector = vector, .n_rows = n_rows, .n_cols = n_cols };
+    lm_weight_info info = { .name = t->name.ptr, .type = vector ? LM_TYPE_F32 : t->type, .is_vector = vector, .n_rows = n_rows, .n_cols = n_cols,
+                            .first = first };
     return lm_graph_weight(b->graph, &info);
 }
 
@@ -67,7 +68,31 @@ int32_t lm_block_matrix(lm_blocks *b, const char *name, uint64_t n_rows, uint64_
     char full[LOOKUP_NAME];
     lookup_name(b, full, name, "weight");
     const lm_tensor *t = lookup_tensor(b, full, (uint64_t[]){ n_cols, n_rows, 1 }, 2, optional);
-    return t ? lookup_weight(b, t, false, n_rows, n_cols) : LM_NONE;
+    return t ? lookup_weight(b, t, false, 0, n_rows, n_cols) : LM_NONE;
+}
+
+const lm_tensor *lm_block_find(const lm_blocks *b, const char *name)
+{
+    char full[LOOKUP_NAME];
+    lookup_name(b, full, name, "weight");
+    return lm_catalogue_tensor(b->catalogue, full);
+}
+
+void lm_block_fused(lm_blocks *b, const char *name, uint32_t n, const uint32_t *n_rows, uint64_t n_cols, bool biases, int32_t *matrices, int32_t *vectors)
+{
+    char full[LOOKUP_NAME];
+    uint64_t sum = 0, first = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += n_rows[i];
+    lookup_name(b, full, name, "weight");
+    const lm_tensor *matrix = lookup_tensor(b, full, (uint64_t[]){ n_cols, sum, 1 }, 2, false), *bias = NULL;
+    lookup_name(b, full, name, "bias");
+    if (biases)
+        bias = lookup_tensor(b, full, (uint64_t[]){ sum, 1, 1 }, 1, true);
+    for (uint32_t i = 0; matrix && i < n; first += n_rows[i++]) {
+        matrices[i] = lookup_weight(b, matrix, false, first, n_rows[i], n_cols);
+        vectors[i] = bias ? lookup_weight(b, bias, true, first, 1, n_rows[i]) : LM_NONE;
+    }
 }
 
 int32_t lm_block_vector(lm_blocks *b, const char *name, const char *suffix, uint64_t n, bool optional)
@@ -75,7 +100,7 @@ int32_t lm_block_vector(lm_blocks *b, const char *name, const char *suffix, uint
     char full[LOOKUP_NAME];
     lookup_name(b, full, name, suffix);
     const lm_tensor *t = lookup_tensor(b, full, (uint64_t[]){ n, 1, 1 }, 1, optional);
-    return t ? lookup_weight(b, t, true, 1, n) : LM_NONE;
+    return t ? lookup_weight(b, t, true, 0, 1, n) : LM_NONE;
 }
 
 int32_t lm_block_experts_matrix(lm_blocks *b, const char *name, uint64_t n_rows, uint64_t n_cols)
@@ -88,7 +113,7 @@ int32_t lm_block_experts_matrix(lm_blocks *b, const char *name, uint64_t n_rows,
     if (!lm_catalogue_tensor(b->catalogue, full)) {
         lookup_name(b, full, stacked, "weight");
         const lm_tensor *t = lookup_tensor(b, full, (uint64_t[]){ n_cols, n_rows, n }, 3, false);
-        return t ? lookup_weight(b, t, false, n * n_rows, n_cols) : LM_NONE;
+        return t ? lookup_weight(b, t, false, 0, n * n_rows, n_cols) : LM_NONE;
     }
     const lm_tensor *first = NULL;                          /* files of 2023-24: a tensor for each expert */
     for (uint32_t e = 0; e < n; e++) {
@@ -103,7 +128,7 @@ int32_t lm_block_experts_matrix(lm_blocks *b, const char *name, uint64_t n_rows,
             return LM_NONE;
         }
     }
-    return lookup_weight(b, first, false, n * n_rows, n_cols);
+    return lookup_weight(b, first, false, 0, n * n_rows, n_cols);
 }
 
 const lm_tensor *lm_block_weight_part(const lm_catalogue *catalogue, const lm_weight_info *info, uint32_t part)
