@@ -24,6 +24,8 @@ int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most)
         return LM_TIER_REFERENCE;
     table->name = "avx2";
     lm_kernels_linear_avx2(table);
+    lm_kernels_linear_32_avx2(table);
+    lm_kernels_linear_256_avx2(table);
     lm_kernels_acts_avx2(table);
     lm_kernels_attend_avx2(table);
 
@@ -31,6 +33,8 @@ int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most)
         return LM_TIER_AVX2;
     table->name = "avx512";
     lm_kernels_linear_avx512(table);
+    lm_kernels_linear_32_avx512(table);
+    lm_kernels_linear_256_avx512(table);
     lm_kernels_acts_avx512(table);
     lm_kernels_attend_avx512(table);
     return LM_TIER_AVX512;

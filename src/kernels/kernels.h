@@ -92,9 +92,13 @@ void lm_kernels_linear_256_ref(lm_kernels *table);
 void lm_kernels_acts_ref(lm_kernels *table);
 void lm_kernels_attend_ref(lm_kernels *table);
 void lm_kernels_linear_avx2(lm_kernels *table);
+void lm_kernels_linear_32_avx2(lm_kernels *table);
+void lm_kernels_linear_256_avx2(lm_kernels *table);
 void lm_kernels_acts_avx2(lm_kernels *table);
 void lm_kernels_attend_avx2(lm_kernels *table);
 void lm_kernels_linear_avx512(lm_kernels *table);
+void lm_kernels_linear_32_avx512(lm_kernels *table);
+void lm_kernels_linear_256_avx512(lm_kernels *table);
 void lm_kernels_acts_avx512(lm_kernels *table);
 void lm_kernels_attend_avx512(lm_kernels *table);
 

@@ -130,7 +130,9 @@ static void fill_row(uint8_t *row, uint32_t type, size_t k, int mode)
         case LM_TYPE_Q5_1:
         case LM_TYPE_Q5_K:
         case LM_TYPE_Q4_K: memcpy(row + 2, &dmin, 2); memcpy(row, &d, 2); break;
-        case LM_TYPE_MXFP4: break;              /* any byte is a scale */
+        case LM_TYPE_MXFP4:                     /* any byte is a scale */
+            row[0] = (uint8_t)(mode == USUAL ? 118 + random_below(8) : mode == EXTREME ? (i % 2 ? random_below(3) : 255 - random_below(3)) : row[0]);
+            break;
         default: memcpy(row, &d, 2); break;
         }
     }

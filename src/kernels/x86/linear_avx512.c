@@ -1,117 +1,25 @@
 /* SPDX-License-Identifier: MIT
- * Products with packed weights for AVX-512 with VNNI. Bits: those of ref/linear_ref.c. Threads: any; nothing is kept.
- *
- * Two ways through a matrix:
- *  - few columns ("direct"): one pass over the packed bytes, a group at a time, unpacked in registers. Bound by memory: the
- *    stream is prefetched 2 to 3 KB ahead, across the borders of blocks and groups.
- *  - many columns ("panels"): 256 values of two groups are unpacked once to bytes and scales in the first-level cache, and all
- *    columns of a block pass over them in tiles of 32 rows x up to 6 columns: 12 integer and 12 float accumulators, each
- *    broadcast of activations feeding two products. Between panels the running sums wait in y. A chain over k is cut in time,
- *    never in order, so the bits do not know of it.
+ * Products with packed weights for AVX-512 with VNNI: floats, Q8_0, Q4_0, Q4_K, Q6_K. The shape stands in linear_avx512.h; the
+ * other types in linear_avx512_32.c and linear_avx512_256.c. Bits: those of ref/linear_ref.c. Threads: any; nothing is kept.
  *
  * The integer sums of sub-blocks are scaled by vpdpwssd, which takes the low half of a lane: sums over 16 values of Q4_K
  * (<= 16 * 15 * 127) and over 8 of Q6_K (<= 8 * 32 * 127) fit int16. vpdpbusd wants one side unsigned: nibbles are (their -8 is
  * taken off through the sum of x), Q8_0 gets +128 the same way, and for Q6_K it is x that gets +128, since then the correction
  * belongs to the weights and is made once a panel. */
-#include "kernels/kernels.h"
-
-#include "kernels/layout.h"
-#include "kernels/x86/x86.h"
-#include "tensor/type.h"
-#include "base/compiler.h"
-
-#include <string.h>
+#include "kernels/x86/linear_avx512.h"
 
 LM_EXACT_ARITHMETIC
 
 #if LM_X86
 LM_TARGET_AVX512
 
-enum {
-    LINEAR512_COLS = 6,                         /* columns of a tile */
-    LINEAR512_DIRECT = 3,                       /* columns up to which the packed bytes are read directly */
-    LINEAR512_VALUES = 256,                     /* values of k in a panel */
-    LINEAR512_AHEAD = 2560,                     /* bytes of prefetch */
-    LINEAR512_X_BYTES = 512 * 1024              /* activations of a block of columns: they should stay in the second-level cache */
-};
-
-/* ---- small things ---------------------------------------------------------------------------------------------------- */
-
-LM_INLINE __m512i linear512_line(const void *p) { return _mm512_loadu_si512(p); }
-LM_INLINE __m512 linear512_halves(const uint16_t d[16]) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)d)); }
-
-LM_INLINE __m512i linear512_dword(const void *p)        /* four bytes in every lane */
-{
-    int32_t v;
-
-    memcpy(&v, p, 4);
-    return _mm512_set1_epi32(v);
-}
-
-LM_INLINE __m512i linear512_low(__m512i line) { return _mm512_and_si512(line, _mm512_set1_epi8(15)); }
-LM_INLINE __m512i linear512_high(__m512i line) { return _mm512_and_si512(_mm512_srli_epi16(line, 4), _mm512_set1_epi8(15)); }
-LM_INLINE __m512 linear512_fma_int(__m512i sum, __m512 scale, __m512 acc) { return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, acc); }
-
-LM_INLINE __mmask16 linear512_mask(size_t rows_left) { return rows_left >= 16 ? 0xffff : (__mmask16)((1u << rows_left) - 1); }
-
-LM_INLINE void linear512_prefetch(const void *p, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + LINEAR512_AHEAD + i, _MM_HINT_T0);
-}
-
-/* The six-bit scales and minimums of 16 rows: byte j of a lane belongs to sub-block j (first vector) and 4 + j (second). */
-typedef struct linear512_six { __m512i scale[2], min[2]; } linear512_six;
-
-LM_INLINE linear512_six linear512_six_bits(const lm_packed_q4_k *b)
-{
-    const __m512i s0 = linear512_line(b->scales[0]), s1 = linear512_line(b->scales[1]), s2 = linear512_line(b->scales[2]);
-    const __m512i low6 = _mm512_set1_epi8(63), low4 = _mm512_set1_epi8(15), top2 = _mm512_set1_epi8(48);
-    linear512_six out;
-
-    out.scale[0] = _mm512_and_si512(s0, low6);
-    out.min[0] = _mm512_and_si512(s1, low6);
-    out.scale[1] = _mm512_or_si512(_mm512_and_si512(s2, low4), _mm512_and_si512(_mm512_srli_epi16(s0, 2), top2));
-    out.min[1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(s2, 4), low4), _mm512_and_si512(_mm512_srli_epi16(s1, 2), top2));
-    return out;
-}
-
-/* Byte j of every lane as a number of 32 bits. */
-LM_INLINE __m512i linear512_byte(__m512i v, int j)
-{
-    return _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(_mm_set_epi32((int)0x8080800c + j, (int)0x80808008 + j, (int)0x80808004 + j, (int)0x80808000 + j)));
-}
-
-/* Bytes j and j + 1 of every lane as two numbers of 16 bits. */
-LM_INLINE __m512i linear512_byte_pair(__m512i v, int j)
-{
-    int at = (int)0x80018000 + j * 0x10001;
-
-    return _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(_mm_set_epi32(at + 0xc000c, at + 0x80008, at + 0x40004, at)));
-}
-
-/* The sums of 32 values from those of 16, as eight int16: dword j holds sub-blocks 2j and 2j + 1. */
-LM_INLINE void linear512_sums32(int32_t out[4], const int16_t s16[16])
-{
-    __m256i sums = _mm256_madd_epi16(_mm256_loadu_si256((const __m256i *)(const void *)s16), _mm256_set1_epi16(1));
-
-    _mm_store_si128((__m128i *)(void *)out, _mm256_cvtepi32_epi16(sums));
-}
-
-/* ---- Q4_0, Q8_0: blocks of 32 ---------------------------------------------------------------------------------------- */
-
-typedef struct linear512_panel32 {
-    _Alignas(64) uint8_t q[LINEAR512_VALUES / 4][2][64];        /* [4 values][group][row][4] */
-    _Alignas(64) float d[LINEAR512_VALUES / 32][2][16];
-    int32_t bias;                                               /* q is this much above its value */
-} linear512_panel32;
+/* ---- Q4_0, Q8_0 ------------------------------------------------------------------------------------------------------- */
 
 LM_INLINE void linear512_unpack_q4_0(void *panel, const void *group, int g, size_t at, size_t n)
 {
     linear512_panel32 *p = panel;
     const lm_packed_q4_0 *b = (const lm_packed_q4_0 *)group + at / 32;
 
-    p->bias = 8;
     for (size_t i = 0; i < n / 32; i++, b++) {
         linear512_prefetch(b, sizeof *b);
         _mm512_store_ps(p->d[i][g], linear512_halves(b->d));
@@ -130,7 +38,6 @@ LM_INLINE void linear512_unpack_q8_0(void *panel, const void *group, int g, size
     linear512_panel32 *p = panel;
     const lm_packed_q8_0 *b = (const lm_packed_q8_0 *)group + at / 32;
 
-    p->bias = 128;
     for (size_t i = 0; i < n / 32; i++, b++) {
         linear512_prefetch(b, sizeof *b);
         _mm512_store_ps(p->d[i][g], linear512_halves(b->d));
@@ -140,74 +47,8 @@ LM_INLINE void linear512_unpack_q8_0(void *panel, const void *group, int g, size
     }
 }
 
-/* A tile: C columns from column `col` on over the panel of values [at, at + n). y: row 0 of the two groups, column `col`. */
-typedef struct linear512_tile {
-    float *y;
-    size_t y_stride, k, col, at, n;
-    const lm_acts *x;
-    __mmask16 mask[2];
-} linear512_tile;
-
-LM_INLINE __m512 linear512_get(const linear512_tile *t, int c, int g)
-{
-    return t->at == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(t->mask[g], t->y + (size_t)c * t->y_stride + 16 * g);
-}
-
-LM_INLINE void linear512_put(const linear512_tile *t, int c, int g, __m512 v)
-{
-    _mm512_mask_storeu_ps(t->y + (size_t)c * t->y_stride + 16 * g, t->mask[g], v);
-}
-
-LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, const int C)
-{
-    const linear512_panel32 *p = panel;
-    const size_t k = t->k, n_blocks = t->n / 32;
-    const int8_t *x = t->x->q32 + t->col * k + t->at;
-    const float *d = t->x->d32 + t->col * (k / 32) + t->at / 32;
-    const int32_t *sums = t->x->s32 + t->col * (k / 32) + t->at / 32;
-    _Alignas(32) int32_t start[LINEAR512_COLS][8];
-    __m512 acc[LINEAR512_COLS][2];
-
-    LM_UNROLL
-    for (int c = 0; c < C; c++) {
-        __m256i sum = _mm256_maskz_loadu_epi32((__mmask8)((1u << n_blocks) - 1), sums + (size_t)c * (k / 32));
-
-        _mm256_store_si256((__m256i *)(void *)start[c], _mm256_mullo_epi32(sum, _mm256_set1_epi32(-p->bias)));
-    }
-    LM_UNROLL
-    for (int c = 0; c < C; c++)
-        acc[c][0] = linear512_get(t, c, 0), acc[c][1] = linear512_get(t, c, 1);
-    for (size_t i = 0; i < n_blocks; i++) {
-        __m512i s[LINEAR512_COLS][2];
-        __m512 d0 = _mm512_load_ps(p->d[i][0]), d1 = _mm512_load_ps(p->d[i][1]);
-
-        LM_UNROLL
-        for (int c = 0; c < C; c++)
-            s[c][0] = s[c][1] = _mm512_set1_epi32(start[c][i]);
-        LM_UNROLL
-        for (int l = 0; l < 8; l++) {
-            __m512i w0 = _mm512_load_si512(p->q[8 * i + (size_t)l][0]), w1 = _mm512_load_si512(p->q[8 * i + (size_t)l][1]);
-
-            LM_UNROLL
-            for (int c = 0; c < C; c++) {
-                __m512i v = linear512_dword(x + (size_t)c * k + 32 * i + 4 * (size_t)l);
-
-                s[c][0] = _mm512_dpbusd_epi32(s[c][0], w0, v);
-                s[c][1] = _mm512_dpbusd_epi32(s[c][1], w1, v);
-            }
-        }
-        LM_UNROLL
-        for (int c = 0; c < C; c++) {
-            __m512 dx = _mm512_set1_ps(d[(size_t)c * (k / 32) + i]);
-
-            acc[c][0] = linear512_fma_int(s[c][0], _mm512_mul_ps(d0, dx), acc[c][0]);
-            acc[c][1] = linear512_fma_int(s[c][1], _mm512_mul_ps(d1, dx), acc[c][1]);
-        }
-    }
-    LM_UNROLL
-    for (int c = 0; c < C; c++)
-        linear512_put(t, c, 0, acc[c][0]), linear512_put(t, c, 1, acc[c][1]);
-}
+LM_INLINE void linear512_tile_q4_0(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, 8, 0); }
+LM_INLINE void linear512_tile_q8_0(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, 128, 0); }
 
 LM_INLINE void linear512_direct_q4_0(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)
 {
@@ -277,7 +118,7 @@ LM_INLINE void linear512_unpack_q4_k(void *panel, const void *group, int g, size
 {
     linear512_panel_q4_k *p = panel;
     const lm_packed_q4_k *b = (const lm_packed_q4_k *)group + at / 256;
-    const linear512_six six = linear512_six_bits(b);
+    const linear512_six six = linear512_six_bits(b->scales);
 
     (void)n;
     _mm512_store_ps(p->d[g], linear512_halves(b->d));
@@ -358,7 +199,7 @@ LM_INLINE void linear512_direct_q4_k(__m512 *acc, const void *group, const lm_ac
     const lm_packed_q4_k *b = group;
 
     for (size_t i = 0; i < k / 256; i++, b++) {
-        const linear512_six six = linear512_six_bits(b);
+        const linear512_six six = linear512_six_bits(b->scales);
         const __m512 d = linear512_halves(b->d), minus_dmin = _mm512_xor_ps(linear512_halves(b->dmin), _mm512_set1_ps(-0.0f));
         _Alignas(16) int32_t sums[LINEAR512_DIRECT][4];
         __m512i isum[LINEAR512_DIRECT], msum[LINEAR512_DIRECT];
@@ -616,93 +457,13 @@ LINEAR512_FLOAT(f16, 2)
 LINEAR512_FLOAT(bf16, 2)
 #undef LINEAR512_FLOAT
 
-/* ---- the drivers ------------------------------------------------------------------------------------------------------ */
-
-typedef void linear512_unpack_fn(void *panel, const void *group, int g, size_t at, size_t n);
-typedef void linear512_tile_fn(const void *panel, const linear512_tile *t);
-
-LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const uint8_t *w, size_t group_bytes, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols,
-                                size_t x_bytes, linear512_unpack_fn *unpack, linear512_tile_fn *const *tiles)
-{
-    const size_t block = LM_MAX(LINEAR512_X_BYTES / (k * x_bytes) / LINEAR512_COLS, (size_t)4) * LINEAR512_COLS;
-
-    for (size_t c0 = 0; c0 < n_cols; c0 += block)
-        for (size_t r = 0; r < n_rows; r += 2 * LM_GROUP) {
-            const uint8_t *group = w + r / LM_GROUP * group_bytes;
-            const int second = n_rows - r > LM_GROUP;           /* without one, the first stands in and is not stored */
-
-            for (size_t at = 0; at < k; at += LINEAR512_VALUES) {
-                size_t n = LM_MIN(k - at, (size_t)LINEAR512_VALUES), left = LM_MIN(n_cols - c0, block), n_tiles = (left + LINEAR512_COLS - 1) / LINEAR512_COLS;
-                linear512_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, x, {linear512_mask(n_rows - r), second ? linear512_mask(n_rows - r - LM_GROUP) : 0}};
-
-                unpack(panel, group, 0, at, n);
-                unpack(panel, second ? group + group_bytes : group, 1, at, n);
-                for (; n_tiles != 0; n_tiles--) {               /* tiles as even as they come */
-                    size_t cols = (left + n_tiles - 1) / n_tiles;
-
-                    tiles[cols - 1](panel, &t);
-                    t.y += cols * y_stride;
-                    t.col += cols;
-                    left -= cols;
-                }
-            }
-        }
-}
-
-#define LINEAR512_DIRECT_N(type, C)                                                                              \
-    for (size_t r = 0; r < n_rows; r += LM_GROUP) {                                                              \
-        __m512 acc[LINEAR512_DIRECT];                                                                            \
-                                                                                                                 \
-        LM_UNROLL                                                                                                \
-        for (int c = 0; c < (C); c++)                                                                            \
-            acc[c] = _mm512_setzero_ps();                                                                        \
-        linear512_direct_##type(acc, (const uint8_t *)w + r / LM_GROUP * group_bytes, x, k, (C));                \
-        LM_UNROLL                                                                                                \
-        for (int c = 0; c < (C); c++)                                                                            \
-            _mm512_mask_storeu_ps(y + (size_t)c * y_stride + r, linear512_mask(n_rows - r), acc[c]);             \
-    }
-
-#define LINEAR512(type, tile, panel_type, x_bytes, group_size)                                                   \
-    static void linear512_##type##_1(const void *p, const linear512_tile *t) { tile(p, t, 1); }                  \
-    static void linear512_##type##_2(const void *p, const linear512_tile *t) { tile(p, t, 2); }                  \
-    static void linear512_##type##_3(const void *p, const linear512_tile *t) { tile(p, t, 3); }                  \
-    static void linear512_##type##_4(const void *p, const linear512_tile *t) { tile(p, t, 4); }                  \
-    static void linear512_##type##_5(const void *p, const linear512_tile *t) { tile(p, t, 5); }                  \
-    static void linear512_##type##_6(const void *p, const linear512_tile *t) { tile(p, t, 6); }                  \
-    static linear512_tile_fn *const linear512_##type##_tiles[LINEAR512_COLS] = {                                 \
-        linear512_##type##_1, linear512_##type##_2, linear512_##type##_3, linear512_##type##_4, linear512_##type##_5, linear512_##type##_6}; \
-    LM_NOINLINE static void linear512_##type##_few(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
-    {                                                                                                            \
-        const size_t group_bytes = (group_size);                                                                 \
-                                                                                                                 \
-        if (n_cols == 1) {                                                                                       \
-            LINEAR512_DIRECT_N(type, 1)                                                                          \
-        } else if (n_cols == 2) {                                                                                \
-            LINEAR512_DIRECT_N(type, 2)                                                                          \
-        } else {                                                                                                 \
-            LINEAR512_DIRECT_N(type, 3)                                                                          \
-        }                                                                                                        \
-    }                                                                                                            \
-    static void linear512_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
-    {                                                                                                            \
-        panel_type panel;                                                                                        \
-                                                                                                                 \
-        if (n_cols == 0)                                                                                         \
-            return;                                                                                              \
-        if (n_cols <= LINEAR512_DIRECT)                                                                          \
-            linear512_##type##_few(y, y_stride, w, n_rows, k, x, n_cols);                                        \
-        else                                                                                                     \
-            linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols, (x_bytes), linear512_unpack_##type, linear512_##type##_tiles); \
-    }
 LINEAR512(f32, linear512_tile_f32, linear512_panel_float, 4, k * 16 * 4)
 LINEAR512(f16, linear512_tile_f16, linear512_panel_float, 4, k * 16 * 2)
 LINEAR512(bf16, linear512_tile_bf16, linear512_panel_float, 4, k * 16 * 2)
-LINEAR512(q8_0, linear512_tile32, linear512_panel32, 1, k / 32 * sizeof(lm_packed_q8_0))
-LINEAR512(q4_0, linear512_tile32, linear512_panel32, 1, k / 32 * sizeof(lm_packed_q4_0))
+LINEAR512(q8_0, linear512_tile_q8_0, linear512_panel32, 1, k / 32 * sizeof(lm_packed_q8_0))
+LINEAR512(q4_0, linear512_tile_q4_0, linear512_panel32, 1, k / 32 * sizeof(lm_packed_q4_0))
 LINEAR512(q4_k, linear512_tile_q4_k, linear512_panel_q4_k, 1, k / 256 * sizeof(lm_packed_q4_k))
 LINEAR512(q6_k, linear512_tile_q6_k, linear512_panel_q6_k, 1, k / 256 * sizeof(lm_packed_q6_k))
-#undef LINEAR512
-#undef LINEAR512_DIRECT_N
 
 LM_TARGET_END
 

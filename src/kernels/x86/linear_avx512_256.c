@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT
+ * Products for AVX-512 with VNNI of the types in blocks of 256 that came after Q4_K and Q6_K: Q2_K, Q3_K, Q5_K, IQ4_XS, in the shape of
+ * linear_avx512.h. A type is a front end of two functions: what it says of a block (scales, minimums), and 32 of its values as
+ * eight lines of unsigned bytes, a known bias above their value. Bits: those of ref/linear_ref_256.c. Threads: any; nothing is kept.
+ *
+ * The sum of a sub-block is scaled where it is made. Of 16 values of Q2_K and Q3_K it fits int16 (16 * 4 * 127), so that vpdpwssd
+ * scales and adds at once; of Q5_K and IQ4_XS it does not, and vpmulld scales the sum of 32. */
+#include "kernels/x86/linear_avx512.h"
+
+LM_EXACT_ARITHMETIC
+
+#if LM_X86
+LM_TARGET_AVX512
+
+/* What a block says of its 16 rows. Scales of sub-blocks of 16: the upper half of a lane is zero. Minimums: pairs of sub-blocks. */
+typedef struct linear512_said {
+    _Alignas(64) int32_t scale[16][16];
+    _Alignas(64) int16_t min[8][32];
+    _Alignas(64) float d[16], minus_dmin[16];
+} linear512_said;
+
+typedef struct linear512_panel256 {
+    _Alignas(64) uint8_t q[LINEAR512_VALUES / 4][2][64];
+    linear512_said said[2];
+} linear512_panel256;
+
+/* Byte j of every lane, signed, in the lower 16 bits; zero above. */
+LM_INLINE __m512i linear512_signed_byte(__m512i v, int j)
+{
+    const int at = (int)0x80800080 + j * 0x100;
+
+    return _mm512_srai_epi16(_mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(_mm_set_epi32(at + 0xc00, at + 0x800, at + 0x400, at))), 8);
+}
+
+LM_INLINE __m512 linear512_minus(__m512 v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
+
+/* ---- front ends -------------------------------------------------------------------------------------------------------- */
+
+LM_INLINE void linear512_say_q2_k(linear512_said *out, const lm_packed_q2_k *b)
+{
+    _mm512_store_ps(out->d, linear512_halves(b->d));
+    _mm512_store_ps(out->minus_dmin, linear512_minus(linear512_halves(b->dmin)));
+    LM_UNROLL
+    for (int l = 0; l < 4; l++) {
+        const __m512i line = linear512_line(b->scales[l]), scale = linear512_low(line), min = linear512_high(line);
+
+        LM_UNROLL
+        for (int j = 0; j < 4; j++)
+            _mm512_store_si512(out->scale[4 * l + j], linear512_byte(scale, j));
+        LM_UNROLL
+        for (int j = 0; j < 2; j++)
+            _mm512_store_si512(out->min[2 * l + j], linear512_byte_pair(min, 2 * j));
+    }
+}
+
+LM_INLINE void linear512_lines_q2_k(__m512i v[8], const lm_packed_q2_k *b, size_t u)
+{
+    LM_UNROLL
+    for (int h = 0; h < 2; h++)
+        linear512_crumbs(v + 4 * h, linear512_line(b->q[2 * u + (size_t)h]));
+}
+
+LM_INLINE void linear512_say_q3_k(linear512_said *out, const lm_packed_q3_k *b)
+{
+    const __m512i s0 = linear512_line(b->scales[0]), s1 = linear512_line(b->scales[1]), s2 = linear512_line(b->scales[2]), top = _mm512_set1_epi8(48);
+    __m512i scale[4];
+
+    scale[0] = _mm512_or_si512(linear512_low(s0), _mm512_and_si512(_mm512_slli_epi16(s2, 4), top));
+    scale[1] = _mm512_or_si512(linear512_low(s1), _mm512_and_si512(_mm512_slli_epi16(s2, 2), top));
+    scale[2] = _mm512_or_si512(linear512_high(s0), _mm512_and_si512(s2, top));
+    scale[3] = _mm512_or_si512(linear512_high(s1), _mm512_and_si512(_mm512_srli_epi16(s2, 2), top));
+    _mm512_store_ps(out->d, linear512_halves(b->d));
+    LM_UNROLL
+    for (int l = 0; l < 4; l++)
+        LM_UNROLL
+        for (int j = 0; j < 4; j++)
+            _mm512_store_si512(out->scale[4 * l + j], linear512_signed_byte(_mm512_sub_epi8(scale[l], _mm512_set1_epi8(32)), j));
+}
+
+LM_INLINE void linear512_lines_q3_k(__m512i v[8], const lm_packed_q3_k *b, size_t u)
+{
+    const __m512i high = linear512_line(b->qh[u]), four = _mm512_set1_epi8(4);
+
+    LM_UNROLL
+    for (int h = 0; h < 2; h++)
+        linear512_crumbs(v + 4 * h, linear512_line(b->q[2 * u + (size_t)h]));
+    LM_UNROLL
+    for (int t = 0; t < 8; t++)
+        v[t] = linear512_or_and(v[t], t < 2 ? _mm512_slli_epi16(high, (unsigned)(t < 2 ? 2 - t : 0)) : _mm512_srli_epi16(high, (unsigned)(t < 2 ? 0 : t - 2)), four);
+}
+
+LM_INLINE void linear512_say_q5_k(linear512_said *out, const lm_packed_q5_k *b)
+{
+    const linear512_six six = linear512_six_bits(b->scales);
+
+    _mm512_store_ps(out->d, linear512_halves(b->d));
+    _mm512_store_ps(out->minus_dmin, linear512_minus(linear512_halves(b->dmin)));
+    LM_UNROLL
+    for (int j = 0; j < 8; j++)
+        _mm512_store_si512(out->scale[j], linear512_byte(six.scale[j / 4], j % 4));
+    LM_UNROLL
+    for (int j = 0; j < 4; j++)
+        _mm512_store_si512(out->min[j], linear512_byte_pair(six.min[j / 2], j % 2 * 2));
+}
+
+LM_INLINE void linear512_lines_q5_k(__m512i v[8], const lm_packed_q5_k *b, size_t u)
+{
+    linear512_nibbles(v, b->q + 4 * u);
+    linear512_fifth_bits(v, linear512_line(b->qh[u]));
+}
+
+LM_INLINE void linear512_say_iq4_xs(linear512_said *out, const lm_packed_iq4_xs *b)
+{
+    const __m512i low = linear512_line(b->scales_l), high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)b->scales_h));
+
+    _mm512_store_ps(out->d, linear512_halves(b->d));
+    LM_UNROLL
+    for (unsigned j = 0; j < 8; j++) {
+        const __m512i four = _mm512_and_si512(_mm512_srli_epi32(low, 4 * j), _mm512_set1_epi32(15));
+        const __m512i two = j < 3 ? _mm512_slli_epi32(high, j < 3 ? 4 - 2 * j : 0) : _mm512_srli_epi32(high, j < 3 ? 0 : 2 * j - 4);
+
+        _mm512_store_si512(out->scale[j], _mm512_sub_epi32(linear512_or_and(four, two, _mm512_set1_epi32(48)), _mm512_set1_epi32(32)));
+    }
+}
+
+LM_INLINE void linear512_lines_iq4_xs(__m512i v[8], const lm_packed_iq4_xs *b, size_t u) { linear512_looked_up(v, b->q + 4 * u, linear512_table_iq4()); }
+
+/* ---- the tile, and directly ---------------------------------------------------------------------------------------------- */
+
+/* isum += scale * sum, a sub-block of `sub` values */
+LM_INLINE __m512i linear512_scaled(__m512i isum, __m512i sum, __m512i scale, const int sub)
+{
+    return sub == 16 ? _mm512_dpwssd_epi32(isum, sum, scale) : _mm512_add_epi32(isum, _mm512_mullo_epi32(sum, scale));
+}
+
+/* What `bias` adds to the sums of sub-blocks, taken off at their start: 256 / sub numbers, from the sums of 16 */
+LM_INLINE void linear512_starts(int32_t out[16], const int16_t s16[16], const int sub, const int bias)
+{
+    const __m256i sums = _mm256_loadu_si256((const __m256i *)(const void *)s16);
+
+    if (sub == 16)
+        _mm512_store_si512(out, _mm512_mullo_epi32(_mm512_cvtepi16_epi32(sums), _mm512_set1_epi32(-bias)));
+    else
+        _mm256_store_si256((__m256i *)(void *)out, _mm256_madd_epi16(sums, _mm256_set1_epi16((int16_t)-bias)));
+}
+
+/* The sums that minimums meet, as pairs of int16 */
+LM_INLINE void linear512_pairs(int32_t out[8], const int16_t s16[16], const int sub)
+{
+    if (sub == 16)
+        memcpy(out, s16, 32);
+    else
+        linear512_sums32(out, s16);
+}
+
+LM_INLINE __m512i linear512_min_sum(const linear512_said *said, const int32_t pairs[8], const int sub)
+{
+    __m512i msum = _mm512_setzero_si512();
+
+    LM_UNROLL
+    for (int j = 0; j < 128 / sub; j++)
+        msum = _mm512_dpwssd_epi32(msum, _mm512_load_si512(said->min[j]), _mm512_set1_epi32(pairs[j]));
+    return msum;
+}
+
+LM_INLINE void linear512_tile256(const void *panel, const linear512_tile *t, const int C, const int sub, const int bias, const int has_min)
+{
+    const linear512_panel256 *p = panel;
+    const size_t k = t->k;
+    const int8_t *x = t->x->q256 + t->col * k + t->at;
+    const float *d = t->x->d256 + t->col * (k / 256) + t->at / 256;
+    const int16_t *s16 = t->x->s16 + t->col * (k / 16) + t->at / 16;
+    _Alignas(64) int32_t start[LINEAR512_COLS][16];
+    __m512i isum[LINEAR512_COLS][2];
+
+    LM_UNROLL
+    for (int c = 0; c < C; c++) {
+        if (bias)
+            linear512_starts(start[c], s16 + (size_t)c * (k / 16), sub, bias);
+        isum[c][0] = isum[c][1] = _mm512_setzero_si512();
+    }
+    for (size_t j = 0; j < 256 / (size_t)sub; j++) {
+        const __m512i sc0 = _mm512_load_si512(p->said[0].scale[j]), sc1 = _mm512_load_si512(p->said[1].scale[j]);
+        __m512i s[LINEAR512_COLS][2];
+
+        LM_UNROLL
+        for (int c = 0; c < C; c++)
+            s[c][0] = s[c][1] = bias ? _mm512_set1_epi32(start[c][j]) : _mm512_setzero_si512();
+        LM_UNROLL
+        for (int l = 0; l < sub / 4; l++) {
+            const size_t line = j * (size_t)sub / 4 + (size_t)l;
+            const __m512i w0 = _mm512_load_si512(p->q[line][0]), w1 = _mm512_load_si512(p->q[line][1]);
+
+            LM_UNROLL
+            for (int c = 0; c < C; c++) {
+                const __m512i v = linear512_dword(x + (size_t)c * k + 4 * line);
+
+                s[c][0] = _mm512_dpbusd_epi32(s[c][0], w0, v);
+                s[c][1] = _mm512_dpbusd_epi32(s[c][1], w1, v);
+            }
+        }
+        LM_UNROLL
+        for (int c = 0; c < C; c++) {
+            isum[c][0] = linear512_scaled(isum[c][0], s[c][0], sc0, sub);
+            isum[c][1] = linear512_scaled(isum[c][1], s[c][1], sc1, sub);
+        }
+    }
+    LM_UNROLL
+    for (int c = 0; c < C; c++) {
+        const __m512 dx = _mm512_set1_ps(d[(size_t)c * (k / 256)]);
+        int32_t pairs[8];
+
+        if (has_min)
+            linear512_pairs(pairs, s16 + (size_t)c * (k / 16), sub);
+        LM_UNROLL
+        for (int g = 0; g < 2; g++) {
+            __m512 acc = linear512_fma_int(isum[c][g], _mm512_mul_ps(_mm512_load_ps(p->said[g].d), dx), linear512_get(t, c, g));
+
+            if (has_min)
+                acc = linear512_fma_int(linear512_min_sum(&p->said[g], pairs, sub), _mm512_mul_ps(_mm512_load_ps(p->said[g].minus_dmin), dx), acc);
+            linear512_put(t, c, g, acc);
+        }
+    }
+}
+
+/* 32 values, u of a block, of C columns: q256 of the first of them, `start` of the block. */
+LM_INLINE void linear512_unit(__m512i *isum, const __m512i v[8], const linear512_said *said, size_t u, const int8_t *q, size_t k, const int32_t (*start)[16], const int C,
+                              const int sub, const int bias)
+{
+    LM_UNROLL
+    for (int c = 0; c < C; c++, q += k)
+        LM_UNROLL
+        for (int i = 0; i < 32 / sub; i++) {
+            const size_t j = u * (32 / (size_t)sub) + (size_t)i;
+            __m512i s = bias ? _mm512_set1_epi32(start[c][j]) : _mm512_setzero_si512();
+
+            LM_UNROLL
+            for (int l = 0; l < sub / 4; l++)
+                s = _mm512_dpbusd_epi32(s, v[i * 4 + l], linear512_dword(q + 16 * i + 4 * l));
+            isum[c] = linear512_scaled(isum[c], s, _mm512_load_si512(said->scale[j]), sub);
+        }
+}
+
+LM_INLINE void linear512_finish(__m512 *acc, const __m512i *isum, const linear512_said *said, size_t i, const lm_acts *x, size_t k, const int C, const int sub, const int has_min)
+{
+    LM_UNROLL
+    for (int c = 0; c < C; c++) {
+        const __m512 dx = _mm512_set1_ps(x->d256[(size_t)c * (k / 256) + i]);
+        int32_t pairs[8];
+
+        acc[c] = linear512_fma_int(isum[c], _mm512_mul_ps(_mm512_load_ps(said->d), dx), acc[c]);
+        if (has_min) {
+            linear512_pairs(pairs, x->s16 + (size_t)c * (k / 16) + 16 * i, sub);
+            acc[c] = linear512_fma_int(linear512_min_sum(said, pairs, sub), _mm512_mul_ps(_mm512_load_ps(said->minus_dmin), dx), acc[c]);
+        }
+    }
+}
+
+#define LINEAR512_256(type, sub, bias, has_min)                                                                                     \
+    LM_INLINE void linear512_unpack_##type(void *panel, const void *group, int g, size_t at, size_t n)                              \
+    {                                                                                                                               \
+        linear512_panel256 *p = panel;                                                                                              \
+        const lm_packed_##type *b = (const lm_packed_##type *)group + at / 256;                                                     \
+                                                                                                                                    \
+        (void)n;                                                                                                                    \
+        linear512_say_##type(&p->said[g], b);                                                                                       \
+        for (size_t u = 0; u < 8; u++) {                                                                                            \
+            __m512i v[8];                                                                                                           \
+                                                                                                                                    \
+            linear512_prefetch((const uint8_t *)b + u * (sizeof *b / 8), sizeof *b / 8);                                            \
+            linear512_lines_##type(v, b, u);                                                                                        \
+            LM_UNROLL                                                                                                               \
+            for (int l = 0; l < 8; l++)                                                                                             \
+                _mm512_store_si512(p->q[8 * u + (size_t)l][g], v[l]);                                                               \
+        }                                                                                                                           \
+    }                                                                                                                               \
+    LM_INLINE void linear512_tile_##type(const void *panel, const linear512_tile *t, const int C) { linear512_tile256(panel, t, C, (sub), (bias), (has_min)); } \
+    LM_INLINE void linear512_direct_##type(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)                 \
+    {                                                                                                                               \
+        const lm_packed_##type *b = group;                                                                                          \
+                                                                                                                                    \
+        for (size_t i = 0; i < k / 256; i++, b++) {                                                                                 \
+            _Alignas(64) int32_t start[LINEAR512_DIRECT][16];                                                                       \
+            linear512_said said;                                                                                                    \
+            __m512i isum[LINEAR512_DIRECT];                                                                                         \
+                                                                                                                                    \
+            linear512_say_##type(&said, b);                                                                                         \
+            LM_UNROLL                                                                                                               \
+            for (int c = 0; c < C; c++) {                                                                                           \
+                if (bias)                                                                                                           \
+                    linear512_starts(start[c], x->s16 + (size_t)c * (k / 16) + 16 * i, (sub), (bias));                              \
+                isum[c] = _mm512_setzero_si512();                                                                                   \
+            }                                                                                                                       \
+            for (size_t u = 0; u < 8; u++) {                                                                                        \
+                __m512i v[8];                                                                                                       \
+                                                                                                                                    \
+                linear512_prefetch((const uint8_t *)b + u * (sizeof *b / 8), sizeof *b / 8);                                        \
+                linear512_lines_##type(v, b, u);                                                                                    \
+                linear512_unit(isum, v, &said, u, x->q256 + 256 * i + 32 * u, k, (const int32_t (*)[16])start, C, (sub), (bias));   \
+            }                                                                                                                       \
+            linear512_finish(acc, isum, &said, i, x, k, C, (sub), (has_min));                                                       \
+        }                                                                                                                           \
+    }                                                                                                                               \
+    LINEAR512(type, linear512_tile_##type, linear512_panel256, 1, k / 256 * sizeof(lm_packed_##type))
+LINEAR512_256(q2_k, 16, 0, 1)
+LINEAR512_256(q3_k, 16, 4, 0)
+LINEAR512_256(q5_k, 32, 0, 1)
+LINEAR512_256(iq4_xs, 32, 128, 0)
+#undef LINEAR512_256
+
+LM_TARGET_END
+
+void lm_kernels_linear_256_avx512(lm_kernels *table)
+{
+    table->linear[LM_TYPE_Q2_K] = linear512_q2_k;
+    table->linear[LM_TYPE_Q3_K] = linear512_q3_k;
+    table->linear[LM_TYPE_Q5_K] = linear512_q5_k;
+    table->linear[LM_TYPE_IQ4_XS] = linear512_iq4_xs;
+}
+
+#else
+
+void lm_kernels_linear_256_avx512(lm_kernels *table)
+{
+    (void)table;
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ * Products for AVX-512 with VNNI of the types in blocks of 32 that came after Q8_0 and Q4_0: Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4, in the
+ * shape of linear_avx512.h. A type is a front end: the 32 values of a block as eight lines of unsigned bytes, a known bias above
+ * their value, with a scale and for two of them a minimum. Bits: those of ref/linear_ref_32.c. Threads: any; nothing is kept. */
+#include "kernels/x86/linear_avx512.h"
+
+LM_EXACT_ARITHMETIC
+
+#if LM_X86
+LM_TARGET_AVX512
+
+/* ---- front ends -------------------------------------------------------------------------------------------------------- */
+
+LM_INLINE __m512 linear512_no_min(const void *b)
+{
+    (void)b;
+    return _mm512_setzero_ps();
+}
+
+/* 2^(e - 128): below 2 a bit among those of the fraction, else an exponent */
+LM_INLINE __m512 linear512_e8m0(const uint8_t e[16])
+{
+    const __m512i wide = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)e));
+    const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(wide, _mm512_set1_epi32(1)), 23), small = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), wide);
+
+    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(wide, _mm512_set1_epi32(2)), small));
+}
+
+LM_INLINE void linear512_lines_q4_1(__m512i v[8], const lm_packed_q4_1 *b) { linear512_nibbles(v, b->q); }
+LM_INLINE __m512 linear512_scale_q4_1(const lm_packed_q4_1 *b) { return linear512_halves(b->d); }
+LM_INLINE __m512 linear512_min_q4_1(const lm_packed_q4_1 *b) { return linear512_halves(b->m); }
+
+LM_INLINE void linear512_lines_q5_0(__m512i v[8], const lm_packed_q5_0 *b)
+{
+    linear512_nibbles(v, b->q);
+    linear512_fifth_bits(v, linear512_line(b->qh));
+}
+LM_INLINE __m512 linear512_scale_q5_0(const lm_packed_q5_0 *b) { return linear512_halves(b->d); }
+LM_INLINE __m512 linear512_min_q5_0(const lm_packed_q5_0 *b) { return linear512_no_min(b); }
+
+LM_INLINE void linear512_lines_q5_1(__m512i v[8], const lm_packed_q5_1 *b)
+{
+    linear512_nibbles(v, b->q);
+    linear512_fifth_bits(v, linear512_line(b->qh));
+}
+LM_INLINE __m512 linear512_scale_q5_1(const lm_packed_q5_1 *b) { return linear512_halves(b->d); }
+LM_INLINE __m512 linear512_min_q5_1(const lm_packed_q5_1 *b) { return linear512_halves(b->m); }
+
+LM_INLINE void linear512_lines_iq4_nl(__m512i v[8], const lm_packed_iq4_nl *b) { linear512_looked_up(v, b->q, linear512_table_iq4()); }
+LM_INLINE __m512 linear512_scale_iq4_nl(const lm_packed_iq4_nl *b) { return linear512_halves(b->d); }
+LM_INLINE __m512 linear512_min_iq4_nl(const lm_packed_iq4_nl *b) { return linear512_no_min(b); }
+
+LM_INLINE void linear512_lines_mxfp4(__m512i v[8], const lm_packed_mxfp4 *b)
+{
+    linear512_looked_up(v, b->q, _mm512_add_epi8(_mm512_broadcast_i32x4(_mm_setr_epi8(LM_MXFP4_VALUES)), _mm512_set1_epi8(12)));
+}
+LM_INLINE __m512 linear512_scale_mxfp4(const lm_packed_mxfp4 *b) { return linear512_e8m0(b->e); }
+LM_INLINE __m512 linear512_min_mxfp4(const lm_packed_mxfp4 *b) { return linear512_no_min(b); }
+
+/* ---- into the panel, and directly ---------------------------------------------------------------------------------------- */
+
+LM_INLINE void linear512_keep32(linear512_panel32 *p, size_t i, int g, const __m512i v[8], __m512 d, __m512 m, const int has_min)
+{
+    _mm512_store_ps(p->d[i][g], d);
+    if (has_min)
+        _mm512_store_ps(p->m[i][g], m);
+    LM_UNROLL
+    for (int l = 0; l < 8; l++)
+        _mm512_store_si512(p->q[8 * i + (size_t)l][g], v[l]);
+}
+
+/* Block i of a group, of scale d and minimum m, times C columns */
+LM_INLINE void linear512_block32(__m512 *acc, const __m512i v[8], __m512 d, __m512 m, size_t i, const lm_acts *x, size_t k, const int C, const int bias, const int has_min)
+{
+    LM_UNROLL
+    for (int c = 0; c < C; c++) {
+        const int8_t *q = x->q32 + (size_t)c * k + 32 * i;
+        const int32_t ones = x->s32[(size_t)c * (k / 32) + i];
+        const __m512 dx = _mm512_set1_ps(x->d32[(size_t)c * (k / 32) + i]);
+        __m512i s = bias ? _mm512_set1_epi32(-bias * ones) : _mm512_setzero_si512(), z = _mm512_setzero_si512();
+
+        LM_UNROLL
+        for (int l = 0; l < 8; l += 2) {                        /* two sums: a product waits for the one before it */
+            s = _mm512_dpbusd_epi32(s, v[l], linear512_dword(q + 4 * l));
+            z = _mm512_dpbusd_epi32(z, v[l + 1], linear512_dword(q + 4 * l + 4));
+        }
+        acc[c] = linear512_fma_int(_mm512_add_epi32(s, z), _mm512_mul_ps(d, dx), acc[c]);
+        if (has_min)
+            acc[c] = _mm512_fmadd_ps(_mm512_set1_ps((float)ones), _mm512_mul_ps(m, dx), acc[c]);
+    }
+}
+
+#define LINEAR512_32(type, bias, has_min)                                                                                           \
+    LM_INLINE void linear512_unpack_##type(void *panel, const void *group, int g, size_t at, size_t n)                              \
+    {                                                                                                                               \
+        const lm_packed_##type *b = (const lm_packed_##type *)group + at / 32;                                                      \
+                                                                                                                                    \
+        for (size_t i = 0; i < n / 32; i++, b++) {                                                                                  \
+            __m512i v[8];                                                                                                           \
+                                                                                                                                    \
+            linear512_prefetch(b, sizeof *b);                                                                                       \
+            linear512_lines_##type(v, b);                                                                                           \
+            linear512_keep32(panel, i, g, v, linear512_scale_##type(b), linear512_min_##type(b), (has_min));                        \
+        }                                                                                                                           \
+    }                                                                                                                               \
+    LM_INLINE void linear512_tile_##type(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, (bias), (has_min)); } \
+    LM_INLINE void linear512_direct_##type(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)                 \
+    {                                                                                                                               \
+        const lm_packed_##type *b = group;                                                                                          \
+                                                                                                                                    \
+        for (size_t i = 0; i < k / 32; i++, b++) {                                                                                  \
+            __m512i v[8];                                                                                                           \
+                                                                                                                                    \
+            linear512_prefetch(b, sizeof *b);                                                                                       \
+            linear512_lines_##type(v, b);                                                                                           \
+            linear512_block32(acc, v, linear512_scale_##type(b), linear512_min_##type(b), i, x, k, C, (bias), (has_min));           \
+        }                                                                                                                           \
+    }                                                                                                                               \
+    LINEAR512(type, linear512_tile_##type, linear512_panel32, 1, k / 32 * sizeof(lm_packed_##type))
+LINEAR512_32(q4_1, 0, 1)
+LINEAR512_32(q5_0, 16, 0)
+LINEAR512_32(q5_1, 0, 1)
+LINEAR512_32(iq4_nl, 128, 0)
+LINEAR512_32(mxfp4, 12, 0)
+#undef LINEAR512_32
+
+LM_TARGET_END
+
+void lm_kernels_linear_32_avx512(lm_kernels *table)
+{
+    table->linear[LM_TYPE_Q4_1] = linear512_q4_1;
+    table->linear[LM_TYPE_Q5_0] = linear512_q5_0;
+    table->linear[LM_TYPE_Q5_1] = linear512_q5_1;
+    table->linear[LM_TYPE_IQ4_NL] = linear512_iq4_nl;
+    table->linear[LM_TYPE_MXFP4] = linear512_mxfp4;
+}
+
+#else
+
+void lm_kernels_linear_32_avx512(lm_kernels *table)
+{
+    (void)table;
+}
+
+#endif
