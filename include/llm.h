@@ -380,7 +380,11 @@ enum {
  * Fails: SPACE. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_tokenizer_encode(const llm_tokenizer *t, const char *text, size_t len, uint32_t flags,
                                         llm_token *tokens, size_t cap, size_t *n, llm_error *error);
-enum { LLM_DECODE_SHOW_SPECIAL = 1 };       /* control tokens as their text instead of nothing */
+enum {
+    LLM_DECODE_SHOW_SPECIAL = 1,            /* control tokens as their text instead of nothing */
+    LLM_DECODE_CLEAN_SPACES = 2             /* of vocabularies whose owners decode so: no space before . , ? ! n't 's 'm 've 're. It is
+                                             * neither what encode was given nor what a session's reader gets */
+};
 /* Ids to bytes (valid UTF-8 where the tokens are); n does not count the NUL, which is written where cap leaves room. 16 bytes a token
  * nearly always suffice.
  * Fails: SPACE. Threads: shared. Since 0.1. */

@@ -1,22 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes tests/text/data/splits.txt: how Hugging Face `tokenizers` cuts awkward texts by the regular expressions of every
-pre-tokenizer that has a name.
+"""Writes two files of goldens for tests/text/data. splits.txt: how Hugging Face `tokenizers` cuts awkward texts by the regular
+expressions of every pre-tokenizer that has a name. clean.txt: what `transformers` makes of texts when it cleans up their spaces.
 
-    tools/gen_split_goldens.py [--random N] [--seed S] > tests/text/data/splits.txt
+    tools/gen_split_goldens.py OUT_DIR [--random N] [--seed S]
 
---random adds N random texts: the test takes such a file as an argument, for more than the repository should hold.
+--random adds N random texts: the test takes such a splits.txt as an argument, for more than the repository should hold.
 
-Lines: `C` a case in hexadecimal. `P` the flags of a pre-tokenizer (w whole words, b BOS, s separator, c clean spaces, - none) and
+Lines of clean.txt: a text and what becomes of it, both in hexadecimal. Lines of splits.txt: `C` a case in hexadecimal. `P` the flags of a pre-tokenizer (w whole words, b BOS, s separator, c clean spaces, - none) and
 its names; as many `S` lines follow as there are cases: the bytes of each piece as a character, 1-9 A-Z a-z for 1 to 61, and + for
 61 and on.
 """
 import argparse
+import pathlib
 import random
-import sys
 import unicodedata
 
 from tokenizers import Regex, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 C = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 TAIL = r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -145,22 +146,36 @@ def encode(lengths):
     return "".join("+" * ((n - 1) // 61) + digits[(n - 1) % 61] for n in lengths)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--random", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args()
-    cases = make_cases(options.random, options.seed)
+def write_splits(out, cases):
     for case in cases:
-        print("C", case.encode().hex())
+        out.write("C %s\n" % case.encode().hex())
     for names, expressions, flags in TABLE:
-        print("P", flags or "-", names)
+        out.write("P %s %s\n" % (flags or "-", names))
         stages = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(e), "isolated") for e in expressions])
         for case in cases:
             pieces = [piece for piece, _ in stages.pre_tokenize_str(case)]
             assert "".join(pieces) == case and all(pieces)
-            print("S", encode(len(piece.encode()) for piece in pieces))
+            out.write("S %s\n" % encode(len(piece.encode()) for piece in pieces))
+
+
+def write_clean(out, rng):
+    parts = ["a", "b", "'", "n't", "'s", "'m", "'ve", "'re", "'ll", ".", ",", "?", "!", ";", "\n", "\u4eba", *[" "] * 16]
+    for _ in range(150):
+        case = "".join(rng.choice(parts) for _ in range(rng.randint(1, 14)))
+        out.write("%s %s\n" % (case.encode().hex(), PreTrainedTokenizerFast.clean_up_tokenization(None, case).encode().hex()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--random", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    with open(options.out / "splits.txt", "w", newline="\n") as out:
+        write_splits(out, make_cases(options.random, options.seed))
+    with open(options.out / "clean.txt", "w", newline="\n") as out:
+        write_clean(out, random.Random(options.seed))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -30,7 +30,7 @@ llm_status llm_tokenizer_decode(const llm_tokenizer *t, const llm_token *tokens,
     LM_API_NEED(n, error);
     if ((!tokens && n_tokens != 0) || (!text && cap != 0))
         return lm_fail(error, LLM_E_INVALID, "tokens or text is NULL where its size is not 0");
-    if (flags & ~(uint32_t)LLM_DECODE_SHOW_SPECIAL)
+    if (flags & ~(uint32_t)(LLM_DECODE_SHOW_SPECIAL | LLM_DECODE_CLEAN_SPACES))
         return lm_fail(error, LLM_E_UNSUPPORTED, "flags is 0x%x: an unknown LLM_DECODE_* is set", flags);
     uint32_t n_vocab = lm_tokenizer_n_vocab(t->tokenizer);
     for (size_t i = 0; i < n_tokens; i++)

@@ -36,6 +36,7 @@ struct lm_tokenizer {
     llm_token  special[LM_N_SPECIAL];
     lm_special_index index;
     bool add_bos, add_eos, add_space_prefix, ignore_merges;
+    bool cleans;                        /* what it decodes has spaces that LLM_DECODE_CLEAN_SPACES takes out */
     bool inner_space;                   /* SPM: merges cross from a letter to a space */
 };
 
@@ -99,5 +100,9 @@ void lm_special_find(const lm_vocab_desc *vocab, uint8_t *marks, llm_token speci
 llm_status lm_special_build(lm_tokenizer *t, llm_error *error);
 /* Where special tokens stand in text: *places, rising, each position << 32 | id; freed by the caller. parse: control tokens too. */
 llm_status lm_special_split(const lm_tokenizer *t, const char *text, size_t len, bool parse, uint64_t **places, size_t *n, llm_error *error);
+
+/* ---- decoding: clean.c ---- */
+
+size_t lm_clean_spaces(char *text, size_t len);             /* in place; returns how many bytes are left */
 
 #endif

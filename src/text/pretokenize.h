@@ -15,8 +15,8 @@ enum { LM_PRE_STAGES = 6 };
 enum {
     LM_PRE_WHOLE = 1,           /* ignore_merges: a word that is a token is that token, whatever the merges say */
     LM_PRE_BOS = 2,             /* BOS is added unless the file says otherwise */
-    LM_PRE_SEP = 4,             /* a separator stands between the two texts of a pair */
-    LM_PRE_CLEAN = 8            /* whole texts are decoded without the space before . , ? ! and contractions */
+    LM_PRE_SEP = 4,             /* a separator stands between the two texts of a pair; nothing here encodes pairs yet */
+    LM_PRE_CLEAN = 8            /* LLM_DECODE_CLEAN_SPACES takes out what it does */
 };
 
 typedef struct lm_pre {

@@ -177,6 +177,7 @@ static void tokenizer_set_flags(lm_tokenizer *t, const lm_vocab_desc *vocab)
     t->add_eos = vocab->add_eos > 0;
     t->add_space_prefix = spm && vocab->add_space_prefix != 0;
     t->ignore_merges = !spm && (vocab->ignore_merges == LM_FLAG_UNSET ? (t->pre->flags & LM_PRE_WHOLE) != 0 : vocab->ignore_merges != 0);
+    t->cleans = !spm && t->pre->flags & LM_PRE_CLEAN;
     if (t->special[LLM_SPECIAL_NEWLINE] != LLM_TOKEN_NONE)
         return;
     if (t->bytes['\n'] != LM_ID_NONE)
@@ -405,7 +406,7 @@ llm_str lm_tokenizer_bytes(const lm_tokenizer *t, llm_token token, uint32_t flag
     return lm_tokens_str(&t->tokens, (uint32_t)token);
 }
 
-llm_status lm_tokenizer_decode(const lm_tokenizer *t, const llm_token *tokens, size_t n_tokens, uint32_t flags, char *out, size_t cap, size_t *n, llm_error *error)
+static llm_status tokenizer_decode(const lm_tokenizer *t, const llm_token *tokens, size_t n_tokens, uint32_t flags, char *out, size_t cap, size_t *n, llm_error *error)
 {
     size_t total = 0, skip = 0, at = 0, first = SIZE_MAX;
     for (size_t i = 0; i < n_tokens; i++) {
@@ -435,6 +436,33 @@ llm_status lm_tokenizer_decode(const lm_tokenizer *t, const llm_token *tokens, s
     if (cap > total)
         out[total] = 0;
     return LLM_OK;
+}
+
+llm_status lm_tokenizer_decode(const lm_tokenizer *t, const llm_token *tokens, size_t n_tokens, uint32_t flags, char *out, size_t cap, size_t *n, llm_error *error)
+{
+    llm_status status;
+    size_t size = 0;
+    char *text;
+    if (!(flags & LLM_DECODE_CLEAN_SPACES) || !t->cleans)
+        return tokenizer_decode(t, tokens, n_tokens, flags, out, cap, n, error);
+    status = tokenizer_decode(t, tokens, n_tokens, flags, NULL, 0, &size, error);
+    if (status != LLM_OK && status != LLM_E_SPACE)
+        return status;
+    text = lm_mem_raw(&t->host->mem, size, LLM_MEMORY_TOKENIZER);
+    if (!text)
+        return lm_fail_memory(error, "a text", size);
+    status = tokenizer_decode(t, tokens, n_tokens, flags, text, size, &size, error);
+    if (status == LLM_OK) {
+        *n = lm_clean_spaces(text, size);
+        if (cap < *n)
+            status = lm_fail(error, LLM_E_SPACE, "the text has %zu bytes, there is room for %zu", *n, cap);
+        else if (*n > 0)
+            memcpy(out, text, *n);
+        if (cap > *n)
+            out[*n] = 0;
+    }
+    lm_mem_free(&t->host->mem, text);
+    return status;
 }
 
 /* ---- what it says of itself ---- */

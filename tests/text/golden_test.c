@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What Hugging Face `tokenizers` and `sentencepiece` make of awkward texts: files made by tools/gen_tokenizer_goldens.py. */
+ * What Hugging Face `tokenizers` and `sentencepiece` make of awkward texts: files made by tools/gen_tokenizer_goldens.py, and
+ * clean.txt by tools/gen_split_goldens.py. */
 #include "text_data.h"
 
 enum { MOST_CASES = 1000 };
@@ -79,10 +80,48 @@ static void check_file(lm_host *host, const char *file, test_vocab *v)
     free(g.data);
 }
 
+/* ---- spaces cleaned up ---- */
+
+static void check_clean(lm_host *host)
+{
+    test_vocab v;
+    lm_tokenizer *cleans, *leaves;
+    size_t size, n_cases = 0;
+    char *data = test_read_file(LLM_TEST_TREE "/text/data/clean.txt", &size);
+    test_vocab_init(&v, LM_VOCAB_BPE, NULL);
+    test_vocab_bytes(&v);                                   /* so that an id is a byte */
+    cleans = make(host, &v, "gpt-2");
+    leaves = make(host, &v, "qwen2");
+    if (CHECK(data && cleans && leaves))
+        for (char *line = data, *next, *end; (end = strchr(line, '\n')) != NULL; line = next, n_cases++) {
+            char *space = strchr(line, ' '), text[64];
+            llm_token ids[64];
+            size_t n = (size_t)(space - line), n_want = (size_t)(end - space) - 1, n_text = 0;
+            next = end + 1;
+            n = unhex(line, n);
+            n_want = unhex(space + 1, n_want);
+            for (size_t i = 0; i < n; i++)
+                ids[i] = (unsigned char)line[i];
+            CHECK(lm_tokenizer_decode(cleans, ids, n, LLM_DECODE_CLEAN_SPACES, text, sizeof text, &n_text, NULL) == LLM_OK);
+            if (!CHECK_MSG(n_text == n_want && memcmp(text, space + 1, n_want) == 0 && text[n_want] == 0, "clean: %zu bytes, expected %zu", n_text, n_want))
+                test_print_case("clean", line, n);
+            CHECK(lm_tokenizer_decode(cleans, ids, n, LLM_DECODE_CLEAN_SPACES, text, n_want, &n_text, NULL) == LLM_OK && n_text == n_want);
+            CHECK(lm_tokenizer_decode(cleans, ids, n, LLM_DECODE_CLEAN_SPACES, text, n_want - 1, &n_text, NULL) == LLM_E_SPACE && n_text == n_want);
+            CHECK(lm_tokenizer_decode(cleans, ids, n, 0, text, sizeof text, &n_text, NULL) == LLM_OK && n_text == n && memcmp(text, line, n) == 0);
+            CHECK(lm_tokenizer_decode(leaves, ids, n, LLM_DECODE_CLEAN_SPACES, text, sizeof text, &n_text, NULL) == LLM_OK && n_text == n && memcmp(text, line, n) == 0);
+        }
+    CHECK(n_cases == 150);
+    lm_tokenizer_free(cleans);
+    lm_tokenizer_free(leaves);
+    test_vocab_free(&v);
+    free(data);
+}
+
 int main(void)
 {
     lm_host *host = test_host();
     test_vocab v;
+    check_clean(host);
     test_vocab_init(&v, LM_VOCAB_BPE, NULL);
     check_file(host, "bpe.txt", &v);
     test_vocab_free(&v);
