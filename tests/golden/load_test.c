@@ -235,7 +235,13 @@ static const load_rename load_renames[] = {
     { "qwen3-tied", "blk.1.attn_k_norm.weight", "blk.1.attn_j_norm.weight", LLM_E_FORMAT, "blk.1.attn_k_norm.weight" },
     { "mixtral", "blk.0.ffn_up_exps.weight", "blk.0.ffn_op_exps.weight", LLM_E_FORMAT, "blk.0.ffn_up_exps.weight" },
     { "mixtral-split", "blk.0.ffn_up.2.weight", "blk.0.ffn_up.9.weight", LLM_E_FORMAT, "blk.0.ffn_up.2.weight" },
-    { "llama-rope3", "rope_freqs.weight", "rope_freks.weight", LLM_E_UNSUPPORTED, "rope_freks.weight" }
+    { "llama-rope3", "rope_freqs.weight", "rope_freks.weight", LLM_E_UNSUPPORTED, "rope_freks.weight" },
+    /* parts of one tensor, two sets of divisors */
+    { "phi3-long", "rope_factors_short.weight", "rope_factors_shirt.weight", LLM_E_FORMAT, "rope_factors_short.weight" },
+    { "phi3-long", "rope_factors_long.weight", "rope_factors_lung.weight", LLM_E_FORMAT, "rope_factors_long.weight" },
+    { "phi3-long", "blk.0.attn_qkv.weight", "blk.0.attn_qkw.weight", LLM_E_FORMAT, "blk.0.attn_q.weight" },
+    { "llama-fused", "blk.0.attn_qkv.bias", "blk.0.attn_qkw.bias", LLM_E_UNSUPPORTED, "blk.0.attn_qkw.bias" },
+    { "phi3-long", "phi3.feed_forward_length", "phi3.feed_backwrd_length", LLM_E_FORMAT, "phi3.feed_forward_length" }
 };
 
 static int load_replace(load_file *f, const char *from, const char *to)

@@ -8,8 +8,8 @@
  *
  * Rope rotates pairs (2j, 2j + 1): files of this family hold the rows of Wq and Wk permuted for that. Biases are taken where
  * the file has them. Where a file says attention.sliding_window (Mistral 7B v0.1 was trained with 4096), every layer's rows see only
- * their last so many positions, as in the original and in transformers; llama.cpp does not read the key and attends to all. Threads:
- * any. */
+ * their last so many positions, as in the original and in transformers. llama.cpp neither reads the key for this family nor writes it when
+ * it converts, so most files of that model go without, and attend to all. Threads: any. */
 #include "model/arch/arch.h"
 #include "model/arch/blocks.h"
 
