@@ -33,6 +33,7 @@
 #include "text/spm.c"
 #include "text/merges.c"
 #include "text/bpe.c"
+#include "text/chars.c"
 #include "text/clean.c"
 #include "text/tokenizer.c"
 #include "text/stream.c"

@@ -7,7 +7,8 @@ expressions of every pre-tokenizer that has a name. clean.txt: what `transformer
 
 --random adds N random texts: the test takes such a splits.txt as an argument, for more than the repository should hold.
 
-Lines of clean.txt: a text and what becomes of it, both in hexadecimal. Lines of splits.txt: `C` a case in hexadecimal. `P` the flags of a pre-tokenizer (w whole words, b BOS, s separator, c clean spaces, - none) and
+Lines of clean.txt: a text and what becomes of it, both in hexadecimal. Lines of splits.txt: `C` a case in hexadecimal. `P` the flags of a pre-tokenizer (w whole words, b BOS, s separator, c clean spaces, t text,
+l whole lines, g graphs alone, - none) and
 its names; as many `S` lines follow as there are cases: the bytes of each piece as a character, 1-9 A-Z a-z for 1 to 61, and + for
 61 and on.
 """
@@ -102,6 +103,9 @@ TABLE = [
     ("poro-chat", [BLOOM], ""),
     ("viking", [BLOOM, r"\p{N}"], ""),
     ("chameleon", CHAMELEON, "b"),
+    ("gemma4 granite-embed-multi-311m", [r"[^\n]+|[\n]+"], "tlc"),
+    ("sarvam-moe", [r"[^\n]+|[\n]+"], "t"),
+    ("whitespace", [r"\S+"], "tgc"),
     ("superbpe", [r"\p{N}+", r"(?=(\d{3})+(?!\d))"], ""),
     ("default", [PUNCT % "", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"], "c"),
 ]

@@ -5,10 +5,10 @@
     tools/gen_tokenizer_goldens.py OUT_DIR [--smollm tokenizer.json] [--tok105 tok105.model]
 
 Without the options: bpe.txt (a byte-level BPE trained here on this tree's documents and the sentences below; one set of merges
-under the regular expressions of several families), spm.txt and spm_plain.txt (SentencePiece models trained here). With them:
+under the regular expressions of several families), chars.txt (a BPE of characters, as Gemma 4 has it), spm.txt and spm_plain.txt (SentencePiece models trained here). With them:
 the same texts for two real tokenizers, whose files the test finds elsewhere or is skipped.
 
-Lines: `T` token (BPE: text; SPM: score, type, text), `M` merge, `C` case in hexadecimal, `P` a pre-tokenizer's name (the
+Lines: `T` token (BPE: text; others: score, type, text in hexadecimal), `M` merge (chars.txt: in hexadecimal), `C` case in hexadecimal, `P` a pre-tokenizer's name (the
 cases follow in order as `I` lines of ids).
 """
 import argparse
@@ -18,7 +18,7 @@ import pathlib
 import random
 
 import sentencepiece
-from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SENTENCES = """
@@ -122,6 +122,47 @@ def write_bpe(path, cases):
             write_cases(out, cases, lambda text: tokenizer.encode(text, add_special_tokens=False).ids)
 
 
+def write_chars(path, cases):
+    lines = pre_tokenizers.Split(Regex(r"[^\n]+|[\n]+"), "isolated")
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = normalizers.Replace(" ", "\u2581")
+    # Some words together, so that merges cross spaces.
+    trained.pre_tokenizer = pre_tokenizers.Split(Regex("\u2581?[^\u2581\n]+\u2581?[^\u2581\n]?|\u2581+|\\n+"), "isolated")
+    trained.train_from_iterator(corpus(), trainers.BpeTrainer(vocab_size=900, min_frequency=1, show_progress=False, limit_alphabet=130))
+    data = json.loads(trained.to_str())["model"]
+    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in data["merges"]]
+    tokens = ["<unk>"] + ["<0x%02X>" % i for i in range(256)] + [t for t, _ in sorted(data["vocab"].items(), key=lambda item: item[1])]
+    tokens += [t for t in ("\n\n\n", "\n\n\n\n\n") if t not in tokens]             # only by the rule for runs of newlines
+    vocab = {token: i for i, token in enumerate(tokens)}
+    assert any(t[0] != "\u2581" and "\u2581" in t for t in tokens) and len(vocab) == len(tokens)
+    model = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True))
+    model.normalizer = normalizers.Replace(" ", "\u2581")
+    model.pre_tokenizer = lines
+
+    def gemma4(text):
+        ids = []
+        for piece, _ in lines.pre_tokenize_str(text):
+            whole = piece in vocab and not piece.strip("\n")
+            ids += [vocab[piece]] if whole else model.encode(piece, add_special_tokens=False).ids
+        return ids
+
+    words = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True))
+    words.pre_tokenizer = pre_tokenizers.Split(Regex(r"\S+"), "removed", invert=True)
+    with open(path, "w", encoding="utf-8", newline="\n") as out:
+        for i, token in enumerate(tokens):
+            out.write("T 0 %d %s\n" % (2 if i == 0 else 6 if i <= 256 else 1, token.encode().hex()))
+        for left, right in merges:
+            out.write("M %s\n" % (left + " " + right).encode().hex())
+        for case in cases:
+            out.write("C %s\n" % case.encode().hex())
+        out.write("P gemma4\n")
+        write_cases(out, cases, gemma4)
+        out.write("P sarvam-moe\n")
+        write_cases(out, cases, lambda text: model.encode(text, add_special_tokens=False).ids)
+        out.write("P whitespace\n")
+        write_cases(out, cases, lambda text: words.encode(text, add_special_tokens=False).ids)
+
+
 def write_spm(path, cases, processor, pieces=True):
     with open(path, "w", encoding="utf-8", newline="\n") as out:
         for i in range(processor.get_piece_size() if pieces else 0):
@@ -152,6 +193,7 @@ def main():
     out = pathlib.Path(options.out)
     cases = make_cases()
     write_bpe(out / "bpe.txt", cases)
+    write_chars(out / "chars.txt", [*cases[::3], "a\n\n\nb", "\n\n\n", "\n\n\n\n", "a \n\n\n\n\n", "x\n\n\n \n"])
     no_nul = [c for c in cases if "\0" not in c]
     write_spm(out / "spm.txt", no_nul, train_spm(vocab_size=900, byte_fallback=True, character_coverage=0.995))
     write_spm(out / "spm_plain.txt", no_nul, train_spm(

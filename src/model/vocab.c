@@ -111,9 +111,10 @@ llm_status lm_vocab_open(lm_host *host, const lm_catalogue *catalogue, lm_tokeni
     }
     if (status == LLM_E_NOT_FOUND)
         return lm_fail_at(error, LLM_E_FORMAT, "tokenizer.ggml.model", 20, UINT64_MAX, "key 'tokenizer.ggml.model' is missing, but there are tokens");
-    v.kind = vocab_same(model, "llama") ? LM_VOCAB_SPM : vocab_same(model, "gpt2") ? LM_VOCAB_BPE : 0;
+    bool gemma4 = vocab_same(model, "gemma4");
+    v.kind = vocab_same(model, "llama") ? LM_VOCAB_SPM : vocab_same(model, "gpt2") || gemma4 ? LM_VOCAB_BPE : 0;
     if (v.kind == 0)
-        return lm_fail_at(error, LLM_E_UNSUPPORTED, "tokenizer.ggml.model", 20, UINT64_MAX, "key 'tokenizer.ggml.model' is '%.*s'; known are llama, gpt2",
+        return lm_fail_at(error, LLM_E_UNSUPPORTED, "tokenizer.ggml.model", 20, UINT64_MAX, "key 'tokenizer.ggml.model' is '%.*s'; known are llama, gpt2, gemma4",
                           (int)LM_MIN(model.len, 40), model.ptr);
     status = lm_catalogue_str(catalogue, "tokenizer.ggml.pre", &v.pre, error);
     if (status < 0 && status != LLM_E_NOT_FOUND)
@@ -124,5 +125,9 @@ llm_status lm_vocab_open(lm_host *host, const lm_catalogue *catalogue, lm_tokeni
     LM_TRY(vocab_flag(catalogue, "tokenizer.ggml.add_eos_token", &v.add_eos, error));
     LM_TRY(vocab_flag(catalogue, "tokenizer.ggml.add_space_prefix", &v.add_space_prefix, error));
     LM_TRY(vocab_flag(catalogue, "tokenizer.ggml.ignore_merges", &v.ignore_merges, error));
+    if (gemma4) {                                           /* the model's name says it all, whatever else the file says */
+        v.pre = (llm_str){ "gemma4", 6 };
+        v.add_bos = 1;
+    }
     return lm_tokenizer_create(host, &v, out, error);
 }

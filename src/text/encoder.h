@@ -11,6 +11,8 @@
 
 enum { LM_MARK_KIND = 7, LM_MARK_ENDS = 8, LM_MARK_TEXT = 16 };    /* bits of a mark; TEXT: text that has its bytes may become it */
 
+enum { LM_VOCAB_CHARS = 3 };                                /* what LM_VOCAB_BPE becomes where the pre-tokenizer says so */
+
 /* Special tokens that text is searched for, sorted by their bytes: those that begin with byte b are [first[b], first[b + 1]). */
 typedef struct lm_special_index {
     uint32_t *ids;
@@ -29,15 +31,15 @@ struct lm_tokenizer {
     uint32_t  *values;                  /* what pairs.result or pairs.order points to */
     uint8_t   *marks;                   /* [tokens.n]: LLM_TOKEN_* and LM_MARK_* */
     uint32_t   n_vocab;
-    int32_t    kind;                    /* LM_VOCAB_* */
-    const lm_pre *pre;                  /* BPE */
+    int32_t    kind;                    /* LM_VOCAB_*, CHARS too */
+    const lm_pre *pre;                  /* BPE; SPM: NULL */
     uint32_t   bytes[256];              /* id that stands for a byte; LM_ID_NONE */
-    uint32_t   ascii[128];              /* SPM: id of a character, the space being U+2581 too */
+    uint32_t   ascii[128];              /* SPM, CHARS: id of a character, the space being U+2581 too */
     llm_token  special[LM_N_SPECIAL];
     lm_special_index index;
     bool add_bos, add_eos, add_space_prefix, ignore_merges;
     bool cleans;                        /* what it decodes has spaces that LLM_DECODE_CLEAN_SPACES takes out */
-    bool inner_space;                   /* SPM: merges cross from a letter to a space */
+    bool inner_space;                   /* SPM, CHARS: merges cross from a letter to a space */
 };
 
 LM_INLINE uint32_t lm_token_kind(const lm_tokenizer *t, uint32_t id) { return t->marks[id] & LM_MARK_KIND; }
@@ -83,6 +85,9 @@ void lm_encoder_keep(lm_encoder *e, lm_word *word, const char *text, size_t len,
 /* Mapped text to bytes; returns how many, and whether every character stood for a byte. out NULL: counts. */
 size_t lm_bpe_bytes(llm_str text, char *out, bool *mapped);
 llm_status lm_bpe_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error);     /* merges.c */
+/* A merge is two pieces with a space between them: the first one behind the first character. */
+bool lm_bpe_split_merge(llm_str merge, llm_str pieces[2]);
+llm_status lm_bpe_merge_lie(llm_error *error, uint64_t index, const char *what);
 llm_status lm_bpe_encode(lm_encoder *e, const char *text, size_t len, llm_error *error);
 
 /* ---- SentencePiece: spm.c ---- */
@@ -91,7 +96,13 @@ size_t lm_spm_bytes(llm_str text, char *out);               /* U+2581 to spaces 
 /* Characters that tokens hold and that are no tokens: a bit per code point in *bits (freed by the caller), their number and bytes. */
 llm_status lm_spm_missing(lm_mem *mem, const lm_vocab_desc *vocab, const uint8_t *marks, uint64_t **bits, uint32_t *n, uint64_t *bytes, llm_error *error);
 llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error);
+void lm_spm_find_ascii(lm_tokenizer *t);                    /* t->ascii, once all tokens can be found */
 llm_status lm_spm_encode(lm_encoder *e, const char *text, size_t len, bool prefix, llm_error *error);
+
+/* ---- BPE of characters: chars.c ---- */
+
+llm_status lm_chars_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error);
+llm_status lm_chars_encode(lm_encoder *e, const char *text, size_t len, llm_error *error);
 
 /* ---- special tokens: special.c ---- */
 

@@ -155,13 +155,12 @@ typedef struct merges_batch {
 
 static const char merges_key[] = "tokenizer.ggml.merges";
 
-static llm_status merges_lie(llm_error *error, uint64_t index, const char *what)
+llm_status lm_bpe_merge_lie(llm_error *error, uint64_t index, const char *what)
 {
     return lm_fail_at(error, LLM_E_FORMAT, merges_key, sizeof merges_key - 1, UINT64_MAX, "tokenizer.ggml.merges: merge %llu %s", (unsigned long long)index, what);
 }
 
-/* Two pieces with a space between them: the first one behind the first character. */
-static bool merges_split(llm_str merge, llm_str pieces[2])
+bool lm_bpe_split_merge(llm_str merge, llm_str pieces[2])
 {
     const char *space = merge.len > 2 ? memchr(merge.ptr + 1, ' ', merge.len - 1) : NULL;
     if (!space || space == merge.ptr + merge.len - 1)
@@ -225,7 +224,7 @@ static llm_status merges_lie_of_piece(llm_error *error, uint64_t index, llm_str 
 {
     bool mapped;
     lm_bpe_bytes(piece, bytes, &mapped);
-    return merges_lie(error, index, mapped ? "has a piece that is no token" : "has a character that stands for no byte");
+    return lm_bpe_merge_lie(error, index, mapped ? "has a piece that is no token" : "has a character that stands for no byte");
 }
 
 static llm_status merges_add(lm_tokenizer *t, merges_batch *batch, llm_error *error)
@@ -242,7 +241,7 @@ static llm_status merges_add(lm_tokenizer *t, merges_batch *batch, llm_error *er
         if (left == LM_ID_NONE || right == LM_ID_NONE)
             status = merges_lie_of_piece(error, batch->first + i, batch->pieces[2 * i + (left != LM_ID_NONE)], batch->bytes);
         else if (both[i] == LM_ID_NONE)
-            status = merges_lie(error, batch->first + i, "makes what is no token");
+            status = lm_bpe_merge_lie(error, batch->first + i, "makes what is no token");
         else if (lm_token_plain(t, left) && lm_token_plain(t, right) && lm_token_plain(t, both[i]))     /* control tokens do not come from text */
             pairs[n++] = (lm_pair){ left, right, (uint32_t)(batch->first + i) };
     }
@@ -260,9 +259,9 @@ static llm_status merges_add_all(lm_tokenizer *t, const lm_vocab_desc *vocab, me
         llm_str merge = vocab->merges[i];
         if (batch->n == MERGES_BATCH || merge.len > batch->cap - batch->used)
             LM_TRY(merges_add(t, batch, error));
-        if (!merges_split(merge, &batch->pieces[2 * batch->n])) {
+        if (!lm_bpe_split_merge(merge, &batch->pieces[2 * batch->n])) {
             LM_TRY(merges_add(t, batch, error));            /* a lie of an earlier one is told first */
-            return merges_lie(error, i, "is not two pieces with a space between them");
+            return lm_bpe_merge_lie(error, i, "is not two pieces with a space between them");
         }
         batch->used += merge.len;
         batch->n++;
@@ -276,7 +275,7 @@ static llm_status merges_begin(merges_batch *batch, lm_mem *mem, const lm_tokeni
     merges_names *names = &batch->names;
     for (uint64_t i = 0; i < vocab->n_merges; i++) {
         if (!vocab->merges[i].ptr || vocab->merges[i].len > 2 * (size_t)LM_MAX_TOKEN_BYTES)
-            return merges_lie(error, i, vocab->merges[i].ptr ? "is too long" : "is missing");
+            return lm_bpe_merge_lie(error, i, vocab->merges[i].ptr ? "is too long" : "is missing");
         batch->cap = LM_MAX(batch->cap, vocab->merges[i].len);
     }
     names->texts = vocab->tokens;

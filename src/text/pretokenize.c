@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { PRE_WHOLE = LM_PRE_WHOLE, PRE_BOS = LM_PRE_BOS, PRE_SEP = LM_PRE_SEP, PRE_CLEAN = LM_PRE_CLEAN };
+enum { PRE_WHOLE = LM_PRE_WHOLE, PRE_BOS = LM_PRE_BOS, PRE_SEP = LM_PRE_SEP, PRE_CLEAN = LM_PRE_CLEAN, PRE_CHARS = LM_PRE_CHARS };
 
 static const lm_pre pre_table[] = {
     { "default", { lm_scan_punct, lm_scan_gpt2, lm_scan_numbers, lm_scan_digits_3 }, PRE_CLEAN },
@@ -44,6 +44,9 @@ static const lm_pre pre_table[] = {
     { "bloom gpt3-finnish", { lm_scan_bloom }, PRE_CLEAN },
     { "poro-chat", { lm_scan_bloom }, 0 },
     { "viking", { lm_scan_bloom, lm_scan_number }, 0 },
+    { "gemma4 granite-embed-multi-311m", { lm_scan_lines }, PRE_CHARS | LM_PRE_LINES | PRE_CLEAN },
+    { "sarvam-moe", { lm_scan_lines }, PRE_CHARS },
+    { "whitespace", { lm_scan_graphs }, PRE_CHARS | LM_PRE_GRAPHS | PRE_CLEAN },
     { "superbpe", { lm_scan_numbers, lm_scan_thousand_cuts }, 0 },
 };
 

@@ -16,7 +16,10 @@ enum {
     LM_PRE_WHOLE = 1,           /* ignore_merges: a word that is a token is that token, whatever the merges say */
     LM_PRE_BOS = 2,             /* BOS is added unless the file says otherwise */
     LM_PRE_SEP = 4,             /* a separator stands between the two texts of a pair; nothing here encodes pairs yet */
-    LM_PRE_CLEAN = 8            /* LLM_DECODE_CLEAN_SPACES takes out what it does */
+    LM_PRE_CLEAN = 8,           /* LLM_DECODE_CLEAN_SPACES takes out what it does */
+    LM_PRE_CHARS = 16,          /* tokens are written as text, with U+2581 for a space, and made of characters instead of bytes */
+    LM_PRE_LINES = 32,          /* a run of newlines that is a token is that token */
+    LM_PRE_GRAPHS = 64          /* white space is dropped */
 };
 
 typedef struct lm_pre {

@@ -136,16 +136,21 @@ static uint32_t spm_order(float score)
     return ~(bits & 0x80000000u ? ~bits : bits | 0x80000000u);
 }
 
-llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error)
+void lm_spm_find_ascii(lm_tokenizer *t)
 {
-    lm_mem *mem = &t->host->mem;
-    spm_cuts cuts = { 0 };
-    llm_status status = spm_cut_all(t, &cuts, error);
     for (uint32_t c = 0; c < 128; c++) {
         char text = (char)c;
         uint32_t id = lm_tokens_find(&t->tokens, &text, 1, lm_hash_more(0, &text, 1));
         t->ascii[c] = id != LM_ID_NONE && lm_token_plain(t, id) ? id : LM_ID_NONE;
     }
+}
+
+llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error)
+{
+    lm_mem *mem = &t->host->mem;
+    spm_cuts cuts = { 0 };
+    llm_status status = spm_cut_all(t, &cuts, error);
+    lm_spm_find_ascii(t);
     if (status == LLM_OK)
         status = lm_pairs_init(&t->pairs, mem, cuts.n, t->tokens.n, t->tokens.n, error);
     if (status == LLM_OK) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Tokenizers: see tokenizer.h. This file checks what a vocabulary says, lays it out, and drives encoding and decoding; the
- * algorithms are bpe.c and spm.c over merge.c, special tokens special.c, the bytes of tokens tokens.c. */
+ * algorithms are bpe.c, spm.c and chars.c over merge.c, special tokens special.c, the bytes of tokens tokens.c. */
 #include "text/tokenizer.h"
 
 #include "text/encoder.h"
@@ -57,7 +57,7 @@ static llm_status tokenizer_check_tokens(const lm_vocab_desc *vocab, llm_error *
             return tokenizer_lie(error, LLM_E_FORMAT, key, "token %u is empty", i);
         if (token.len > LM_MAX_TOKEN_BYTES)
             return tokenizer_lie(error, LLM_E_LIMIT, key, "token %u has %zu bytes, more than %d", i, token.len, LM_MAX_TOKEN_BYTES);
-        if (vocab->kind == LM_VOCAB_SPM && !lm_utf8_valid(token.ptr, token.len))
+        if (vocab->kind != LM_VOCAB_BPE && !lm_utf8_valid(token.ptr, token.len))
             return tokenizer_lie_of_utf8(error, i);         /* BPE: by who maps them */
     }
     return LLM_OK;
@@ -92,7 +92,7 @@ static size_t tokenizer_token(const lm_vocab_desc *vocab, uint32_t kind, uint32_
     }
     if (kind == LLM_TOKEN_NORMAL || kind == LLM_TOKEN_UNUSED || kind == LLM_TOKEN_BYTE)
         return vocab->kind == LM_VOCAB_BPE ? lm_bpe_bytes(token, out, mapped) : lm_spm_bytes(token, out);
-    if (kind == LLM_TOKEN_USER && vocab->kind == LM_VOCAB_SPM)
+    if (kind == LLM_TOKEN_USER && vocab->kind != LM_VOCAB_BPE)
         return lm_spm_bytes(token, out);
     for (size_t i = 0; i < token.len && vocab->kind == LM_VOCAB_BPE; i++)       /* where text and its mapping agree */
         if (token.ptr[i] <= ' ' || token.ptr[i] > '~')
@@ -180,7 +180,9 @@ static void tokenizer_set_flags(lm_tokenizer *t, const lm_vocab_desc *vocab)
     t->cleans = !spm && t->pre->flags & LM_PRE_CLEAN;
     if (t->special[LLM_SPECIAL_NEWLINE] != LLM_TOKEN_NONE)
         return;
-    if (t->bytes['\n'] != LM_ID_NONE)
+    if (t->kind == LM_VOCAB_CHARS && t->ascii['\n'] != LM_ID_NONE)
+        t->special[LLM_SPECIAL_NEWLINE] = (llm_token)t->ascii['\n'];
+    else if (t->bytes['\n'] != LM_ID_NONE)
         t->special[LLM_SPECIAL_NEWLINE] = (llm_token)t->bytes['\n'];
     else if (spm && t->ascii['\n'] < t->n_vocab)
         t->special[LLM_SPECIAL_NEWLINE] = (llm_token)t->ascii['\n'];
@@ -212,7 +214,11 @@ static llm_status tokenizer_fill(lm_tokenizer *t, const lm_vocab_desc *vocab, ui
     }
     LM_TRY(tokenizer_lay_out(t, vocab, *missing, n_missing, bytes, error));
     LM_TRY(tokenizer_index(t, error));
-    LM_TRY(t->kind == LM_VOCAB_SPM ? lm_spm_build(t, vocab, error) : lm_bpe_build(t, vocab, error));
+    switch (t->kind) {
+    case LM_VOCAB_SPM:   LM_TRY(lm_spm_build(t, vocab, error)); break;
+    case LM_VOCAB_CHARS: LM_TRY(lm_chars_build(t, vocab, error)); break;
+    default:             LM_TRY(lm_bpe_build(t, vocab, error)); break;
+    }
     LM_TRY(lm_special_build(t, error));
     tokenizer_set_flags(t, vocab);
     return LLM_OK;
@@ -221,12 +227,18 @@ static llm_status tokenizer_fill(lm_tokenizer *t, const lm_vocab_desc *vocab, ui
 llm_status lm_tokenizer_create(lm_host *host, const lm_vocab_desc *vocab, lm_tokenizer **out, llm_error *error)
 {
     const lm_pre *pre = NULL;
+    lm_vocab_desc chars;
     lm_tokenizer *t;
     uint64_t *missing = NULL;
     llm_status status;
     LM_TRY(tokenizer_check_counts(vocab, error));
     if (vocab->kind == LM_VOCAB_BPE && !(pre = lm_pre_find(vocab->pre)))
         return tokenizer_lie(error, LLM_E_UNSUPPORTED, "tokenizer.ggml.pre", "the pre-tokenizer \"%.*s\" is not known", (int)LM_MIN(vocab->pre.len, (size_t)64), vocab->pre.ptr);
+    if (pre && pre->flags & LM_PRE_CHARS) {
+        chars = *vocab;
+        chars.kind = LM_VOCAB_CHARS;
+        vocab = &chars;
+    }
     LM_TRY(tokenizer_check_tokens(vocab, error));
     t = lm_mem_new(&host->mem, sizeof *t, LLM_MEMORY_TOKENIZER);
     if (!t)
@@ -332,6 +344,8 @@ static llm_status encoder_text(lm_encoder *e, const char *text, size_t len, bool
     e->unknown = false;
     if (e->t->kind == LM_VOCAB_SPM)
         return lm_spm_encode(e, text, len, e->t->add_space_prefix && !continues, error);
+    if (e->t->kind == LM_VOCAB_CHARS)
+        return lm_chars_encode(e, text, len, error);
     return lm_bpe_encode(e, text, len, error);
 }
 

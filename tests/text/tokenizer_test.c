@@ -40,6 +40,29 @@ static void good_bpe(test_vocab *v)
     test_vocab_merge(v, "\xc4\xa0 ab", 5);
 }
 
+/* BPE of characters. */
+static void good_chars(test_vocab *v)
+{
+    test_vocab_init(v, LM_VOCAB_BPE, "gemma4");
+    test_vocab_add(v, "<unk>", 0, LLM_TOKEN_UNKNOWN);
+    test_vocab_add(v, "<bos>", 0, LLM_TOKEN_CONTROL);
+    test_vocab_add(v, "<0x0A>", 0, LLM_TOKEN_BYTE);
+    test_vocab_add(v, "<0xC3>", 0, LLM_TOKEN_BYTE);
+    test_vocab_add(v, "\xe2\x96\x81", 0, LLM_TOKEN_NORMAL);
+    test_vocab_add(v, "a", 0, LLM_TOKEN_NORMAL);
+    test_vocab_add(v, "b", 0, LLM_TOKEN_NORMAL);
+    test_vocab_add(v, "\n", 0, LLM_TOKEN_NORMAL);
+    test_vocab_add(v, "\xe2\x96\x81" "a", 0, LLM_TOKEN_NORMAL);
+    test_vocab_add(v, "\xe2\x96\x81" "ab", 0, LLM_TOKEN_NORMAL);
+    test_vocab_add(v, "  ", 0, LLM_TOKEN_USER);             /* as converters write U+2581 in tokens that were added */
+    test_vocab_add(v, "\n\n\n", 0, LLM_TOKEN_NORMAL);
+    test_vocab_merge(v, "\xe2\x96\x81 a", 5);
+    test_vocab_merge(v, "\xe2\x96\x81" "a b", 6);
+    test_vocab_merge(v, "\xe2\x96\x81 \xe2\x96\x81", 7);
+    v->desc.special[LLM_SPECIAL_UNK] = 0;
+    v->desc.special[LLM_SPECIAL_BOS] = 1;
+}
+
 static void check_refused(lm_host *host, const char *what, const test_vocab *v, llm_status status, const char *word)
 {
     lm_tokenizer *t = (lm_tokenizer *)(uintptr_t)1;
@@ -88,6 +111,13 @@ static void check_lies(lm_host *host)
     LIE(good_bpe, (test_vocab_merge(&v, "zz a", 4), test_vocab_merge(&v, "a", 1)), LLM_E_FORMAT, "merge 2");    /* the first is told */
     LIE(good_bpe, test_vocab_token(&v, "a\xff", 2, 0, LLM_TOKEN_NORMAL), LLM_E_FORMAT, "is not valid UTF-8");
     LIE(good_bpe, test_vocab_token(&v, "\xe4\xba", 2, 0, LLM_TOKEN_CONTROL), LLM_E_FORMAT, "is not valid UTF-8");
+    LIE(good_chars, v.desc.n_merges = 0, LLM_E_FORMAT, "token 8");
+    LIE(good_chars, test_vocab_merge(&v, "ab", 2), LLM_E_FORMAT, "merge 3");
+    LIE(good_chars, test_vocab_merge(&v, "c a", 3), LLM_E_FORMAT, "merge 3 has a piece");
+    LIE(good_chars, test_vocab_merge(&v, "b a", 3), LLM_E_FORMAT, "merge 3 makes");
+    LIE(good_chars, (test_vocab_merge(&v, "b a", 3), test_vocab_merge(&v, "a", 1)), LLM_E_FORMAT, "merge 3 makes");
+    LIE(good_chars, test_vocab_merge(&v, long_text, 200000), LLM_E_FORMAT, "merge 3");
+    LIE(good_chars, test_vocab_token(&v, "\xff", 1, 0, LLM_TOKEN_NORMAL), LLM_E_FORMAT, "is not valid UTF-8");
     free(long_text);
 }
 
@@ -142,7 +172,7 @@ static void check_basics(lm_host *host)
     char text[64];
     size_t n = 0;
     llm_error error;
-    test_vocab v;
+    test_vocab v, chars;
     lm_tokenizer *t;
     good_spm(&v);
     if ((t = make(host, &v)) != NULL) {
@@ -174,6 +204,15 @@ static void check_basics(lm_host *host)
         CHECK(lm_tokenizer_special(t, LLM_SPECIAL_NEWLINE) == '\n' && !lm_tokenizer_adds_bos(t) && !lm_tokenizer_strips_space(t));
     }
     lm_tokenizer_free(t);
+    good_chars(&chars);
+    if ((t = make(host, &chars)) != NULL) {
+        static const llm_token want[] = { 9, 10, 5, 7, 6, 11, 0, 3, 0, 7, 7 };
+        test_encodes(t, "characters", " ab  a\nb\n\n\nc\xc3\xa9\n\n", 16, 0, want, 11);
+        CHECK(lm_tokenizer_special(t, LLM_SPECIAL_NEWLINE) == 7 && !lm_tokenizer_adds_bos(t) && !lm_tokenizer_strips_space(t));
+        CHECK(lm_tokenizer_bytes(t, 9, 0).len == 3 && memcmp(lm_tokenizer_bytes(t, 9, 0).ptr, " ab", 4) == 0);
+    }
+    lm_tokenizer_free(t);
+    test_vocab_free(&chars);
     test_vocab_add(&v, "<|return|>", 0, LLM_TOKEN_CONTROL);
     test_vocab_add(&v, "<|call|>", 0, LLM_TOKEN_CONTROL);
     test_vocab_add(&v, "<|end|>", 0, LLM_TOKEN_CONTROL);
@@ -426,7 +465,7 @@ static void check_noise(lm_host *host, uint64_t seed)
         lm_tokenizer *t = NULL;
         llm_error error;
         size_t n_tokens = test_random(&seed) % 40;
-        test_vocab_init(&v, (int32_t)(test_random(&seed) % 2 + 1), test_random(&seed) % 2 ? "default" : "qwen2");
+        test_vocab_init(&v, (int32_t)(test_random(&seed) % 2 + 1), round % 3 == 0 ? "gemma4" : round % 3 == 1 ? "default" : "qwen2");
         if (test_random(&seed) % 2)
             test_vocab_bytes(&v);
         for (size_t i = 0; i < n_tokens; i++) {
@@ -526,6 +565,9 @@ int main(void)
     check_failing(&v);
     test_vocab_free(&v);
     good_bpe(&v);
+    check_failing(&v);
+    test_vocab_free(&v);
+    good_chars(&v);
     check_failing(&v);
     test_vocab_free(&v);
     CHECK(atomic_load(&host->mem.used) == 0);
