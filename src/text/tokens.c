@@ -3,8 +3,6 @@
  * not need hold a part of the hash, so that the bytes are hardly ever compared in vain. */
 #include "text/tokens.h"
 
-#include <string.h>
-
 LM_INLINE uint64_t tokens_mix(uint64_t hash)
 {
     hash ^= hash >> 32;
@@ -52,7 +50,7 @@ void lm_tokens_free(lm_tokens *tokens, lm_mem *mem)
 LM_INLINE bool tokens_are(const lm_tokens *tokens, uint32_t id, const char *text, size_t len)
 {
     llm_str token = lm_tokens_str(tokens, id);
-    return token.len == len && memcmp(token.ptr, text, len) == 0;
+    return token.len == len && lm_bytes_equal(token.ptr, text, len);
 }
 
 /* The slot of these bytes, or the free one where they belong; UINT32_MAX after too many probes. */
