@@ -130,8 +130,7 @@ static llm_status tokenizer_lay_out(lm_tokenizer *t, const lm_vocab_desc *vocab,
             t->marks[id - 1] |= LM_MARK_TEXT;
         }
     tokens->start[id] = at;
-    lm_tokens_trim(tokens, &t->host->mem);
-    return LLM_OK;
+    return lm_tokens_trim(tokens, &t->host->mem, error);
 }
 
 /* Ordinary tokens are found before control tokens of the same text; of equals, the last. */

@@ -28,15 +28,19 @@ llm_status lm_tokens_init(lm_tokens *tokens, lm_mem *mem, uint32_t n, uint32_t b
     return LLM_OK;
 }
 
-void lm_tokens_trim(lm_tokens *tokens, lm_mem *mem)
+llm_status lm_tokens_trim(lm_tokens *tokens, lm_mem *mem, llm_error *error)
 {
     uint32_t used = tokens->start[tokens->n];
-    char *exact = used < lm_mem_size(tokens->bytes) ? lm_mem_raw(mem, used, LLM_MEMORY_TOKENIZER) : NULL;
+    char *exact;
+    if (used == lm_mem_size(tokens->bytes))
+        return LLM_OK;
+    exact = lm_mem_raw(mem, used, LLM_MEMORY_TOKENIZER);
     if (!exact)
-        return;                                             /* without memory: a little more stays taken */
+        return lm_fail_memory(error, "the vocabulary", used);
     memcpy(exact, tokens->bytes, used);
     lm_mem_free(mem, tokens->bytes);
     tokens->bytes = exact;
+    return LLM_OK;
 }
 
 void lm_tokens_free(lm_tokens *tokens, lm_mem *mem)

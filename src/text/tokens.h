@@ -70,7 +70,7 @@ LM_INLINE uint64_t lm_hash_more(uint64_t hash, const char *text, size_t len)
 llm_status lm_tokens_init(lm_tokens *tokens, lm_mem *mem, uint32_t n, uint32_t bytes, llm_error *error);
 void       lm_tokens_free(lm_tokens *tokens, lm_mem *mem);
 /* Once all are laid out: gives back what was more than their bytes. */
-void       lm_tokens_trim(lm_tokens *tokens, lm_mem *mem);
+llm_status lm_tokens_trim(lm_tokens *tokens, lm_mem *mem, llm_error *error);
 /* Makes ids[0..n), one after the other, the tokens that their bytes are found by; an earlier one with the same bytes is no longer
  * found. false: too many collisions. */
 bool       lm_tokens_index(lm_tokens *tokens, const uint32_t *ids, size_t n);
