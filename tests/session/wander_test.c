@@ -4,7 +4,7 @@
  * logits must be those of a fresh session with the same tokens. */
 #include "../api/tiny.h"
 
-#include "session/session.h"
+#include "mixed.h"
 
 enum { N = 6, N_CTX = 400 };
 
@@ -114,7 +114,7 @@ out:
 }
 
 /* Both backends with one model. */
-static void wander(const tiny_shape *shape)
+static void wander(const tiny_shape *shape, bool mixed)
 {
     llm_engine_desc desc = LLM_INIT(llm_engine_desc);
     llm_engine *engine;
@@ -137,6 +137,10 @@ static void wander(const tiny_shape *shape)
     source.data_len = file.size;
     model_desc.device = 2;
     CHECK_MSG(llm_model_load_from(engine, &part, 1, &model_desc, &verify, &error) == LLM_OK, "%s", error.message);
+    if (mixed && verify) {
+        mixed_make(verify);
+        mixed_make(cpu);
+    }
     n_compared = 0;
     for (uint64_t seed = 1; verify && seed <= 20; seed++)
         walk(verify, seed, 400, 0);
@@ -153,7 +157,8 @@ static void wander(const tiny_shape *shape)
 int main(void)
 {
     static const tiny_shape windowed = { 2, 32, 64, 4, 2, 512, 400, 1, 40 };
-    wander(&tiny_small);
-    wander(&windowed);
+    wander(&tiny_small, false);
+    wander(&windowed, false);
+    wander(&windowed, true);
     return TEST_DONE();
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Sliding windows give pages back: what a session holds stays bounded however long it goes on, its logits have the bits of the same program
- * with all positions kept, going back a little is free and going back further is right. */
+ * with all positions kept, going back a little is free and going back further is right. With a window in every layer, and with layers beside
+ * it that see everything. */
 #include "../api/tiny.h"
 
-#include "session/session.h"
+#include "mixed.h"
 
 enum { WINDOW = 48, CHUNK = 64, N_CTX = 1024 };
 static const tiny_shape window_shape = { 2, 32, 64, 4, 2, N_CTX, 400, 11, WINDOW };
@@ -11,14 +12,17 @@ static const tiny_shape window_shape = { 2, 32, 64, 4, 2, N_CTX, 400, 11, WINDOW
 static llm_engine *window_engine;
 static llm_model *window_kept, *window_all;                 /* the model, and the same that forgets nothing */
 
-static uint32_t pages_in_use(const llm_model *model, int32_t state_type)
+/* Of page class 0, the window's; of 1, if there is one, in *others. */
+static uint32_t pages_in_use(const llm_model *model, uint32_t *others)
 {
-    const lm_pages *pages = &model->pools[state_type];
-    uint32_t n = 0;
+    const lm_pages *pages = &model->pools[LLM_STATE_TYPE_F16];
+    uint32_t n[LM_MAX_PAGE_CLASSES] = { 0 };
     for (uint32_t c = 0; c < pages->n_classes; c++)
         for (uint32_t p = 0; p < pages->n_owners[c]; p++)
-            n += pages->owners[c][p] != 0;
-    return n;
+            n[c] += pages->owners[c][p] != 0;
+    if (others)
+        *others = n[1];
+    return n[0];
 }
 
 static uint32_t pages_most(void)
@@ -66,22 +70,29 @@ static void test_bounded(uint32_t flags)
     do {
         status = llm_session_step(&a, 1, LLM_FOREVER, 0, &error);
         CHECK(llm_session_step(&b, 1, LLM_FOREVER, 0, &error) == status);
-        most = LM_MAX(most, pages_in_use(window_kept, 0));
+        most = LM_MAX(most, pages_in_use(window_kept, NULL));
         n_compared += tiny_logits_hash(a) != 0;
         CHECK_MSG(tiny_logits_hash(a) == tiny_logits_hash(b), "other logits after %zu tokens", llm_session_n_tokens(a));
     } while (status == LLM_MORE);
     CHECK(status == LLM_OK && llm_session_n_tokens(a) == 250 + 10 * WINDOW);
     printf("window %d, chunk %d: at most %u of %u pages of %d, %u where all are kept; %zu logits compared\n", WINDOW, CHUNK, most, allowed, LM_PAGE_POSITIONS,
-           pages_in_use(window_all, 0), n_compared);
+           pages_in_use(window_all, NULL), n_compared);
     CHECK_MSG(most <= allowed, "%u pages, %u expected", most, allowed);
-    CHECK(pages_in_use(window_all, 0) == lm_pages_count(250 + 10 * WINDOW - 1));
+    CHECK(pages_in_use(window_all, NULL) == lm_pages_count(250 + 10 * WINDOW - 1));
     llm_session_info info = LLM_INIT(llm_session_info);
     CHECK(llm_session_get_info(a, &info, &error) == LLM_OK);
     lm_backend *backend = window_kept->model->backend;
-    CHECK(info.state_bytes == pages_in_use(window_kept, 0) * backend->table->pool_page_cost(backend, window_kept->model->program, 0, 0));
+    const lm_program *program = window_kept->model->program;
+    uint32_t others = 0;
+    uint64_t bytes = pages_in_use(window_kept, &others) * backend->table->pool_page_cost(backend, program, LLM_STATE_TYPE_F16, 0);
+    if (program->n_page_classes > 1) {
+        CHECK(others == lm_pages_count(flags & LLM_SESSION_RESERVE ? N_CTX : 250 + 10 * WINDOW - 1));
+        bytes += others * backend->table->pool_page_cost(backend, program, LLM_STATE_TYPE_F16, 1);
+    }
+    CHECK(info.state_bytes == bytes);
     llm_session_free(a);
     llm_session_free(b);
-    CHECK(pages_in_use(window_kept, 0) == 0);
+    CHECK(pages_in_use(window_kept, NULL) == 0);
 }
 
 /* Rewinds to `to` of 400 tokens: n_pending afterwards, and the logits of a session that was never anywhere else. */
@@ -123,7 +134,7 @@ static void test_rewind(uint32_t flags)
     CHECK(n_all > 0);
     put(s, 1, 5);
     llm_session_free(s);
-    CHECK(pages_in_use(window_kept, 0) == 0);
+    CHECK(pages_in_use(window_kept, NULL) == 0);
 }
 
 static void test_sync(void)
@@ -137,7 +148,7 @@ static void test_sync(void)
         CHECK(llm_session_sync(a, tokens, n, 0, &error) == LLM_OK && tiny_drain(a, LLM_FOREVER, &error) == LLM_OK);
         CHECK(llm_session_sync(b, tokens, n, 0, &error) == LLM_OK && tiny_drain(b, LLM_FOREVER, &error) == LLM_OK);
         CHECK(tiny_logits_hash(a) == tiny_logits_hash(b));
-        CHECK(pages_in_use(window_kept, 0) <= pages_most());
+        CHECK(pages_in_use(window_kept, NULL) <= pages_most());
     }
     llm_session_free(a);
     llm_session_free(b);
@@ -150,31 +161,31 @@ static void test_forks(uint32_t flags)
     llm_session *s = open_session(window_kept, flags), *forks[N], *all[N];
     llm_error error;
     put(s, 300, 7);
-    uint32_t before = pages_in_use(window_kept, 0);
+    uint32_t before = pages_in_use(window_kept, NULL);
     for (int i = 0; i < N; i++) {
         llm_session *whole = open_session(window_all, 0);
         put(whole, 300, 7);
         CHECK(llm_session_fork(s, &forks[i], &error) == LLM_OK && llm_session_fork(whole, &all[i], &error) == LLM_OK);
         llm_session_free(whole);
     }
-    CHECK(pages_in_use(window_kept, 0) == before);
+    CHECK(pages_in_use(window_kept, NULL) == before);
     for (int i = 0; i < N; i++) {
         put(forks[i], 30 + 60 * (size_t)i, 8 + (uint32_t)i);
         put(all[i], 30 + 60 * (size_t)i, 8 + (uint32_t)i);
         CHECK(tiny_logits_hash(forks[i]) == tiny_logits_hash(all[i]));
     }
     put(s, 400, 20);
-    CHECK(pages_in_use(window_kept, 0) <= (N + 1) * pages_most());
+    CHECK(pages_in_use(window_kept, NULL) <= (N + 1) * pages_most());
     for (int i = 0; i < N; i++) {
         llm_session_free(all[i]);
         llm_session_free(forks[i]);
     }
-    CHECK(pages_in_use(window_kept, 0) <= pages_most());
+    CHECK(pages_in_use(window_kept, NULL) <= pages_most());
     llm_session_free(s);
-    CHECK(pages_in_use(window_kept, 0) == 0);
+    CHECK(pages_in_use(window_kept, NULL) == 0);
 }
 
-int main(void)
+static void test_all(bool mixed)
 {
     llm_engine_desc desc = LLM_INIT(llm_engine_desc);
     llm_error error;
@@ -184,8 +195,12 @@ int main(void)
     tiny_open(&window_shape, &desc, &window_engine, &window_kept);
     CHECK(tiny_load(window_engine, &file, &window_all, &error) == LLM_OK);
     free(file.data);
+    if (mixed) {
+        mixed_make(window_kept);
+        mixed_make(window_all);
+    }
     lm_program *program = window_all->model->program;
-    for (uint32_t i = 0; i < program->n_streams; i++) {
+    for (uint32_t i = mixed; i < program->n_streams; i++) {
         CHECK(program->streams[i].keep == WINDOW);
         program->streams[i].keep = 0;                       /* before its first session */
     }
@@ -199,5 +214,11 @@ int main(void)
     llm_model_free(window_kept);
     llm_model_free(window_all);
     llm_engine_free(window_engine);
+}
+
+int main(void)
+{
+    test_all(false);
+    test_all(true);
     return TEST_DONE();
 }
