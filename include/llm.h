@@ -417,20 +417,44 @@ LLM_API llm_status llm_tokenizer_token(const llm_tokenizer *t, llm_token token, 
 
 /* ---- sampler: an immutable recipe. All zero: greedy. Zero turns a stage off ------------------------------------ */
 
+enum {                                      /* stages of a recipe, in their usual order */
+    LLM_STAGE_PENALTIES = 1, LLM_STAGE_DRY = 2, LLM_STAGE_TOP_N_SIGMA = 3, LLM_STAGE_TOP_K = 4, LLM_STAGE_TYPICAL = 5,
+    LLM_STAGE_TOP_P = 6, LLM_STAGE_MIN_P = 7, LLM_STAGE_XTC = 8, LLM_STAGE_TEMPERATURE = 9
+};
 typedef struct llm_sampler_desc {
     uint32_t struct_size, flags;            /* flags: 0 */
     float    temperature;                   /* 0: greedy, the likeliest token, lowest id on a tie */
     int32_t  top_k;                         /* keep the k likeliest */
     float    top_p, min_p;                  /* keep the shortest likeliest prefix of mass >= top_p; p >= min_p * p_max */
-    int32_t  min_keep;                      /* top_p and min_p keep at least so many; 0: 1 */
+    int32_t  min_keep;                      /* top_p, min_p, typical_p and XTC keep at least so many; 0: 1 */
     int32_t  penalty_last_n;                /* tokens the penalties look back at, prompt included; 0: 64; -1: all */
     float    repeat_penalty;                /* divides positive logits, multiplies negative ones; 1 is off too */
     float    frequency_penalty, presence_penalty;   /* subtracted: per occurrence; once */
     uint32_t reserved;
     const llm_token_bias *biases; size_t n_biases;  /* added first; -INFINITY bans a token */
+    float    dynatemp_range;                /* temperature - range (at least 0) to temperature + range, by how even the candidates are: */
+    float    dynatemp_exponent;             /* (entropy / its largest) ^ exponent; 0: 1 */
+    float    typical_p;                     /* keep those whose surprise is nearest to the entropy, of mass > typical_p; 1 is off too */
+    float    top_n_sigma;                   /* keep logits >= max - top_n_sigma standard deviations */
+    float    xtc_probability;               /* exclude top choices, this often: of those with p >= xtc_threshold only the least likely */
+    float    xtc_threshold;                 /* stays; 0: 0.1; more than 0.5 is off */
+    float    dry_multiplier, dry_base;      /* a token that carries on a repetition of n tokens loses multiplier * base ^ (n - allowed), */
+    int32_t  dry_allowed_length, dry_last_n;    /* n >= allowed; base 0: 1.75; allowed 0: 2; tokens looked back at, 0 or -1: all */
+    int32_t  mirostat;                      /* 1, 2: Mirostat draws, so that the surprise in bits comes to mirostat_tau */
+    float    mirostat_tau, mirostat_eta;    /* 0: 5; how fast it learns, 0: 0.1 */
+    float    adaptive_target;               /* adaptive-p draws, so that the drawn tokens' probability comes to the target */
+    float    adaptive_decay;                /* of what it remembers, at most 0.99; 0: 0.9 */
+    uint32_t reserved_2;
+    const llm_str *dry_breakers; size_t n_dry_breakers; /* repetitions end at these texts; NULL: "\n" ":" "\"" "*"; at most 32 of 40 bytes */
+    const uint8_t *order; size_t n_order;   /* LLM_STAGE_*, each at most once; NULL: as below */
 } llm_sampler_desc;
-/* Order of stages: bias, penalties, top_k, top_p, min_p, temperature, draw. The same recipe serves any session of models
- * with this vocabulary size, many at once; what it remembers is the session's timeline, so rewind and fork cannot confuse it.
+/* Order of stages: bias, then penalties, DRY, top_n_sigma, top_k, typical_p, top_p, min_p, XTC, temperature, then the draw. `order` says
+ * another: what it does not name is not done (without the temperature stage: 1). Mirostat or adaptive-p take the place of the draw;
+ * where order is NULL, Mirostat has the temperature alone before it. Each stage sees what the ones before it left.
+ *
+ * The same recipe serves any session of models with this vocabulary, many at once; what it remembers is the session's timeline, so
+ * rewind and fork cannot confuse it. What Mirostat and adaptive-p learn stands there beside each token they drew; tokens that were
+ * put in or drawn otherwise leave it as it was. All draws depend on (seed, position) and the timeline alone.
  *
  *   ```c
  *   llm_status usual_sampler(const llm_model *model, llm_sampler **out, llm_error *error)

@@ -7,6 +7,7 @@
 #include "base/half.h"
 
 #include <math.h>
+#include <stddef.h>
 
 /* expf: bounds, argument reduction, the polynomial 1 + r + c2 r^2 + .. + c6 r^6 (minimax, relative error 4.4e-9). */
 #define LM_EXPF_HIGH     88.72283f                      /* above it the result is infinite */
@@ -55,6 +56,9 @@ static inline float lm_fmaf(float a, float b, float c)
 
 float  lm_expf(float x);                /* f32; error < 1 ulp; no subnormal results: 0 below -87.33654; infinity above 88.72283 */
 float  lm_tanhf(float x);               /* f32; error < 1.5 ulp */
+/* out[i] = lm_expf(x[i] - shift), i < n; out may be x. The fastest for these LM_CPU_* features; the bits are the same for all. */
+typedef void lm_expf_many(const float *x, float shift, float *out, size_t n);
+lm_expf_many *lm_expf_many_for(uint32_t features);
 double lm_exp64(double x);
 double lm_log64(double x);               /* x > 0 */
 double lm_pow64(double x, double y);      /* x > 0 */

@@ -76,3 +76,36 @@ void lm_logits_drop(lm_host *host, lm_logits *block)
     if (block && atomic_fetch_sub(&block->refs, 1) == 1)
         lm_mem_free(&host->mem, block);
 }
+
+llm_status lm_memories_room(lm_host *host, lm_memories **block, size_t kept, size_t n, llm_error *error)
+{
+    lm_memories *old = *block;
+    bool alone = old && atomic_load(&old->refs) == 1;
+    if (alone && old->cap >= n)
+        return LLM_OK;
+    size_t cap = (LM_MAX(n, alone ? old->cap + old->cap / 2 : n) + BLOCKS_STEP - 1) / BLOCKS_STEP * BLOCKS_STEP;
+    size_t bytes = sizeof(lm_memories) + cap * sizeof(lm_memory);
+    lm_memories *fresh = lm_mem_raw(&host->mem, bytes, LLM_MEMORY_OTHER);
+    if (!fresh)
+        return lm_fail_memory(error, "what a sampler remembers", bytes);
+    atomic_init(&fresh->refs, 1);
+    fresh->cap = cap;
+    if (kept)
+        memcpy(fresh->at, old->at, kept * sizeof(lm_memory));
+    *block = fresh;
+    lm_memories_drop(host, old);
+    return LLM_OK;
+}
+
+lm_memories *lm_memories_share(lm_memories *block)
+{
+    if (block)
+        atomic_fetch_add(&block->refs, 1);
+    return block;
+}
+
+void lm_memories_drop(lm_host *host, lm_memories *block)
+{
+    if (block && atomic_fetch_sub(&block->refs, 1) == 1)
+        lm_mem_free(&host->mem, block);
+}

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Arrays that timelines share: tokens and logits, counted by owner. A block with more than one owner is immutable; its writer takes
+ * Arrays that timelines share: tokens, logits and memories, counted by owner. A block with more than one owner is immutable; its writer takes
  * another. Floor 9. Threads: counts are atomic; a block's contents belong to its owners as said. */
 #ifndef LM_SESSION_BLOCKS_H
 #define LM_SESSION_BLOCKS_H
+
+#include "session/sampler.h"
 
 #include "base/host.h"
 #include "base/status.h"
@@ -21,6 +23,12 @@ void lm_ids_drop(lm_host *host, lm_ids *block);
 llm_status lm_logits_room(lm_host *host, lm_logits **block, uint32_t n, llm_error *error);
 lm_logits *lm_logits_share(lm_logits *block);
 void lm_logits_drop(lm_host *host, lm_logits *block);
+
+/* What a recipe remembers after each token that it drew, by rising position. As tokens: alone with room for n, the first `kept` preserved. */
+typedef struct lm_memories { _Atomic uint32_t refs; uint32_t reserved; uint64_t cap; lm_memory at[]; } lm_memories;
+llm_status lm_memories_room(lm_host *host, lm_memories **block, size_t kept, size_t n, llm_error *error);
+lm_memories *lm_memories_share(lm_memories *block);
+void lm_memories_drop(lm_host *host, lm_memories *block);
 
 size_t lm_ids_bytes(size_t cap);
 size_t lm_logits_bytes(uint32_t n);

@@ -226,8 +226,9 @@ static uint64_t loaded_scratch_part(uint64_t bytes)
 
 uint64_t lm_scratch_bytes(uint32_t n_vocab)
 {
-    return loaded_scratch_part(sizeof(lm_scratch)) + loaded_scratch_part((uint64_t)n_vocab * sizeof(float)) +
-           loaded_scratch_part((uint64_t)n_vocab * sizeof(lm_candidate)) + (uint64_t)n_vocab * sizeof(uint32_t);
+    return loaded_scratch_part(sizeof(lm_scratch)) + 2 * loaded_scratch_part((uint64_t)n_vocab * sizeof(float)) +
+           2 * loaded_scratch_part((uint64_t)n_vocab * sizeof(lm_candidate)) + loaded_scratch_part((uint64_t)n_vocab * sizeof(uint32_t)) +
+           LM_DRY_MOST * sizeof(uint32_t);
 }
 
 llm_status lm_loaded_take_scratch(llm_model *model, lm_scratch **out, llm_error *error)
@@ -245,11 +246,18 @@ llm_status lm_loaded_take_scratch(llm_model *model, lm_scratch **out, llm_error 
             return lm_fail_memory(error, "room to sample in", (size_t)bytes);
         scratch = (lm_scratch *)(void *)block;
         block += loaded_scratch_part(sizeof *scratch);
-        scratch->logits = (float *)(void *)block;
+        lm_room *room = &scratch->room;
+        room->logits = (float *)(void *)block;
         block += loaded_scratch_part((uint64_t)n_vocab * sizeof(float));
-        scratch->candidates = (lm_candidate *)(void *)block;
+        room->weights = (float *)(void *)block;
+        block += loaded_scratch_part((uint64_t)n_vocab * sizeof(float));
+        room->candidates = (lm_candidate *)(void *)block;
         block += loaded_scratch_part((uint64_t)n_vocab * sizeof(lm_candidate));
-        scratch->counts = (uint32_t *)(void *)block;
+        room->spare = (lm_candidate *)(void *)block;
+        block += loaded_scratch_part((uint64_t)n_vocab * sizeof(lm_candidate));
+        room->counts = (uint32_t *)(void *)block;
+        block += loaded_scratch_part((uint64_t)n_vocab * sizeof(uint32_t));
+        room->lengths = (uint32_t *)(void *)block;
     }
     *out = scratch;
     return LLM_OK;

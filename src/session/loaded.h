@@ -4,6 +4,7 @@
 #ifndef LM_SESSION_LOADED_H
 #define LM_SESSION_LOADED_H
 
+#include "session/candidates.h"
 #include "session/engine.h"
 #include "session/pages.h"
 
@@ -23,9 +24,7 @@ struct llm_tokenizer {
 /* Room to sample in: one for each step that draws at the same time, kept for the next. */
 typedef struct lm_scratch {
     struct lm_scratch *next;
-    float *logits;                      /* [n_vocab] */
-    struct lm_candidate *candidates;    /* [n_vocab] */
-    uint32_t *counts;                   /* [n_vocab], all 0 between uses */
+    lm_room room;
 } lm_scratch;
 
 struct llm_model {

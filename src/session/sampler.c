@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The recipe, stage by stage: bias, penalties, top_k, top_p, min_p, temperature, draw. Scalar, on the host, the same bits everywhere.
- *
- * Order of candidates: by falling logit, then rising id, once top_k, top_p or min_p is on; by rising id otherwise. Sums of
- * probabilities run in that order, in double, over lm_expf of the distance to the largest logit (top_p without top_k: its total runs
- * by rising id). top_k, top_p and min_p each keep a prefix of the falling order, so the shortest of them is what remains.
- * Partial selection with a heap: n + k log n, and no input is slow. */
+ * Recipes: checked and made complete, their stages run in order, and the draw: over the candidates' order, in double, with one random
+ * number of (seed, position). The stages stand in sampler_stages.c and dry.c. */
 #include "session/sampler.h"
 
+#include "base/cpu.h"
 #include "base/fmath.h"
 #include "base/half.h"
 #include "base/rand.h"
@@ -16,16 +13,16 @@
 
 LM_EXACT_ARITHMETIC
 
-enum { SAMPLER_DEFAULT_LAST_N = 64, SAMPLER_FIRST_PREFIX = 256 };
+enum { SAMPLER_DEFAULT_LAST_N = 64, SAMPLER_STREAM_DRAW = 0 };
 
-/* ---- making one ---------------------------------------------------------------------------------------------------------- */
+/* ---- checks -------------------------------------------------------------------------------------------------------------- */
 
 static bool sampler_finite(float x)
 {
     return (lm_bits_from_f32(x) & 0x7f800000u) != 0x7f800000u;
 }
 
-static llm_status sampler_check_range(const char *field, float value, float min, float max, llm_error *error)
+static llm_status sampler_check_float(const char *field, float value, float min, float max, llm_error *error)
 {
     if (sampler_finite(value) && value >= min && value <= max)
         return LLM_OK;
@@ -33,26 +30,47 @@ static llm_status sampler_check_range(const char *field, float value, float min,
                       (double)value, (double)min, (double)max);
 }
 
-static llm_status sampler_check_int(const char *field, int32_t value, int32_t min, llm_error *error)
+static llm_status sampler_check_int(const char *field, int32_t value, int32_t min, int32_t max, llm_error *error)
 {
-    if (value >= min)
+    if (value >= min && value <= max)
         return LLM_OK;
-    return lm_fail_at(error, LLM_E_INVALID, field, strlen(field), UINT64_MAX, "llm_sampler_desc.%s is %d: expected %d or more", field, value, min);
+    return lm_fail_at(error, LLM_E_INVALID, field, strlen(field), UINT64_MAX, "llm_sampler_desc.%s is %d: expected %d to %d", field, value, min, max);
 }
 
-static llm_status sampler_check(const llm_sampler_desc *desc, uint32_t n_vocab, llm_error *error)
+static llm_status sampler_check_numbers(const llm_sampler_desc *desc, llm_error *error)
 {
-    if (desc->flags != 0 || desc->reserved != 0)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_sampler_desc.flags is 0x%x and .reserved is 0x%x: both must be 0", desc->flags, desc->reserved);
-    LM_TRY(sampler_check_range("temperature", desc->temperature, 0.0f, 1e6f, error));
-    LM_TRY(sampler_check_int("top_k", desc->top_k, 0, error));
-    LM_TRY(sampler_check_range("top_p", desc->top_p, 0.0f, 1.0f, error));
-    LM_TRY(sampler_check_range("min_p", desc->min_p, 0.0f, 1.0f, error));
-    LM_TRY(sampler_check_int("min_keep", desc->min_keep, 0, error));
-    LM_TRY(sampler_check_int("penalty_last_n", desc->penalty_last_n, -1, error));
-    LM_TRY(sampler_check_range("repeat_penalty", desc->repeat_penalty, 0.0f, 1e6f, error));
-    LM_TRY(sampler_check_range("frequency_penalty", desc->frequency_penalty, -1e6f, 1e6f, error));
-    LM_TRY(sampler_check_range("presence_penalty", desc->presence_penalty, -1e6f, 1e6f, error));
+    LM_TRY(sampler_check_float("temperature", desc->temperature, 0.0f, 1e6f, error));
+    LM_TRY(sampler_check_int("top_k", desc->top_k, 0, INT32_MAX, error));
+    LM_TRY(sampler_check_float("top_p", desc->top_p, 0.0f, 1.0f, error));
+    LM_TRY(sampler_check_float("min_p", desc->min_p, 0.0f, 1.0f, error));
+    LM_TRY(sampler_check_int("min_keep", desc->min_keep, 0, INT32_MAX, error));
+    LM_TRY(sampler_check_int("penalty_last_n", desc->penalty_last_n, -1, INT32_MAX, error));
+    LM_TRY(sampler_check_float("repeat_penalty", desc->repeat_penalty, 0.0f, 1e6f, error));
+    LM_TRY(sampler_check_float("frequency_penalty", desc->frequency_penalty, -1e6f, 1e6f, error));
+    LM_TRY(sampler_check_float("presence_penalty", desc->presence_penalty, -1e6f, 1e6f, error));
+    LM_TRY(sampler_check_float("dynatemp_range", desc->dynatemp_range, 0.0f, 1e6f, error));
+    LM_TRY(sampler_check_float("dynatemp_exponent", desc->dynatemp_exponent, 0.0f, 1e6f, error));
+    LM_TRY(sampler_check_float("typical_p", desc->typical_p, 0.0f, 1.0f, error));
+    LM_TRY(sampler_check_float("top_n_sigma", desc->top_n_sigma, 0.0f, 1e6f, error));
+    LM_TRY(sampler_check_float("xtc_probability", desc->xtc_probability, 0.0f, 1.0f, error));
+    LM_TRY(sampler_check_float("xtc_threshold", desc->xtc_threshold, 0.0f, 1.0f, error));
+    LM_TRY(sampler_check_float("dry_multiplier", desc->dry_multiplier, 0.0f, 1e6f, error));
+    if (desc->dry_base != 0.0f)
+        LM_TRY(sampler_check_float("dry_base", desc->dry_base, 1.0f, 1e6f, error));
+    LM_TRY(sampler_check_int("dry_allowed_length", desc->dry_allowed_length, 0, LM_DRY_MAX_ALLOWED, error));
+    LM_TRY(sampler_check_int("dry_last_n", desc->dry_last_n, -1, INT32_MAX, error));
+    LM_TRY(sampler_check_int("mirostat", desc->mirostat, 0, 2, error));
+    LM_TRY(sampler_check_float("mirostat_tau", desc->mirostat_tau, 0.0f, 1000.0f, error));
+    LM_TRY(sampler_check_float("mirostat_eta", desc->mirostat_eta, 0.0f, 1000.0f, error));
+    LM_TRY(sampler_check_float("adaptive_target", desc->adaptive_target, 0.0f, 1.0f, error));
+    LM_TRY(sampler_check_float("adaptive_decay", desc->adaptive_decay, 0.0f, 0.99f, error));
+    if (desc->mirostat != 0 && desc->adaptive_target != 0.0f)
+        return lm_fail(error, LLM_E_INVALID, "llm_sampler_desc.mirostat and .adaptive_target are both set: one of them can draw");
+    return LLM_OK;
+}
+
+static llm_status sampler_check_biases(const llm_sampler_desc *desc, uint32_t n_vocab, llm_error *error)
+{
     if (desc->n_biases > n_vocab * (size_t)4)
         return lm_fail(error, LLM_E_LIMIT, "llm_sampler_desc.n_biases is %zu: at most 4 for each of the %u tokens", desc->n_biases, n_vocab);
     if (desc->n_biases != 0 && !desc->biases)
@@ -67,9 +85,125 @@ static llm_status sampler_check(const llm_sampler_desc *desc, uint32_t n_vocab, 
     return LLM_OK;
 }
 
-llm_status lm_sampler_new(llm_engine *engine, uint32_t n_vocab, const llm_sampler_desc *desc, llm_sampler **out, llm_error *error)
+static llm_status sampler_check_order(const llm_sampler_desc *desc, llm_error *error)
 {
-    LM_TRY(sampler_check(desc, n_vocab, error));
+    uint32_t seen = 0;
+    if (desc->n_order != 0 && !desc->order)
+        return lm_fail(error, LLM_E_INVALID, "llm_sampler_desc.order is NULL, n_order is %zu", desc->n_order);
+    if (desc->n_order > LM_MAX_STAGES)
+        return lm_fail(error, LLM_E_LIMIT, "llm_sampler_desc.n_order is %zu: at most %d stages", desc->n_order, LM_MAX_STAGES);
+    for (size_t i = 0; i < desc->n_order; i++) {
+        if (desc->order[i] < LLM_STAGE_PENALTIES || desc->order[i] > LLM_STAGE_TEMPERATURE)
+            return lm_fail(error, LLM_E_INVALID, "llm_sampler_desc.order[%zu] is %u: expected LLM_STAGE_*", i, desc->order[i]);
+        if (seen >> desc->order[i] & 1)
+            return lm_fail(error, LLM_E_INVALID, "llm_sampler_desc.order[%zu] is %u: this stage was named before", i, desc->order[i]);
+        seen |= 1u << desc->order[i];
+    }
+    return LLM_OK;
+}
+
+/* ---- making one ---------------------------------------------------------------------------------------------------------- */
+
+static void sampler_resolve(llm_sampler_desc *desc)
+{
+    if (desc->penalty_last_n == 0)
+        desc->penalty_last_n = SAMPLER_DEFAULT_LAST_N;
+    if (desc->repeat_penalty == 0.0f)
+        desc->repeat_penalty = 1.0f;
+    if (desc->min_keep == 0)
+        desc->min_keep = 1;
+    if (desc->dynatemp_exponent == 0.0f)
+        desc->dynatemp_exponent = 1.0f;
+    if (desc->xtc_threshold == 0.0f)
+        desc->xtc_threshold = 0.1f;
+    if (desc->dry_base == 0.0f)
+        desc->dry_base = 1.75f;
+    if (desc->dry_allowed_length == 0)
+        desc->dry_allowed_length = 2;
+    if (desc->mirostat_tau == 0.0f)
+        desc->mirostat_tau = 5.0f;
+    if (desc->mirostat_eta == 0.0f)
+        desc->mirostat_eta = 0.1f;
+    if (desc->adaptive_decay == 0.0f)
+        desc->adaptive_decay = 0.9f;
+}
+
+static bool sampler_uses(const llm_sampler_desc *desc, uint8_t stage)
+{
+    switch (stage) {
+    case LLM_STAGE_PENALTIES:
+        return desc->repeat_penalty != 1.0f || desc->frequency_penalty != 0.0f || desc->presence_penalty != 0.0f;
+    case LLM_STAGE_DRY:
+        return desc->dry_multiplier != 0.0f;
+    case LLM_STAGE_TOP_N_SIGMA:
+        return desc->top_n_sigma != 0.0f;
+    case LLM_STAGE_TOP_K:
+        return desc->top_k != 0;
+    case LLM_STAGE_TYPICAL:
+        return desc->typical_p > 0.0f && desc->typical_p < 1.0f;
+    case LLM_STAGE_TOP_P:
+        return desc->top_p > 0.0f && desc->top_p < 1.0f;
+    case LLM_STAGE_MIN_P:
+        return desc->min_p > 0.0f;
+    case LLM_STAGE_XTC:
+        return desc->xtc_probability > 0.0f && desc->xtc_threshold <= 0.5f;
+    default:
+        return desc->temperature != 1.0f || desc->dynatemp_range > 0.0f;
+    }
+}
+
+static bool sampler_ends_greedy(const llm_sampler *sampler)
+{
+    return sampler->n_order != 0 && sampler->order[sampler->n_order - 1] == LLM_STAGE_TEMPERATURE && sampler->desc.temperature == 0.0f &&
+           sampler->desc.dynatemp_range == 0.0f;
+}
+
+/* The stages that do something. Before a temperature of 0 those that always keep the likeliest do nothing, and nothing is left to do
+ * after it. */
+static void sampler_plan(llm_sampler *sampler, const uint8_t *order, size_t n)
+{
+    static const uint8_t usual[] = { LLM_STAGE_PENALTIES, LLM_STAGE_DRY, LLM_STAGE_TOP_N_SIGMA, LLM_STAGE_TOP_K, LLM_STAGE_TYPICAL,
+                                     LLM_STAGE_TOP_P, LLM_STAGE_MIN_P, LLM_STAGE_XTC, LLM_STAGE_TEMPERATURE };
+    static const uint8_t alone[] = { LLM_STAGE_TEMPERATURE };
+    if (!order) {
+        order = sampler->desc.mirostat ? alone : usual;
+        n = sampler->desc.mirostat ? LM_COUNT(alone) : LM_COUNT(usual);
+    }
+    for (size_t i = 0; i < n && !sampler_ends_greedy(sampler); i++)
+        if (sampler_uses(&sampler->desc, order[i]))
+            sampler->order[sampler->n_order++] = order[i];
+    if (!sampler_ends_greedy(sampler))
+        return;
+    const uint32_t keeps_best = 1u << LLM_STAGE_TOP_N_SIGMA | 1u << LLM_STAGE_TOP_K | 1u << LLM_STAGE_TOP_P | 1u << LLM_STAGE_MIN_P;
+    while (sampler->n_order > 1 && keeps_best >> sampler->order[sampler->n_order - 2] & 1) {
+        sampler->n_order--;
+        sampler->order[sampler->n_order - 1] = LLM_STAGE_TEMPERATURE;
+    }
+}
+
+static llm_status sampler_make_dry(llm_sampler *sampler, const lm_tokenizer *tokenizer, const llm_sampler_desc *desc, llm_error *error)
+{
+    bool used = false;
+    for (uint32_t i = 0; i < sampler->n_order; i++)
+        used |= sampler->order[i] == LLM_STAGE_DRY;
+    if (!used)
+        return LLM_OK;
+    if (tokenizer)
+        LM_TRY(lm_breakers_new(&sampler->engine->host, tokenizer, desc->dry_breakers, desc->n_dry_breakers, &sampler->breakers, error));
+    sampler->dry = (lm_dry){ .breakers = sampler->breakers, .multiplier = (double)sampler->desc.dry_multiplier, .base = (double)sampler->desc.dry_base,
+                             .allowed = (uint32_t)sampler->desc.dry_allowed_length, .last_n = sampler->desc.dry_last_n };
+    return LLM_OK;
+}
+
+llm_status lm_sampler_new(llm_engine *engine, const lm_tokenizer *tokenizer, uint32_t n_vocab, const llm_sampler_desc *desc, llm_sampler **out,
+                          llm_error *error)
+{
+    if (desc->flags != 0 || desc->reserved != 0 || desc->reserved_2 != 0)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_sampler_desc.flags is 0x%x, .reserved 0x%x and .reserved_2 0x%x: all must be 0", desc->flags,
+                       desc->reserved, desc->reserved_2);
+    LM_TRY(sampler_check_numbers(desc, error));
+    LM_TRY(sampler_check_biases(desc, n_vocab, error));
+    LM_TRY(sampler_check_order(desc, error));
     size_t bytes = sizeof(llm_sampler) + desc->n_biases * sizeof(llm_token_bias);
     llm_sampler *sampler = lm_mem_new(&engine->host.mem, bytes, LLM_MEMORY_OTHER);
     if (!sampler)
@@ -82,12 +216,17 @@ llm_status lm_sampler_new(llm_engine *engine, uint32_t n_vocab, const llm_sample
     if (desc->n_biases)
         memcpy(sampler->biases, desc->biases, desc->n_biases * sizeof(llm_token_bias));
     sampler->desc.biases = sampler->biases;
-    if (desc->penalty_last_n == 0)
-        sampler->desc.penalty_last_n = SAMPLER_DEFAULT_LAST_N;
-    if (desc->repeat_penalty == 0.0f)
-        sampler->desc.repeat_penalty = 1.0f;
-    if (desc->min_keep == 0)
-        sampler->desc.min_keep = 1;
+    sampler->desc.order = NULL;
+    sampler->desc.dry_breakers = NULL;
+    sampler_resolve(&sampler->desc);
+    sampler_plan(sampler, desc->order, desc->n_order);
+    sampler->remembers = desc->mirostat ? LM_REMEMBERS_MIROSTAT : desc->adaptive_target > 0.0f ? LM_REMEMBERS_ADAPTIVE : LM_REMEMBERS_NOTHING;
+    sampler->exps = lm_expf_many_for(engine->cpu_tier == LLM_CPU_REFERENCE ? 0 : lm_cpu_features());
+    llm_status status = sampler_make_dry(sampler, tokenizer, desc, error);
+    if (status < 0) {
+        lm_sampler_drop(sampler);
+        return status;
+    }
     *out = sampler;
     return LLM_OK;
 }
@@ -102,66 +241,17 @@ void lm_sampler_drop(llm_sampler *sampler)
     if (!sampler || atomic_fetch_sub(&sampler->refs, 1) != 1)
         return;
     llm_engine *engine = sampler->engine;
+    lm_mem_free(&engine->host.mem, sampler->breakers);
     lm_mem_free(&engine->host.mem, sampler);
     lm_engine_drop(engine);
 }
 
-static bool sampler_penalizes(const llm_sampler_desc *desc)
-{
-    return desc->repeat_penalty != 1.0f || desc->frequency_penalty != 0.0f || desc->presence_penalty != 0.0f;
-}
-
 bool lm_sampler_is_greedy(const llm_sampler *sampler)
 {
-    return sampler->desc.temperature == 0.0f && sampler->desc.n_biases == 0 && !sampler_penalizes(&sampler->desc);
+    return sampler->n_order == 1 && sampler_ends_greedy(sampler) && sampler->desc.n_biases == 0 && sampler->remembers == LM_REMEMBERS_NOTHING;
 }
 
-/* ---- selection ----------------------------------------------------------------------------------------------------------- */
-
-static inline bool sampler_better(lm_candidate a, lm_candidate b)
-{
-    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
-}
-
-/* The worst of the heap is at its root. */
-static void sampler_sift(lm_candidate *heap, uint32_t n, uint32_t i)
-{
-    lm_candidate moved = heap[i];
-    for (;;) {
-        uint32_t child = 2 * i + 1;
-        if (child >= n)
-            break;
-        if (child + 1 < n && sampler_better(heap[child], heap[child + 1]))
-            child++;
-        if (!sampler_better(moved, heap[child]))
-            break;
-        heap[i] = heap[child];
-        i = child;
-    }
-    heap[i] = moved;
-}
-
-void lm_candidates_best(lm_candidate *candidates, uint32_t n, uint32_t k)
-{
-    k = LM_MIN(k, n);
-    if (k == 0)
-        return;
-    for (uint32_t i = k / 2; i-- > 0;)
-        sampler_sift(candidates, k, i);
-    for (uint32_t i = k; i < n; i++)
-        if (sampler_better(candidates[i], candidates[0])) {
-            lm_candidate out = candidates[0];
-            candidates[0] = candidates[i];
-            candidates[i] = out;
-            sampler_sift(candidates, k, 0);
-        }
-    for (uint32_t left = k; left > 1;) {                    /* the worst goes to the end, again and again */
-        lm_candidate worst = candidates[0];
-        candidates[0] = candidates[--left];
-        candidates[left] = worst;
-        sampler_sift(candidates, left, 0);
-    }
-}
+/* ---- over all logits ----------------------------------------------------------------------------------------------------- */
 
 double lm_logits_log_sum(const float *logits, uint32_t n, float *max)
 {
@@ -188,139 +278,76 @@ llm_status lm_sampler_argmax(const float *logits, uint32_t n, llm_token *out, ll
     return LLM_OK;
 }
 
-/* ---- stages -------------------------------------------------------------------------------------------------------------- */
+/* ---- a draw -------------------------------------------------------------------------------------------------------------- */
 
-static void sampler_penalize(const llm_sampler_desc *desc, const lm_draw *draw, float *logits, uint32_t *counts)
+llm_status lm_sampler_stages(const llm_sampler *sampler, const lm_draw *draw, lm_room *room, uint32_t *n, llm_error *error)
 {
-    size_t n = draw->n_tokens;
-    if (desc->penalty_last_n > 0 && n > (size_t)desc->penalty_last_n)
-        n = (size_t)desc->penalty_last_n;
-    const llm_token *window = draw->tokens + (draw->n_tokens - n);
-    for (size_t i = 0; i < n; i++)
-        counts[window[i]]++;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t count = counts[window[i]];
-        float *logit = &logits[window[i]];
-        if (count == 0)                                     /* done at its first place */
+    lm_choice c = { .room = room, .exps = sampler->exps, .n_vocab = sampler->n_vocab };
+    lm_stage_bias(sampler, room);
+    for (uint32_t i = 0; i < sampler->n_order; i++) {
+        uint8_t stage = sampler->order[i];
+        if (stage == LLM_STAGE_PENALTIES || stage == LLM_STAGE_DRY) {
+            lm_choice_spread(&c);
+            if (stage == LLM_STAGE_DRY)
+                lm_dry_penalize(&sampler->dry, draw->tokens, draw->n_tokens, room);
+            else
+                lm_stage_penalties(sampler, draw, room);
             continue;
-        counts[window[i]] = 0;
-        *logit = *logit > 0.0f ? *logit / desc->repeat_penalty : *logit * desc->repeat_penalty;
-        *logit = *logit - (float)count * desc->frequency_penalty;
-        *logit = *logit - desc->presence_penalty;
-    }
-}
-
-static void sampler_adjust(const llm_sampler *sampler, const lm_draw *draw, float *logits, uint32_t *counts)
-{
-    for (size_t i = 0; i < sampler->desc.n_biases; i++)
-        logits[sampler->biases[i].token] += sampler->biases[i].bias;
-    if (sampler_penalizes(&sampler->desc))
-        sampler_penalize(&sampler->desc, draw, logits, counts);
-}
-
-/* How many of the best reach top_p of the mass of all n; they end up sorted in front. *sorted: how many are already. */
-static uint32_t sampler_top_p(lm_candidate *candidates, uint32_t n, float top_p, float max, uint32_t *sorted)
-{
-    double total = 0.0, mass = 0.0;
-    uint32_t kept = 0, step = SAMPLER_FIRST_PREFIX;
-    for (uint32_t i = 0; i < n; i++)
-        total += (double)lm_expf(candidates[i].logit - max);
-    double wanted = (double)top_p * total;
-    while (kept < n) {
-        if (kept == *sorted) {
-            lm_candidates_best(candidates + kept, n - kept, step);
-            *sorted = kept + LM_MIN(step, n - kept);
-            step = step > n / 8 ? n : step * 8;
         }
-        mass += (double)lm_expf(candidates[kept++].logit - max);
-        if (mass >= wanted)
-            break;
+        LM_TRY(lm_choice_collect(&c, error));
+        if (stage == LLM_STAGE_TEMPERATURE)
+            lm_stage_temperature(sampler, &c);
+        else
+            lm_stage_cut(sampler, draw, stage, &c);
     }
-    return kept;
+    LM_TRY(lm_choice_collect(&c, error));
+    if (sampler->remembers == LM_REMEMBERS_MIROSTAT)
+        lm_stage_mirostat(sampler, draw, &c);
+    else if (sampler->remembers == LM_REMEMBERS_ADAPTIVE)
+        lm_stage_adaptive(sampler, draw, &c);
+    for (uint32_t i = 0; i < c.n; i++)
+        room->candidates[i].logit -= c.max;
+    *n = c.n;
+    return LLM_OK;
 }
 
-static uint32_t sampler_truncate(const llm_sampler_desc *desc, lm_candidate *candidates, uint32_t n, float max)
+/* p: the drawn token's probability, for mirostat among what was left, for an adaptive recipe before it bent them. */
+static lm_memory sampler_remember(const llm_sampler *sampler, const lm_draw *draw, double p)
 {
-    uint32_t sorted = 0, min_keep = (uint32_t)desc->min_keep;
-    bool by_p = desc->top_p > 0.0f && desc->top_p < 1.0f, by_min = desc->min_p > 0.0f;
-    if (desc->top_k > 0 && (uint32_t)desc->top_k < n) {
-        n = (uint32_t)desc->top_k;
-        sorted = n;
+    lm_memory after = { .position = (uint32_t)draw->position, .kind = sampler->remembers };
+    if (sampler->remembers == LM_REMEMBERS_MIROSTAT) {
+        double tau = (double)sampler->desc.mirostat_tau, mu = draw->memory ? draw->memory->a : 2.0 * tau;
+        after.a = mu - (double)sampler->desc.mirostat_eta * (-lm_log64(p) / 0.693147180559945309417 - tau);
+    } else {
+        double decay = (double)sampler->desc.adaptive_decay;
+        after.a = p + decay * (draw->memory ? draw->memory->a : (double)sampler->desc.adaptive_target / (1.0 - decay));
+        after.b = 1.0 + decay * (draw->memory ? draw->memory->b : 1.0 / (1.0 - decay));
     }
-    uint32_t keep = n;
-    if (by_p)
-        keep = LM_MAX(sampler_top_p(candidates, n, desc->top_p, max, &sorted), LM_MIN(min_keep, n));
-    if (by_min && sorted == 0) {                            /* alone: no need to sort what falls out */
-        uint32_t m = 0;
-        for (uint32_t i = 0; i < n; i++)
-            if (lm_expf(candidates[i].logit - max) >= desc->min_p) {
-                lm_candidate kept = candidates[i];
-                candidates[i] = candidates[m];
-                candidates[m++] = kept;
-            }
-        keep = LM_MAX(m, LM_MIN(min_keep, n));
-    } else if (by_min) {
-        uint32_t m = 0;
-        while (m < LM_MIN(keep, sorted) && lm_expf(candidates[m].logit - max) >= desc->min_p)
-            m++;
-        keep = LM_MAX(m, LM_MIN(min_keep, keep));
-    }
-    if (keep > sorted)
-        lm_candidates_best(candidates + sorted, n - sorted, keep - sorted);
-    return keep;
+    return after;
 }
 
-uint32_t lm_sampler_stages(const llm_sampler *sampler, const lm_draw *draw, float *logits, lm_candidate *candidates, uint32_t *counts)
+llm_status lm_sampler_draw(const llm_sampler *sampler, const lm_draw *draw, lm_room *room, llm_token *out, lm_memory *memory, llm_error *error)
 {
-    const llm_sampler_desc *desc = &sampler->desc;
-    sampler_adjust(sampler, draw, logits, counts);
-    uint32_t n = 0;
-    float max = -INFINITY;
-    for (uint32_t i = 0; i < sampler->n_vocab; i++) {
-        if (logits[i] == -INFINITY)
-            continue;
-        candidates[n].logit = logits[i];
-        candidates[n++].token = (llm_token)i;
-        max = logits[i] > max ? logits[i] : max;
-    }
-    if (n == 0)
-        return 0;
-    if (desc->temperature == 0.0f) {
-        lm_candidates_best(candidates, n, 1);
-        candidates[0].logit = 0.0f;
-        return 1;
-    }
-    if (desc->top_k > 0 && (uint32_t)desc->top_k < n)
-        lm_candidates_best(candidates, n, (uint32_t)desc->top_k);
-    if (desc->top_k > 0 || (desc->top_p > 0.0f && desc->top_p < 1.0f) || desc->min_p > 0.0f)
-        n = sampler_truncate(desc, candidates, n, max);
+    uint32_t n = 0, drawn = 0;
+    LM_TRY(lm_sampler_stages(sampler, draw, room, &n, error));
     for (uint32_t i = 0; i < n; i++)
-        candidates[i].logit = (candidates[i].logit - max) / desc->temperature;
-    return n;
-}
-
-llm_status lm_sampler_draw(const llm_sampler *sampler, const lm_draw *draw, float *logits, lm_candidate *candidates, uint32_t *counts,
-                           llm_token *out, llm_error *error)
-{
-    uint32_t n = lm_sampler_stages(sampler, draw, logits, candidates, counts);
-    for (uint32_t i = 0; i < sampler->n_vocab; i++)         /* after bias and penalties: a hook or they may have spoilt them */
-        if (!sampler_finite(logits[i]) && logits[i] != -INFINITY)
-            return lm_fail(error, LLM_E_NUMERIC, "the logit of token %u is NaN or infinity after the hook, biases and penalties", i);
-    if (n == 0)
-        return lm_fail(error, LLM_E_NUMERIC, "no token is left to draw: every logit is -infinity");
+        room->weights[i] = room->candidates[i].logit;
+    sampler->exps(room->weights, 0.0f, room->weights, n);
     double total = 0.0, mass = 0.0;
     for (uint32_t i = 0; i < n; i++)
-        total += (double)lm_expf(candidates[i].logit);
-    double wanted = lm_uniform(draw->seed, draw->position, 0) * total;
-    uint32_t drawn = 0;                                     /* the last with a weight, should rounding lead past the end */
-    for (uint32_t i = 0; i < n; i++) {
-        double weight = (double)lm_expf(candidates[i].logit);
-        mass += weight;
-        if (weight > 0.0)
+        total += (double)room->weights[i];
+    double wanted = lm_uniform(draw->seed, draw->position, SAMPLER_STREAM_DRAW) * total;
+    for (uint32_t i = 0; i < n; i++) {                      /* the last with a weight, should rounding lead past the end */
+        mass += (double)room->weights[i];
+        if (room->weights[i] > 0.0f)
             drawn = i;
         if (mass > wanted)
             break;
     }
-    *out = candidates[drawn].token;
+    *out = room->candidates[drawn].token;
+    if (sampler->remembers == LM_REMEMBERS_MIROSTAT)
+        *memory = sampler_remember(sampler, draw, (double)room->weights[drawn] / total);
+    else if (sampler->remembers == LM_REMEMBERS_ADAPTIVE)
+        *memory = sampler_remember(sampler, draw, (double)room->spare[drawn].logit);
     return LLM_OK;
 }

@@ -68,6 +68,7 @@ void lm_session_close(llm_session *session)
     lm_reply_free(host, session->reply);
     lm_ids_drop(host, session->tokens);
     lm_logits_drop(host, session->logits);
+    lm_memories_drop(host, session->memories);
     lm_mem_free(&host->mem, session->scores);
     lm_mem_free(&host->mem, session);
     lm_loaded_drop(model);
@@ -178,6 +179,8 @@ llm_status lm_session_copy(llm_session *s, llm_session **out, llm_error *error)
         return session_leave(s, status);
     }
     fork->tokens = lm_ids_share(s->tokens);
+    fork->memories = lm_memories_share(s->memories);
+    fork->n_memories = s->n_memories;
     if (s->logits_at == s->n_evaluated && s->logits_at != 0)
         fork->logits = lm_logits_share(s->logits);
     else
@@ -258,6 +261,8 @@ static llm_status session_put(llm_session *s, size_t kept, const llm_token *toke
     }
     if (n != 0)
         memcpy(s->tokens->ids + kept, tokens, n * sizeof *tokens);
+    while (s->n_memories != 0 && s->memories->at[s->n_memories - 1].position >= kept)
+        s->n_memories--;
     s->n_scores = LM_MIN(s->n_scores, kept);
     if (score) {
         session_scores_fill(s, kept, SESSION_SCORE_NONE);
@@ -406,7 +411,12 @@ llm_status lm_session_generate(llm_session *s, const llm_generate_desc *desc, ll
         status = lm_fail(error, LLM_E_STATE, "nothing to continue: the timeline is empty");
     if (status == LLM_OK)
         status = lm_reply_new(s->model, desc, s->tokens ? s->tokens->ids : NULL, s->n_tokens, &reply, error);
-    if (status == LLM_OK && (desc->flags & LLM_GENERATE_SCORE) && (status = lm_session_scores_room(s, s->n_tokens + 1, error)) < 0)
+    if (status == LLM_OK && (desc->flags & LLM_GENERATE_SCORE))
+        status = lm_session_scores_room(s, s->n_tokens + 1, error);
+    if (status == LLM_OK && desc->sampler && desc->sampler->remembers)
+        status = lm_memories_room(&s->model->engine->host, &s->memories, s->n_memories,
+                                  s->flags & LLM_SESSION_RESERVE ? s->n_ctx : s->n_memories + 1, error);
+    if (status < 0)
         lm_reply_free(&s->model->engine->host, reply);
     if (status == LLM_OK) {
         lm_reply_free(&s->model->engine->host, s->reply);
@@ -486,13 +496,14 @@ llm_status lm_session_best(llm_session *s, llm_token_score *out, size_t cap, siz
         status = lm_loaded_take_scratch(s->model, &scratch, error);
     if (status == LLM_OK) {
         uint64_t mode = lm_fp_enter();
+        lm_room *room = &scratch->room;
         uint32_t n_vocab = s->logits->n, k = (uint32_t)LM_MIN(cap, (size_t)n_vocab);
         double log_sum = lm_logits_log_sum(s->logits->values, n_vocab, NULL);
         for (uint32_t i = 0; i < n_vocab; i++)
-            scratch->candidates[i] = (lm_candidate){ s->logits->values[i], (llm_token)i };
-        lm_candidates_best(scratch->candidates, n_vocab, k);
+            room->candidates[i] = (lm_candidate){ s->logits->values[i], (llm_token)i };
+        lm_candidates_best(room->candidates, room->spare, n_vocab, k);
         for (uint32_t i = 0; i < k; i++)
-            out[i] = (llm_token_score){ scratch->candidates[i].token, (float)((double)scratch->candidates[i].logit - log_sum) };
+            out[i] = (llm_token_score){ room->candidates[i].token, (float)((double)room->candidates[i].logit - log_sum) };
         *n = k;
         lm_fp_leave(mode);
     }

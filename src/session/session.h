@@ -28,6 +28,8 @@ struct llm_session {
 
     lm_ids *tokens;
     size_t n_tokens, n_evaluated;       /* the rest is pending */
+    lm_memories *memories;              /* or NULL: nothing was drawn by a recipe that remembers */
+    size_t n_memories;                  /* those of tokens of this timeline */
     float *scores;                      /* [cap_scores] or NULL: nobody asked */
     size_t n_scores, cap_scores;        /* valid ones; NaN is none, SCORE_WANTED: asked for, not there yet */
     void (*on_score)(void *user, size_t position, const float *logits, int32_t n_vocab);   /* or NULL */

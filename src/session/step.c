@@ -411,30 +411,32 @@ static llm_status step_check_logits(const float *logits, uint32_t n, llm_error *
     return LLM_OK;
 }
 
-static llm_status step_draw_with(llm_session *s, const lm_reply *reply, lm_scratch *scratch, llm_token *out, llm_error *error)
+static llm_status step_draw_with(llm_session *s, const lm_reply *reply, lm_room *room, llm_token *out, lm_memory *memory, llm_error *error)
 {
     uint32_t n_vocab = s->logits->n;
-    memcpy(scratch->logits, s->logits->values, (size_t)n_vocab * sizeof(float));
+    memcpy(room->logits, s->logits->values, (size_t)n_vocab * sizeof(float));
     if (reply->on_logits)
-        reply->on_logits(reply->user, scratch->logits, (int32_t)n_vocab);
+        reply->on_logits(reply->user, room->logits, (int32_t)n_vocab);
     if (reply->sampler) {
-        lm_draw draw = { .tokens = s->tokens->ids, .n_tokens = s->n_tokens, .seed = reply->seed, .position = s->n_tokens };
-        return lm_sampler_draw(reply->sampler, &draw, scratch->logits, scratch->candidates, scratch->counts, out, error);
+        const lm_memory *last = s->n_memories != 0 ? &s->memories->at[s->n_memories - 1] : NULL;
+        lm_draw draw = { .tokens = s->tokens->ids, .n_tokens = s->n_tokens, .seed = reply->seed, .position = s->n_tokens,
+                         .memory = last && last->kind == reply->sampler->remembers ? last : NULL };
+        return lm_sampler_draw(reply->sampler, &draw, room, out, memory, error);
     }
     for (uint32_t i = 0; i < n_vocab; i++)
-        if (!(scratch->logits[i] < INFINITY))
+        if (!(room->logits[i] < INFINITY))
             return lm_fail(error, LLM_E_NUMERIC, "the hook left NaN or infinity as the logit of token %u", i);
-    return lm_sampler_argmax(scratch->logits, n_vocab, out, error);
+    return lm_sampler_argmax(room->logits, n_vocab, out, error);
 }
 
-static llm_status step_pick(llm_session *s, llm_token *out, llm_error *error)
+static llm_status step_pick(llm_session *s, llm_token *out, lm_memory *memory, llm_error *error)
 {
     const lm_reply *reply = s->reply;
     if (!reply->on_logits && (!reply->sampler || lm_sampler_is_greedy(reply->sampler)))
         return lm_sampler_argmax(s->logits->values, s->logits->n, out, error);
     lm_scratch *scratch = NULL;
     LM_TRY(lm_loaded_take_scratch(s->model, &scratch, error));
-    llm_status status = step_draw_with(s, reply, scratch, out, error);
+    llm_status status = step_draw_with(s, reply, &scratch->room, out, memory, error);
     lm_loaded_give_scratch(s->model, scratch);
     return status;
 }
@@ -454,7 +456,13 @@ static llm_status step_draw(llm_session *s, llm_error *error)
     LM_TRY(lm_ids_room(&s->model->engine->host, &s->tokens, s->n_tokens, s->n_tokens + 1, s->n_ctx, error));
     if (reply->flags & LLM_GENERATE_SCORE)
         LM_TRY(lm_session_scores_room(s, s->n_tokens + 1, error));
-    LM_TRY(step_pick(s, &token, error));
+    bool remembers = reply->sampler && reply->sampler->remembers != LM_REMEMBERS_NOTHING;
+    lm_memory memory = { 0 };
+    if (remembers)
+        LM_TRY(lm_memories_room(&s->model->engine->host, &s->memories, s->n_memories, s->n_memories + 1, error));
+    LM_TRY(step_pick(s, &token, &memory, error));
+    if (remembers)
+        s->memories->at[s->n_memories++] = memory;
     s->tokens->ids[s->n_tokens] = token;
     if (reply->flags & LLM_GENERATE_SCORE) {
         while (s->n_scores <= s->n_tokens)

@@ -47,9 +47,16 @@ PIN_SIZE(llm_meta, 72); PIN(llm_meta, type, 4); PIN(llm_meta, item_type, 8); PIN
 PIN(llm_meta, number, 56); PIN(llm_meta, n_items, 64);
 PIN_SIZE(llm_tensor_info, 80); PIN(llm_tensor_info, n_dims, 4); PIN(llm_tensor_info, name, 8); PIN(llm_tensor_info, type, 24); PIN(llm_tensor_info, dims, 40); PIN(llm_tensor_info, bytes, 72);
 PIN_SIZE(llm_token_info, 32); PIN(llm_token_info, flags, 4); PIN(llm_token_info, kind, 8); PIN(llm_token_info, bytes, 16); PIN(llm_token_info, n_bytes, 24);
-PIN_SIZE(llm_sampler_desc, 64); PIN(llm_sampler_desc, flags, 4); PIN(llm_sampler_desc, temperature, 8); PIN(llm_sampler_desc, top_k, 12); PIN(llm_sampler_desc, top_p, 16);
+PIN_SIZE(llm_sampler_desc, 160); PIN(llm_sampler_desc, flags, 4); PIN(llm_sampler_desc, temperature, 8); PIN(llm_sampler_desc, top_k, 12); PIN(llm_sampler_desc, top_p, 16);
 PIN(llm_sampler_desc, min_p, 20); PIN(llm_sampler_desc, min_keep, 24); PIN(llm_sampler_desc, penalty_last_n, 28); PIN(llm_sampler_desc, repeat_penalty, 32);
 PIN(llm_sampler_desc, frequency_penalty, 36); PIN(llm_sampler_desc, presence_penalty, 40); PIN(llm_sampler_desc, biases, 48); PIN(llm_sampler_desc, n_biases, 56);
+PIN(llm_sampler_desc, dynatemp_range, 64); PIN(llm_sampler_desc, dynatemp_exponent, 68); PIN(llm_sampler_desc, typical_p, 72); PIN(llm_sampler_desc, top_n_sigma, 76);
+PIN(llm_sampler_desc, xtc_probability, 80); PIN(llm_sampler_desc, xtc_threshold, 84); PIN(llm_sampler_desc, dry_multiplier, 88); PIN(llm_sampler_desc, dry_base, 92);
+PIN(llm_sampler_desc, dry_allowed_length, 96); PIN(llm_sampler_desc, dry_last_n, 100); PIN(llm_sampler_desc, mirostat, 104); PIN(llm_sampler_desc, mirostat_tau, 108);
+PIN(llm_sampler_desc, mirostat_eta, 112); PIN(llm_sampler_desc, adaptive_target, 116); PIN(llm_sampler_desc, adaptive_decay, 120); PIN(llm_sampler_desc, reserved_2, 124);
+PIN(llm_sampler_desc, dry_breakers, 128); PIN(llm_sampler_desc, n_dry_breakers, 136); PIN(llm_sampler_desc, order, 144); PIN(llm_sampler_desc, n_order, 152);
+_Static_assert(LLM_STAGE_PENALTIES == 1 && LLM_STAGE_DRY == 2 && LLM_STAGE_TOP_N_SIGMA == 3 && LLM_STAGE_TOP_K == 4 && LLM_STAGE_TYPICAL == 5 && LLM_STAGE_TOP_P == 6 &&
+               LLM_STAGE_MIN_P == 7 && LLM_STAGE_XTC == 8 && LLM_STAGE_TEMPERATURE == 9, "stages");
 PIN_SIZE(llm_session_desc, 16); PIN(llm_session_desc, flags, 4); PIN(llm_session_desc, n_ctx, 8); PIN(llm_session_desc, state_type, 12);
 PIN_SIZE(llm_generate_desc, 88); PIN(llm_generate_desc, flags, 4); PIN(llm_generate_desc, seed, 8); PIN(llm_generate_desc, max_tokens, 16); PIN(llm_generate_desc, sampler, 24);
 PIN(llm_generate_desc, stops, 32); PIN(llm_generate_desc, n_stops, 40); PIN(llm_generate_desc, stop_tokens, 48); PIN(llm_generate_desc, n_stop_tokens, 56);
@@ -232,6 +239,18 @@ static void test_sampler_desc(llm_model *model)
         SAMPLER(LLM_E_INVALID, "top_p", desc.top_p = bad[i]);
         SAMPLER(LLM_E_INVALID, "min_p", desc.min_p = bad[i]);
         SAMPLER(LLM_E_INVALID, "repeat_penalty", desc.repeat_penalty = bad[i]);
+        SAMPLER(LLM_E_INVALID, "dynatemp_range", desc.dynatemp_range = bad[i]);
+        SAMPLER(LLM_E_INVALID, "dynatemp_exponent", desc.dynatemp_exponent = bad[i]);
+        SAMPLER(LLM_E_INVALID, "typical_p", desc.typical_p = bad[i]);
+        SAMPLER(LLM_E_INVALID, "top_n_sigma", desc.top_n_sigma = bad[i]);
+        SAMPLER(LLM_E_INVALID, "xtc_probability", desc.xtc_probability = bad[i]);
+        SAMPLER(LLM_E_INVALID, "xtc_threshold", desc.xtc_threshold = bad[i]);
+        SAMPLER(LLM_E_INVALID, "dry_multiplier", desc.dry_multiplier = bad[i]);
+        SAMPLER(LLM_E_INVALID, "dry_base", desc.dry_base = bad[i]);
+        SAMPLER(LLM_E_INVALID, "mirostat_tau", desc.mirostat_tau = bad[i]);
+        SAMPLER(LLM_E_INVALID, "mirostat_eta", desc.mirostat_eta = bad[i]);
+        SAMPLER(LLM_E_INVALID, "adaptive_target", desc.adaptive_target = bad[i]);
+        SAMPLER(LLM_E_INVALID, "adaptive_decay", desc.adaptive_decay = bad[i]);
         if (i < 3) {
             SAMPLER(LLM_E_INVALID, "frequency_penalty", desc.frequency_penalty = bad[i]);
             SAMPLER(LLM_E_INVALID, "presence_penalty", desc.presence_penalty = bad[i]);
@@ -252,6 +271,45 @@ static void test_sampler_desc(llm_model *model)
     SAMPLER(LLM_E_INVALID, "biases[0].token", desc.biases = &bias; desc.n_biases = 1);
     bias = (llm_token_bias){ 0, NAN };
     SAMPLER(LLM_E_INVALID, "biases[0].bias", desc.biases = &bias; desc.n_biases = 1);
+    SAMPLER(LLM_E_INVALID, "typical_p", desc.typical_p = 1.5f);
+    SAMPLER(LLM_E_INVALID, "xtc_probability", desc.xtc_probability = 1.5f);
+    SAMPLER(LLM_E_INVALID, "dry_base", desc.dry_base = 0.5f);
+    SAMPLER(LLM_E_INVALID, "dry_allowed_length", desc.dry_allowed_length = -1);
+    SAMPLER(LLM_E_INVALID, "dry_allowed_length", desc.dry_allowed_length = 1 << 20);
+    SAMPLER(LLM_E_INVALID, "dry_last_n", desc.dry_last_n = -2);
+    SAMPLER(LLM_E_INVALID, "mirostat", desc.mirostat = 3);
+    SAMPLER(LLM_E_INVALID, "mirostat", desc.mirostat = -1);
+    SAMPLER(LLM_E_INVALID, "adaptive_target", desc.mirostat = 2; desc.adaptive_target = 0.5f);
+    SAMPLER(LLM_E_INVALID, "adaptive_decay", desc.adaptive_decay = 0.995f);
+    SAMPLER(LLM_E_UNSUPPORTED, "reserved_2", desc.reserved_2 = 1);
+    uint8_t order[40] = { LLM_STAGE_TOP_K, LLM_STAGE_TEMPERATURE, 0 };
+    SAMPLER(LLM_E_INVALID, "order[2]", desc.order = order; desc.n_order = 3);
+    order[2] = 200;
+    SAMPLER(LLM_E_INVALID, "order[2]", desc.order = order; desc.n_order = 3);
+    order[2] = LLM_STAGE_TOP_K;
+    SAMPLER(LLM_E_INVALID, "order[2]", desc.order = order; desc.n_order = 3);
+    SAMPLER(LLM_E_LIMIT, "n_order", desc.order = order; desc.n_order = 40);
+    SAMPLER(LLM_E_LIMIT, "n_order", desc.order = order; desc.n_order = SIZE_MAX);
+    SAMPLER(LLM_E_INVALID, "order", desc.n_order = 1);
+    static llm_str breakers[64];
+    for (int i = 0; i < 64; i++)
+        breakers[i] = (llm_str){ "ab", 2 };
+    SAMPLER(LLM_E_LIMIT, "n_dry_breakers", desc.dry_multiplier = 1; desc.dry_breakers = breakers; desc.n_dry_breakers = 64);
+    SAMPLER(LLM_E_LIMIT, "n_dry_breakers", desc.dry_multiplier = 1; desc.dry_breakers = breakers; desc.n_dry_breakers = SIZE_MAX);
+    SAMPLER(LLM_E_INVALID, "dry_breakers", desc.dry_multiplier = 1; desc.n_dry_breakers = 2);
+    breakers[1] = (llm_str){ "x", 0 };
+    SAMPLER(LLM_E_INVALID, "dry_breakers[1]", desc.dry_multiplier = 1; desc.dry_breakers = breakers; desc.n_dry_breakers = 2);
+    breakers[1] = (llm_str){ NULL, 3 };
+    SAMPLER(LLM_E_INVALID, "dry_breakers[1]", desc.dry_multiplier = 1; desc.dry_breakers = breakers; desc.n_dry_breakers = 2);
+    breakers[1] = (llm_str){ "a breaker that is by far too long for a breaker of sequences", LLM_NUL };
+    SAMPLER(LLM_E_LIMIT, "dry_breakers[1]", desc.dry_multiplier = 1; desc.dry_breakers = breakers; desc.n_dry_breakers = 2);
+    {                                                       /* of a program that was built when the struct ended at n_biases */
+        llm_sampler_desc old = LLM_INIT(llm_sampler_desc);
+        memset(&old.dynatemp_range, 0x55, sizeof old - offsetof(llm_sampler_desc, dynatemp_range));
+        old.struct_size = (uint32_t)offsetof(llm_sampler_desc, dynatemp_range);
+        RIGHT(llm_sampler_create(t, &old, &sampler, &error));
+        llm_sampler_free(sampler);
+    }
 }
 
 static void test_session_desc(llm_engine *engine, llm_model *model)

@@ -91,6 +91,8 @@ static int live(ledger *l, int *n_failed)
     MUST(llm_session_append(s, tokens, 100, LLM_APPEND_SCORE, &error));
     llm_sampler_desc recipe = LLM_INIT(llm_sampler_desc);
     recipe.temperature = 1;
+    recipe.dry_multiplier = 0.5f;
+    recipe.adaptive_target = 0.4f;
     MUST(llm_sampler_create(tokenizer, &recipe, &sampler, &error));
     for (int k = 0; k < 2; k++) {
         llm_session *stepped;

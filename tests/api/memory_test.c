@@ -190,6 +190,8 @@ static void test_quiet(int reserve, uint32_t window)
     llm_token prompt[70];
     recipe.temperature = 0.8f;
     recipe.top_p = 0.9f;
+    recipe.dry_multiplier = 0.5f;
+    recipe.adaptive_target = reserve ? 0.5f : 0;            /* it remembers: room for all is taken by generate */
     reply.flags = LLM_GENERATE_IGNORE_END;
     desc.flags = reserve ? LLM_SESSION_RESERVE : 0;
     CHECK(tiny_load(engine, &file, &model, &error) == LLM_OK);

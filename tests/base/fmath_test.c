@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The elementary functions against correctly rounded values (fmath_golden.h, made with mpmath). The f32 ones are measured
  * against lm_exp64, which is proven first: every 97th float, all of them with --exhaustive. Prints the largest errors. */
+#include "base/cpu.h"
 #include "base/fmath.h"
 #include "base/half.h"
 #include "fmath_golden.h"
@@ -124,6 +125,33 @@ static void test_f32(uint32_t step)
     CHECK(lm_tanhf(0x1p-149f) == 0x1p-149f && lm_tanhf(INFINITY) == 1 && lm_tanhf(-INFINITY) == -1 && lm_tanhf(NAN) != lm_tanhf(NAN));
 }
 
+/* Every way to make many at once gives the bits of lm_expf, whatever the number and place. */
+static void test_many(void)
+{
+    static float x[4096], y[4096];
+    const uint32_t features[] = { 0, lm_cpu_features() };
+    uint64_t i = 0;
+    while (i < 0x100000000u) {
+        size_t n = 0;
+        for (; n < COUNT(x) && i < 0x100000000u; n++, i += 9973)
+            x[n] = lm_f32_from_bits((uint32_t)i);
+        for (size_t f = 0; f < COUNT(features); f++) {
+            lm_expf_many_for(features[f])(x, 0.0f, y, n);
+            for (size_t k = 0; k < n; k++)
+                if (!CHECK_MSG(lm_bits_from_f32(y[k]) == lm_bits_from_f32(lm_expf(x[k])) || (x[k] != x[k] && y[k] != y[k]), "expf(%a) = %a among many", x[k], y[k]))
+                    return;
+        }
+    }
+    for (size_t f = 0; f < COUNT(features); f++)
+        for (size_t n = 0; n < 40; n++) {
+            for (size_t k = 0; k < 41; k++)
+                x[k] = y[k] = (float)k * 0.37f - 9;
+            lm_expf_many_for(features[f])(x, 1.5f, x, n);   /* in place; nothing beyond n */
+            for (size_t k = 0; k < 41; k++)
+                CHECK(x[k] == (k < n ? lm_expf(y[k] - 1.5f) : y[k]));
+        }
+}
+
 /* One rounding: against integers of 128 bits where the compiler has them, else against exact cases by hand. */
 static void test_fmaf(void)
 {
@@ -174,6 +202,7 @@ int main(int argc, char **argv)
 {
     test_fmaf();
     test_f64();
+    test_many();
     test_f32(argc > 1 && strcmp(argv[1], "--exhaustive") == 0 ? 1 : 97);
     return TEST_DONE();
 }

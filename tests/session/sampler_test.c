@@ -12,23 +12,28 @@ static llm_engine engine;                                   /* its memory alone 
 
 typedef struct gold_reader { const char *at; } gold_reader;
 static uint32_t gold_u32(gold_reader *r) { uint32_t v; memcpy(&v, r->at, 4); r->at += 4; return v; }
-static float gold_f32(gold_reader *r) { float v; memcpy(&v, r->at, 4); r->at += 4; return v; }
+static double gold_f64(gold_reader *r) { double v; memcpy(&v, r->at, 8); r->at += 8; return v; }
+static void gold_bytes(gold_reader *r, void *out, size_t n) { memcpy(out, r->at, n); r->at += n; }
 
-enum { N_SETS = 5, MOST = 3000 };
+enum { N_SETS = 5, MOST = 3000, N_HISTORY = 256 };
 static float sets[N_SETS][MOST];
-static uint32_t set_size[N_SETS];
+static uint32_t set_size[N_SETS], n_histories[N_SETS];
+static llm_token histories[N_SETS][N_HISTORY];
 
-static float logits[MOST];
-static lm_candidate candidates[MOST];
-static uint32_t counts[MOST];
+static float logits[MOST], weights[MOST];
+static lm_candidate candidates[MOST], spare[MOST];
+static uint32_t counts[MOST], lengths[LM_DRY_MOST];
+static lm_room room = { logits, candidates, spare, weights, counts, lengths };
 static double probability[MOST];
 
 static uint32_t run_stages(const llm_sampler *sampler, const float *from, const llm_token *history, size_t n_history)
 {
-    lm_draw draw = { history, n_history, 0, n_history };
+    lm_draw draw = { .tokens = history, .n_tokens = n_history, .position = n_history };
+    llm_error error;
     double sum = 0;
+    uint32_t n = 0;
     memcpy(logits, from, sampler->n_vocab * sizeof *logits);
-    uint32_t n = lm_sampler_stages(sampler, &draw, logits, candidates, counts);
+    CHECK_MSG(lm_sampler_stages(sampler, &draw, &room, &n, &error) == LLM_OK, "%s", error.message);
     memset(probability, 0, sizeof probability);
     for (uint32_t i = 0; i < n; i++)
         sum += exp((double)candidates[i].logit);
@@ -39,68 +44,122 @@ static uint32_t run_stages(const llm_sampler *sampler, const float *from, const 
     return n;
 }
 
+/* A recipe as the generator writes it, made; *n_history < 0: the set's own. */
+typedef struct gold_case { uint32_t set; llm_sampler *sampler; const llm_token *history; uint32_t n_history; } gold_case;
+static gold_case gold_recipe(gold_reader *r, const char *what, uint32_t number)
+{
+    static llm_token history[N_HISTORY];
+    llm_sampler_desc desc = LLM_INIT(llm_sampler_desc);
+    llm_token_bias biases[8];
+    uint8_t order[16];
+    gold_case c = { .set = gold_u32(r) };
+    llm_error error;
+    gold_bytes(r, &desc.temperature, 9 * 4);            /* the fields stand in the struct's order */
+    gold_bytes(r, &desc.dynatemp_range, 15 * 4);
+    int32_t n_order = (int32_t)gold_u32(r);
+    desc.n_dry_breakers = 0;
+    if (n_order >= 0) {
+        desc.order = order;
+        desc.n_order = (size_t)n_order;
+        gold_bytes(r, order, ((size_t)n_order + 3) / 4 * 4);
+    }
+    desc.n_biases = gold_u32(r);
+    desc.biases = biases;
+    gold_bytes(r, biases, desc.n_biases * 8);
+    c.n_history = gold_u32(r);
+    c.history = c.n_history ? history : histories[c.set];
+    gold_bytes(r, history, c.n_history * 4);
+    if (c.n_history == 0)
+        c.n_history = n_histories[c.set];
+    CHECK_MSG(lm_sampler_new(&engine, NULL, set_size[c.set], &desc, &c.sampler, &error) == LLM_OK, "%s %u: %s", what, number, error.message);
+    return c;
+}
+
+static void gold_stages(gold_reader *r)
+{
+    uint32_t n_cases = gold_u32(r);
+    for (uint32_t k = 0; k < n_cases; k++) {
+        gold_case c = gold_recipe(r, "case", k);
+        uint32_t n_kept = gold_u32(r), n_shown = gold_u32(r), kept = 0;
+        if (!c.sampler)
+            return;
+        uint32_t n = run_stages(c.sampler, sets[c.set], c.history, c.n_history);
+        for (uint32_t i = 0; i < n; i++)
+            kept += lm_expf(candidates[i].logit) > 0;
+        CHECK_MSG(kept == n_kept, "case %u (set %u): %u tokens kept, %u expected", k, c.set, kept, n_kept);
+        for (uint32_t i = 0; i < n_shown; i++) {
+            int32_t token;
+            double p;
+            memcpy(&token, r->at + 4 * i, 4);
+            memcpy(&p, r->at + 4 * n_shown + 8 * i, 8);
+            CHECK_MSG(fabs(probability[token] - p) <= 1e-9 + 4e-6 * p, "case %u (set %u): token %d has %.12g, expected %.12g", k, c.set, token, probability[token], p);
+        }
+        r->at += 12 * n_shown;
+        lm_sampler_drop(c.sampler);
+    }
+    printf("%u cases\n", n_cases);
+}
+
+/* 100000 draws: token for token as often as by the reference with the same random numbers, but for the few that its rounding parts. */
+static void gold_draws(gold_reader *r)
+{
+    enum { DRAWS = 100000 };
+    uint32_t n_cases = gold_u32(r);
+    for (uint32_t k = 0; k < n_cases; k++) {
+        static uint32_t seen[MOST];
+        gold_case c = gold_recipe(r, "draws", k);
+        uint64_t seed = gold_u32(r), hash = 0xcbf29ce484222325u;
+        double a = gold_f64(r), b = gold_f64(r);
+        lm_memory memory = { 0 };
+        lm_draw draw = { .tokens = c.history, .n_tokens = c.n_history, .seed = seed };
+        llm_error error;
+        if (!c.sampler)
+            return;
+        memset(seen, 0, sizeof seen);
+        for (draw.position = 0; draw.position < DRAWS; draw.position++) {
+            llm_token token = LLM_TOKEN_NONE;
+            memcpy(logits, sets[c.set], set_size[c.set] * sizeof *logits);
+            if (!CHECK_MSG(lm_sampler_draw(c.sampler, &draw, &room, &token, &memory, &error) == LLM_OK, "draws %u: %s", k, error.message))
+                return;
+            draw.memory = c.sampler->remembers ? &memory : NULL;
+            seen[token]++;
+            hash = (hash ^ (uint64_t)token) * 0x100000001b3u;
+        }
+        uint32_t off = 0;
+        for (uint32_t i = 0; i < set_size[c.set]; i++) {
+            uint32_t wanted = gold_u32(r);
+            off += seen[i] > wanted ? seen[i] - wanted : wanted - seen[i];
+        }
+        printf("draws %u: %u of %d are others, hash %016llx\n", k, off / 2, DRAWS, (unsigned long long)hash);
+        CHECK_MSG(off <= 2 * 10, "draws %u: %u of %d are others than the reference's", k, off / 2, DRAWS);
+        CHECK_MSG(fabs(memory.a - a) <= 1e-5 + 1e-5 * fabs(a) && fabs(memory.b - b) <= 1e-9 * fabs(b), "draws %u: %.12g, %.12g are remembered, expected %.12g, %.12g", k,
+                  memory.a, memory.b, a, b);
+        lm_sampler_drop(c.sampler);
+    }
+}
+
 static void test_gold(void)
 {
     size_t size;
     char *file = test_read_file(LLM_TEST_TREE "/session/data/sampler.gold", &size);
-    if (!CHECK(file && size > 100 && memcmp(file, "LMSAMP1", 8) == 0))
+    if (!CHECK(file && size > 100 && memcmp(file, "LMSAMP2", 8) == 0))
         return;
-    gold_reader sets_at = { NULL };
-    for (size_t i = 8; i + 8 < size; i++)
-        if (memcmp(file + i, "LOGITS\0", 8) == 0)
-            sets_at.at = file + i + 8;
-    for (int s = 0; s < N_SETS; s++) {
-        set_size[s] = gold_u32(&sets_at);
-        memcpy(sets[s], sets_at.at, set_size[s] * 4);
-        sets_at.at += set_size[s] * 4;
-    }
     gold_reader r = { file + 8 };
-    uint32_t n_cases = gold_u32(&r);
-    for (uint32_t c = 0; c < n_cases; c++) {
-        llm_sampler_desc desc = LLM_INIT(llm_sampler_desc);
-        llm_token_bias biases[8];
-        llm_token history[256];
-        llm_sampler *sampler = NULL;
-        llm_error error;
-        uint32_t set = gold_u32(&r);
-        desc.temperature = gold_f32(&r);
-        desc.top_k = (int32_t)gold_u32(&r);
-        desc.top_p = gold_f32(&r);
-        desc.min_p = gold_f32(&r);
-        desc.min_keep = (int32_t)gold_u32(&r);
-        desc.penalty_last_n = (int32_t)gold_u32(&r);
-        desc.repeat_penalty = gold_f32(&r);
-        desc.frequency_penalty = gold_f32(&r);
-        desc.presence_penalty = gold_f32(&r);
-        desc.n_biases = gold_u32(&r);
-        desc.biases = biases;
-        memcpy(biases, r.at, desc.n_biases * 8);
-        r.at += desc.n_biases * 8;
-        uint32_t n_history = gold_u32(&r);
-        memcpy(history, r.at, n_history * 4);
-        r.at += n_history * 4;
-        uint32_t n_kept = gold_u32(&r), n_shown = gold_u32(&r);
-        if (!CHECK_MSG(lm_sampler_new(&engine, set_size[set], &desc, &sampler, &error) == LLM_OK, "case %u: %s", c, error.message))
-            return;
-        uint32_t n = run_stages(sampler, sets[set], history, n_history), kept = 0;
-        for (uint32_t i = 0; i < n; i++)
-            kept += probability[candidates[i].token] > 0;
-        CHECK_MSG(kept == n_kept, "case %u (set %u): %u tokens kept, %u expected", c, set, kept, n_kept);
-        for (uint32_t i = 0; i < n_shown; i++) {
-            int32_t token;
-            double p;
-            memcpy(&token, r.at + 4 * i, 4);
-            memcpy(&p, r.at + 4 * n_shown + 8 * i, 8);
-            CHECK_MSG(fabs(probability[token] - p) <= 1e-9 + 2e-6 * p, "case %u (set %u): token %d has %.12g, expected %.12g", c, set, token, probability[token], p);
-        }
-        r.at += 12 * n_shown;
-        lm_sampler_drop(sampler);
+    if (!CHECK(gold_u32(&r) == N_SETS))
+        return;
+    for (int s = 0; s < N_SETS; s++) {
+        set_size[s] = gold_u32(&r);
+        gold_bytes(&r, sets[s], set_size[s] * 4);
+        n_histories[s] = gold_u32(&r);
+        gold_bytes(&r, histories[s], n_histories[s] * 4);
     }
-    printf("%u cases\n", n_cases);
+    gold_stages(&r);
+    gold_draws(&r);
+    CHECK(r.at == file + size);
     free(file);
 }
 
-/* Draws of many positions follow the probabilities (chi-square), and depend on seed and position alone. */
+/* Draws of many positions follow the probabilities (chi-square), and depend on seed and position alone: their bits are pinned. */
 static void test_draws(void)
 {
     static const llm_sampler_desc recipes[] = {
@@ -108,7 +167,7 @@ static void test_draws(void)
         { .struct_size = sizeof(llm_sampler_desc), .temperature = 1.7f, .top_k = 50 },
         { .struct_size = sizeof(llm_sampler_desc), .temperature = 0.8f, .top_p = 0.9f, .min_p = 0.01f },
     };
-    enum { DRAWS = 100000 };
+    enum { DRAWS = 20000 };
     for (size_t k = 0; k < LM_COUNT(recipes); k++)
         for (uint64_t seed = 0; seed < 2; seed++) {
             static uint32_t seen[MOST];
@@ -116,12 +175,12 @@ static void test_draws(void)
             llm_error error;
             uint64_t hash = 0xcbf29ce484222325u;
             memset(seen, 0, sizeof seen);
-            CHECK(lm_sampler_new(&engine, 300, &recipes[k], &sampler, &error) == LLM_OK);
+            CHECK(lm_sampler_new(&engine, NULL, 300, &recipes[k], &sampler, &error) == LLM_OK);
             for (uint64_t position = 0; position < DRAWS; position++) {
-                lm_draw draw = { NULL, 0, seed, position };
+                lm_draw draw = { .seed = seed, .position = position };
                 llm_token token = LLM_TOKEN_NONE;
                 memcpy(logits, sets[2], 300 * sizeof *logits);
-                if (!CHECK(lm_sampler_draw(sampler, &draw, logits, candidates, counts, &token, &error) == LLM_OK && token >= 0 && token < 300))
+                if (!CHECK(lm_sampler_draw(sampler, &draw, &room, &token, NULL, &error) == LLM_OK && token >= 0 && token < 300))
                     return;
                 seen[token]++;
                 if (position < 1000)
@@ -160,14 +219,22 @@ static int by_value(const void *a, const void *b)
 static void test_selection(void)
 {
     static lm_candidate sorted[MOST];
-    static const uint32_t ks[] = { 0, 1, 2, 3, 7, 40, 299, 300, 1000 };
-    for (int s = 0; s < N_SETS; s++)
+    static const uint32_t ks[] = { 0, 1, 2, 3, 7, 40, 299, 300, 1000, 1024, 1025, 2500, 3000 };
+    for (int s = 0; s < 2 * N_SETS; s++)
         for (size_t i = 0; i < LM_COUNT(ks); i++) {
-            uint32_t n = set_size[s], k = LM_MIN(ks[i], n);
+            const float *from = sets[s / 2];
+            int scrambled = s & 1;
+            uint32_t n = set_size[s / 2], k = LM_MIN(ks[i], n);
             for (uint32_t t = 0; t < n; t++)
-                sorted[t] = candidates[t] = (lm_candidate){ floorf(sets[s][t] * 4), (llm_token)t };   /* many ties */
+                sorted[t] = candidates[t] = (lm_candidate){ t % 50 == 7 ? -0.0f : floorf(from[t] * 4), (llm_token)t };    /* many ties */
+            for (uint32_t t = n; scrambled && t > 1; t--) {
+                uint32_t with = (t * 2654435761u >> 7) % t;
+                lm_candidate swap = candidates[t - 1];
+                candidates[t - 1] = candidates[with];
+                candidates[with] = swap;
+            }
             qsort(sorted, n, sizeof *sorted, by_value);
-            lm_candidates_best(candidates, n, ks[i]);
+            lm_candidates_best(candidates, spare, n, ks[i]);
             CHECK(memcmp(sorted, candidates, k * sizeof *sorted) == 0);
             uint64_t sum = 0;                               /* nobody is lost */
             for (uint32_t t = 0; t < n; t++)
@@ -184,23 +251,23 @@ static void test_numeric(void)
     llm_sampler *sampler = NULL;
     llm_error error;
     llm_token token = -5;
-    lm_draw draw = { NULL, 0, 1, 1 };
+    lm_draw draw = { .seed = 1, .position = 1 };
     for (int t = 0; t < 2; t++)
         for (int i = 0; i < 2; i++) {
             desc.temperature = (float)t;
-            CHECK(lm_sampler_new(&engine, 6, &desc, &sampler, &error) == LLM_OK);
+            CHECK(lm_sampler_new(&engine, NULL, 6, &desc, &sampler, &error) == LLM_OK);
             memcpy(logits, sets[0], 24);
             logits[3] = bad[i];
-            CHECK(lm_sampler_draw(sampler, &draw, logits, candidates, counts, &token, &error) == LLM_E_NUMERIC && token == -5);
+            CHECK(lm_sampler_draw(sampler, &draw, &room, &token, NULL, &error) == LLM_E_NUMERIC && token == -5);
             lm_sampler_drop(sampler);
         }
     for (int t = 0; t < 2; t++) {
         desc.temperature = (float)t;
         desc.biases = ban;
         desc.n_biases = 6;
-        CHECK(lm_sampler_new(&engine, 6, &desc, &sampler, &error) == LLM_OK);
+        CHECK(lm_sampler_new(&engine, NULL, 6, &desc, &sampler, &error) == LLM_OK);
         memcpy(logits, sets[0], 24);
-        CHECK(lm_sampler_draw(sampler, &draw, logits, candidates, counts, &token, &error) == LLM_E_NUMERIC && token == -5);
+        CHECK(lm_sampler_draw(sampler, &draw, &room, &token, NULL, &error) == LLM_E_NUMERIC && token == -5);
         lm_sampler_drop(sampler);
     }
     float max = 0;
