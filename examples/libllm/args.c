@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KIND_FLAG, KIND_TEXT, KIND_INT, KIND_UINT, KIND_FLOAT, KIND_LIST, KIND_TIER, KIND_STATE, KIND_STOP, KIND_SEED, KIND_HELP };
+enum { KIND_FLAG, KIND_TEXT, KIND_INT, KIND_UINT, KIND_FLOAT, KIND_LIST, KIND_TIER, KIND_STATE, KIND_STOP, KIND_BREAKER, KIND_ORDER, KIND_SEED, KIND_HELP };
 
 typedef struct args_option {
     char        letter;                 /* or 0 */
@@ -78,6 +78,24 @@ static const args_option options[] = {
     { 0, "repeat-last-n", TOOL_RUN, KIND_INT, AT(repeat_last_n), -1, MANY, "N", "penalties look back so far; -1: all (default 64)" },
     { 0, "frequency-penalty", TOOL_RUN, KIND_FLOAT, AT(frequency_penalty), -100, 100, "X", "subtracted for each time it was said (default 0)" },
     { 0, "presence-penalty", TOOL_RUN, KIND_FLOAT, AT(presence_penalty), -100, 100, "X", "subtracted if it was said (default 0)" },
+    { 0, "dynatemp-range", TOOL_RUN, KIND_FLOAT, AT(dynatemp_range), 0, 100, "X", "temperature - X where the model is sure, + X where it is not; 0: off (default 0)" },
+    { 0, "dynatemp-exp", TOOL_RUN, KIND_FLOAT, AT(dynatemp_exponent), 0, 100, "X", "how it runs from one to the other (default 1)" },
+    { 0, "typical", TOOL_RUN, KIND_FLOAT, AT(typical_p), 0, 1, "X", "draw from the most typical of mass X; 1: off (default 1)" },
+    { 0, "top-nsigma", TOOL_RUN, KIND_FLOAT, AT(top_n_sigma), -1, 1000, "X", "draw from those within X standard deviations of the best; -1: off (default -1)" },
+    { 0, "xtc-probability", TOOL_RUN, KIND_FLOAT, AT(xtc_probability), 0, 1, "X", "exclude the top choices but one, this often; 0: off (default 0)" },
+    { 0, "xtc-threshold", TOOL_RUN, KIND_FLOAT, AT(xtc_threshold), 0, 1, "X", "what is a top choice; over 0.5: off (default 0.1)" },
+    { 0, "dry-multiplier", TOOL_RUN, KIND_FLOAT, AT(dry_multiplier), 0, 1000, "X", "weaken what would carry on a repetition (DRY); 0: off (default 0)" },
+    { 0, "dry-base", TOOL_RUN, KIND_FLOAT, AT(dry_base), 1, 1000, "X", "so many times more for each token of it (default 1.75)" },
+    { 0, "dry-allowed-length", TOOL_RUN, KIND_INT, AT(dry_allowed_length), 1, 1024, "N", "repetitions of fewer tokens are free (default 2)" },
+    { 0, "dry-penalty-last-n", TOOL_RUN, KIND_INT, AT(dry_last_n), -1, MANY, "N", "DRY looks back so far; -1: all (default -1)" },
+    { 0, "dry-sequence-breaker", TOOL_RUN, KIND_BREAKER, 0, 0, 0, "TEXT", "repetitions end at this text; several times; \"none\": nowhere (default newline : \" *)" },
+    { 0, "mirostat", TOOL_RUN, KIND_INT, AT(mirostat), 0, 2, "N", "draw by Mirostat, 1 or 2, in place of all but the temperature; 0: off (default 0)" },
+    { 0, "mirostat-ent", TOOL_RUN, KIND_FLOAT, AT(mirostat_tau), 0, 1000, "X", "the surprise that it steers to, in bits (default 5)" },
+    { 0, "mirostat-lr", TOOL_RUN, KIND_FLOAT, AT(mirostat_eta), 0, 1000, "X", "how fast it learns (default 0.1)" },
+    { 0, "adaptive-target", TOOL_RUN, KIND_FLOAT, AT(adaptive_target), -1, 1, "X", "draw tokens of about this probability (adaptive-p); -1: off (default -1)" },
+    { 0, "adaptive-decay", TOOL_RUN, KIND_FLOAT, AT(adaptive_decay), 0, 0.99, "X", "of what it remembers (default 0.9)" },
+    { 0, "samplers", TOOL_RUN, KIND_ORDER, AT(samplers), 0, 0, "NAMES",
+      "stages in their order (default penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature)" },
     { 's', "seed", TOOL_RUN | TOOL_BENCH, KIND_SEED, AT(seed), 0, 0, "N", "the same seed, the same text (run: default is the time; it is told at the end)" },
     { 0, "stop", TOOL_RUN, KIND_STOP, 0, 0, 0, "TEXT", "end the reply before this text; may be given several times" },
     { 0, "ignore-eos", TOOL_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "go on after an end token" },
@@ -240,6 +258,20 @@ static const char *args_set(tool_args *args, const args_option *o, const char *t
         *(float *)place = (float)value;
         return NULL;
     }
+    case KIND_ORDER: {
+        uint8_t order[SAMPLING_MOST_STAGES];
+        *(const char **)place = text;
+        return sampling_order(text, order) >= 0 ? NULL : "names of stages with ; between them, each once (--help has them all)";
+    }
+    case KIND_BREAKER:
+        args->no_dry_breakers = strcmp(text, "none") == 0;
+        if (args->no_dry_breakers)
+            args->n_dry_breakers = 0;
+        else if (!*text || args->n_dry_breakers == TOOL_MAX_STOPS)
+            return "a text, at most 16 times";
+        else
+            args->dry_breakers[args->n_dry_breakers++] = (llm_str){ text, strlen(text) };
+        return NULL;
     case KIND_LIST:
         return args_list(text, o->least, o->most, place) ? NULL : "one to 16 whole numbers with commas between them";
     case KIND_TIER:
@@ -262,6 +294,14 @@ static const char *args_set(tool_args *args, const args_option *o, const char *t
     }
 }
 
+bool tool_given(const tool_args *args, size_t place)
+{
+    for (int i = 0; i < args->n_given; i++)
+        if (args->given[i] == place)
+            return true;
+    return false;
+}
+
 static void args_defaults(tool_args *args)
 {
     memset(args, 0, sizeof *args);
@@ -279,6 +319,17 @@ static void args_defaults(tool_args *args)
     args->min_p = 0.05f;
     args->repeat_penalty = 1;
     args->repeat_last_n = 64;
+    args->dynatemp_exponent = 1;
+    args->typical_p = 1;
+    args->top_n_sigma = -1;
+    args->xtc_threshold = 0.1f;
+    args->dry_base = 1.75f;
+    args->dry_allowed_length = 2;
+    args->dry_last_n = -1;
+    args->mirostat_tau = 5;
+    args->mirostat_eta = 0.1f;
+    args->adaptive_target = -1;
+    args->adaptive_decay = 0.9f;
 }
 
 /* What the options say together. */
@@ -355,6 +406,8 @@ int tool_parse(int command, const char *name, int argc, char **argv, tool_args *
             return args_help(command);
         if ((expected = args_set(args, o, optarg)) != NULL)
             return tool_usage(args, "--%s %s: expected %s", o->name, optarg ? optarg : "", expected);
+        if (args->n_given < TOOL_MAX_GIVEN)
+            args->given[args->n_given++] = o->place;
     }
     if (optind < argc && command == TOOL_INSPECT && !args->model)
         args->model = argv[optind++];

@@ -20,28 +20,18 @@ static int run_open(run_state *run)
 {
     const tool_args *args = run->args;
     llm_error error;
-    llm_sampler_desc sampler = LLM_INIT(llm_sampler_desc);
     llm_session_desc session = LLM_INIT(llm_session_desc);
-    const llm_tokenizer *tokenizer;
     int code = tool_open(args, (int32_t)args->n_threads, 0, &run->opened);
 
     if (code != TOOL_OK)
         return code;
-    tokenizer = llm_model_tokenizer(run->opened.model);
-    if (!tokenizer) {
+    if (!llm_model_tokenizer(run->opened.model)) {
         fprintf(stderr, "libllm run: this file has no tokenizer, so there is no text to continue\n");
         return TOOL_FAILED;
     }
-    sampler.temperature = args->temperature;
-    sampler.top_k = (int32_t)args->top_k;
-    sampler.top_p = args->top_p < 1 ? args->top_p : 0;
-    sampler.min_p = args->min_p;
-    sampler.penalty_last_n = (int32_t)args->repeat_last_n;
-    sampler.repeat_penalty = args->repeat_last_n != 0 && args->repeat_penalty != 1 ? args->repeat_penalty : 0;
-    sampler.frequency_penalty = args->repeat_last_n != 0 ? args->frequency_penalty : 0;
-    sampler.presence_penalty = args->repeat_last_n != 0 ? args->presence_penalty : 0;
-    if (llm_sampler_create(tokenizer, &sampler, &run->sampler, &error) != LLM_OK)
-        return tool_fail(args, "cannot make the sampler", &error);
+    code = sampling_make(args, run->opened.model, &run->sampler);
+    if (code != TOOL_OK)
+        return code;
     session.n_ctx = (int32_t)args->n_ctx;
     session.state_type = args->state_type;
     if (llm_session_create(run->opened.model, &session, &run->session, &error) != LLM_OK)

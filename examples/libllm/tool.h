@@ -14,7 +14,7 @@ enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_INTERRUPTED = 130 };  
 
 enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32, TOOL_IMATRIX = 64 };   /* which commands know an option */
 
-enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16 };
+enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16, TOOL_MAX_GIVEN = 128 };
 typedef struct tool_list { int n; int64_t at[TOOL_MAX_LIST]; } tool_list;
 
 typedef struct tool_args {
@@ -29,6 +29,13 @@ typedef struct tool_args {
     int32_t     cpu_tier, state_type;   /* LLM_CPU_*, LLM_STATE_TYPE_* */
     float       temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
     int64_t     top_k, repeat_last_n;
+    float       dynatemp_range, dynatemp_exponent, typical_p, top_n_sigma, xtc_probability, xtc_threshold, dry_multiplier, dry_base;
+    float       mirostat_tau, mirostat_eta, adaptive_target, adaptive_decay;
+    int64_t     dry_allowed_length, dry_last_n, mirostat;
+    llm_str     dry_breakers[TOOL_MAX_STOPS];
+    int         n_dry_breakers;
+    bool        no_dry_breakers;
+    const char *samplers;               /* names with ';' between them; NULL: the usual order */
     uint64_t    seed;
     bool        seed_given, ignore_end, parse_special, hide_prompt, json, full, hash, no_ceilings, quiet, verbose;
     llm_str     stops[TOOL_MAX_STOPS];
@@ -38,7 +45,12 @@ typedef struct tool_args {
     const char *save_logits, *kl_base;
     bool        kl;
     bool        process_output;         /* imatrix */
+    size_t      given[TOOL_MAX_GIVEN];  /* places of the options that the user gave */
+    int         n_given;
 } tool_args;
+
+/* True if the user gave the option that has this place in tool_args. */
+bool tool_given(const tool_args *args, size_t place);
 
 /* Fills args from the words after the command's name. Returns -1 to go on, else an exit code (help was shown, or a usage error
  * was explained). */
@@ -71,6 +83,12 @@ void tool_catch_interrupts(void);
 void tool_watch(llm_session *session);                  /* NULL: nothing to cancel */
 bool tool_interrupted(void);
 void tool_clear_interrupt(void);
+
+enum { SAMPLING_MOST_STAGES = 16 };
+/* Stages by their names, as --samplers has them. Returns how many, -1 for an unknown or repeated name. */
+int  sampling_order(const char *text, uint8_t *order);
+/* The sampler that args ask for, with the defaults of the model's file. Returns an exit code. */
+int  sampling_make(const tool_args *args, const llm_model *model, llm_sampler **out);
 
 int  run_main(const tool_args *args);
 int  inspect_main(const tool_args *args);

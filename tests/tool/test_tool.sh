@@ -85,6 +85,28 @@ seed=$(sed -n 's/.*seed \([0-9]*\).*/\1/p' "$work/err"); cp "$work/out" "$work/a
 expect 0 "$@" $base -n 30 --seed "$seed" -q;        same "$work/out" "$work/again" "the seed that was told gives another text"
 expect 0 "$@" $base -n 0 -q;                        [ "$(cat "$work/out")" = hello ] || fail "-n 0 draws tokens"
 expect 0 "$@" $base -n 30 --seed 7 -q --temp 1.2 --top-k 5 --top-p 0.9 --min-p 0.02 --repeat-penalty 1.3 --repeat-last-n -1
+echo "--- run: ways to sample"
+expect 0 "$@" run --help
+for option in dynatemp-range dynatemp-exp typical top-nsigma xtc-probability xtc-threshold dry-multiplier dry-base dry-allowed-length dry-penalty-last-n \
+              dry-sequence-breaker mirostat mirostat-lr mirostat-ent adaptive-target adaptive-decay samplers; do
+    says out "--$option "
+done
+for options in "--dynatemp-range 0.5 --dynatemp-exp 0.7" "--top-k 0 --typical 0.6" "--top-nsigma 0.7" "--xtc-probability 1 --xtc-threshold 0.01" \
+               "--dry-multiplier 5 --dry-allowed-length 1 --dry-sequence-breaker none" "--mirostat 1 --mirostat-ent 2" "--mirostat 2 --mirostat-ent 2" \
+               "--adaptive-target 0.1 --adaptive-decay 0.5" "--samplers top-k;temp --top-k 2" "--samplers temperature --temp 3"; do
+    expect 0 "$@" $base -n 30 --seed 7 -q $options;      cp "$work/out" "$work/way"
+    ! cmp -s "$work/way" "$work/seven" || fail "$options changes nothing"
+    expect 0 "$@" $base -n 30 --seed 7 -q -t 2 $options; same "$work/out" "$work/way" "$options: two texts"
+done
+for options in "--xtc-probability 0" "--typical 1" "--top-nsigma -1" "--dry-multiplier 0" "--mirostat 0" "--adaptive-target -1" "--dry-multiplier 1 --dry-penalty-last-n 0" \
+               "--samplers penalties;dry;top_n_sigma;topk;typ-p;nucleus;min_p;xtc;temp"; do
+    expect 0 "$@" $base -n 30 --seed 7 -q $options; same "$work/out" "$work/seven" "$options: off, and yet another text"
+done
+expect 2 "$@" $base --samplers "top_k;wings";       says err 'samplers top_k;wings'
+expect 2 "$@" $base --samplers "top_k;top_k";       says err 'each once'
+expect 2 "$@" $base --mirostat 3;                   says err 'mirostat 3'
+expect 2 "$@" $base --dry-base 0.5;                 says err 'dry-base'
+expect 1 "$@" $base --mirostat 2 --adaptive-target 0.5; says err 'mirostat'
 expect 0 "$@" $base -c 24 --ignore-eos;             says err 'context full'
 expect 1 "$@" run --shape tiny -p "a text of more than sixteen bytes" -c 16; says err '-c N'
 word=$(cut -c6- < "$work/greedy" | tr -c 'a-z\n' ' ' | awk '{ for (i = 2; i <= NF; i++) if (length($i) > 3) { print $i; exit } }')
