@@ -376,10 +376,10 @@ static void test_questions(llm_engine *engine, llm_model *model)
     RIGHT(llm_model_get_info(model, &info, &error));
     CHECK(strcmp(info.architecture, "llama") == 0 && strcmp(info.name, "tiny") == 0 && info.name_len == 4 && info.n_vocab == 400 && info.n_ctx_train == 512 &&
           info.n_layers == 2 && info.file_bytes == file.size && info.n_params > 20000);
-    CHECK(llm_model_meta_count(model) == 17);
+    CHECK(llm_model_meta_count(model) == 18);
     RIGHT(llm_model_meta_at(model, 0, &meta, &error));
     CHECK(meta.type == LLM_META_STRING && strcmp(meta.key, "general.architecture") == 0 && strcmp(meta.string, "llama") == 0 && meta.string_len == 5);
-    WRONG(LLM_E_NOT_FOUND, llm_model_meta_at(model, 17, &meta, &error));
+    WRONG(LLM_E_NOT_FOUND, llm_model_meta_at(model, 18, &meta, &error));
     RIGHT(llm_model_meta_find(model, "llama.block_count", LLM_NUL, &meta, &error));
     CHECK(meta.type == LLM_META_UINT && meta.integer == 2 && meta.number == 2.0 && meta.key_len == 17);
     RIGHT(llm_model_meta_find(model, "tokenizer.ggml.add_bos_token!", 28, &meta, &error));
