@@ -5,18 +5,20 @@
     tools/gen_tokenizer_goldens.py OUT_DIR [--smollm tokenizer.json] [--tok105 tok105.model]
 
 Without the options: bpe.txt (a byte-level BPE trained here on this tree's documents and the sentences below; one set of merges
-under the regular expressions of several families), chars.txt (a BPE of characters, as Gemma 4 has it), spm.txt and spm_plain.txt (SentencePiece models trained here). With them:
+under the regular expressions of several families), chars.txt (a BPE of characters, as Gemma 4 has it), gemma4.gguf (a vocabulary of that kind), spm.txt and spm_plain.txt (SentencePiece models trained here). With them:
 the same texts for two real tokenizers, whose files the test finds elsewhere or is skipped.
 
 Lines: `T` token (BPE: text; others: score, type, text in hexadecimal), `M` merge (chars.txt: in hexadecimal), `C` case in hexadecimal, `P` a pre-tokenizer's name (the
 cases follow in order as `I` lines of ids).
 """
 import argparse
+import collections
 import io
 import json
 import pathlib
 import random
 
+import gguf
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -128,7 +130,10 @@ def write_chars(path, cases):
     trained.normalizer = normalizers.Replace(" ", "\u2581")
     # Some words together, so that merges cross spaces.
     trained.pre_tokenizer = pre_tokenizers.Split(Regex("\u2581?[^\u2581\n]+\u2581?[^\u2581\n]?|\u2581+|\\n+"), "isolated")
-    trained.train_from_iterator(corpus(), trainers.BpeTrainer(vocab_size=900, min_frequency=1, show_progress=False, limit_alphabet=130))
+    counts = collections.Counter("".join(corpus()).replace(" ", "\u2581"))
+    alphabet = sorted(counts, key=lambda c: (-counts[c], c))[:130]
+    trained.train_from_iterator(corpus(), trainers.BpeTrainer(
+        vocab_size=900, min_frequency=1, show_progress=False, initial_alphabet=alphabet, limit_alphabet=len(alphabet)))
     data = json.loads(trained.to_str())["model"]
     merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in data["merges"]]
     tokens = ["<unk>"] + ["<0x%02X>" % i for i in range(256)] + [t for t, _ in sorted(data["vocab"].items(), key=lambda item: item[1])]
@@ -163,6 +168,25 @@ def write_chars(path, cases):
         write_cases(out, cases, lambda text: words.encode(text, add_special_tokens=False).ids)
 
 
+def write_gemma4_gguf(path):
+    """A file as Gemma 4's are: the model's name alone says how text is cut and that BOS is added."""
+    tokens = [("<pad>", 3), ("<eos>", 3), ("<bos>", 3), ("<unk>", 2), ("<0x0A>", 6), ("\u2581", 1), ("a", 1), ("b", 1), ("\n", 1),
+              ("\u2581a", 1), ("\u2581ab", 1), ("  ", 4), ("\n\n\n", 1)]
+    writer = gguf.GGUFWriter(path, "gemma4")
+    writer.add_tokenizer_model("gemma4")
+    writer.add_token_list([token for token, _ in tokens])
+    writer.add_token_types([kind for _, kind in tokens])
+    writer.add_token_merges(["\u2581 a", "\u2581a b", "\u2581 \u2581"])
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(1)
+    writer.add_unk_token_id(3)
+    writer.add_add_bos_token(False)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def write_spm(path, cases, processor, pieces=True):
     with open(path, "w", encoding="utf-8", newline="\n") as out:
         for i in range(processor.get_piece_size() if pieces else 0):
@@ -194,6 +218,7 @@ def main():
     cases = make_cases()
     write_bpe(out / "bpe.txt", cases)
     write_chars(out / "chars.txt", [*cases[::3], "a\n\n\nb", "\n\n\n", "\n\n\n\n", "a \n\n\n\n\n", "x\n\n\n \n"])
+    write_gemma4_gguf(out / "gemma4.gguf")
     no_nul = [c for c in cases if "\0" not in c]
     write_spm(out / "spm.txt", no_nul, train_spm(vocab_size=900, byte_fallback=True, character_coverage=0.995))
     write_spm(out / "spm_plain.txt", no_nul, train_spm(

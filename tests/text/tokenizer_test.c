@@ -3,6 +3,8 @@
  * against an allocator that fails at the n-th call. */
 #include "text_data.h"
 
+#include "model/vocab.h"
+
 static lm_tokenizer *make(lm_host *host, const test_vocab *v)
 {
     lm_tokenizer *t = NULL;
@@ -224,6 +226,23 @@ static void check_basics(lm_host *host)
     }
     lm_tokenizer_free(t);
     test_vocab_free(&v);
+}
+
+/* A file says "gemma4" and no more: then that is how its text is cut, and BOS is added, whatever it says of that. */
+static void check_gemma4(lm_host *host)
+{
+    static const llm_token want[] = { 2, 10, 11, 6, 8, 7, 12, 3 };
+    llm_source source = LLM_INIT(llm_source);
+    const llm_source *parts[1] = { &source };
+    lm_catalogue *catalogue = NULL;
+    lm_tokenizer *t = NULL;
+    llm_error error = { 0 };
+    source.path = LLM_TEST_TREE "/text/data/gemma4.gguf";
+    source.path_len = LLM_NUL;
+    if (CHECK_MSG(lm_catalogue_open(host, parts, 1, &catalogue, &error) == LLM_OK && lm_vocab_open(host, catalogue, &t, &error) == LLM_OK, "%s", error.message))
+        test_encodes(t, "gemma4", " ab  a\nb\n\n\nc", 12, LLM_ENCODE_ADD_SPECIAL, want, 8);
+    lm_tokenizer_free(t);
+    lm_catalogue_free(catalogue);
 }
 
 /* ---- merging as it is defined: the best pair, again and again ---- */
@@ -556,6 +575,7 @@ int main(void)
     check_lies(host);
     check_borne(host);
     check_basics(host);
+    check_gemma4(host);
     check_twins(host);
     check_merging(host, LM_VOCAB_BPE, 1);
     check_merging(host, LM_VOCAB_SPM, 2);
