@@ -24,9 +24,10 @@ import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as T
+from transformers import Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
 from transformers import GlmConfig, GlmForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 from transformers import MixtralConfig, MixtralForCausalLM, Phi3Config, Phi3ForCausalLM
-from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 N_VOCAB = 100
 N_TOKENS = 300                                                  # past the first chunk of 256 keys
@@ -62,6 +63,14 @@ MODELS = {
     "qwen3-tied": small(arch="qwen3", tied=True, head=16, theta=1e6, eps=1e-6),
     "qwen3-untied": small(arch="qwen3", heads=3, kv=1, head=12, eps=1e-6),
     "qwen3moe": small(arch="qwen3moe", experts=6, used=3, ff=48, ff_expert=32, head=12, theta=1e6, eps=1e-6),
+    "qwen2moe": small(arch="qwen2moe", experts=6, used=3, ff=48, ff_expert=32, ff_shared=40, theta=1e6, eps=1e-6),
+    # Windows far shorter than the prompt. The 27B models are told by their layers: their scores are scaled by the embedding's share of a head;
+    # and they say what the format's defaults are, soft caps and the period of the windows, nowhere.
+    "gemma2": small(arch="gemma2", tied=True, layers=3, heads=4, head=12, eps=1e-6, window=37, softcaps=(4.0, 15.0)),
+    "gemma2-27b": small(arch="gemma2", tied=True, dim=8, layers=46, heads=2, kv=1, ff=8, eps=1e-6, calm=0.2, tokens=75, types=[T.F16]),
+    "gemma3": small(arch="gemma3", tied=True, layers=7, ff=32, eps=1e-6, theta=1e6, window=21, scaling=dict(rope_type="linear", factor=8.0)),
+    "gemma3-27b": small(arch="gemma3", tied=True, dim=8, layers=62, heads=2, kv=1, ff=8, eps=1e-6, theta=1e6, local_theta=3000.0, window=20, period=4,
+                        tokens=75, calm=0.2, types=[T.F16]),
     "llama-half": small(arch="llama", types=[T.F16, T.BF16], vectors=T.F16),
     "llama-q8_0": small(arch="llama", dim=64, ff=64, layers=2, types=[T.Q8_0]),
     "llama-q4_0": small(arch="llama", dim=64, ff=96, head=16, layers=1, types=[T.Q4_0, T.Q8_0]),
@@ -71,6 +80,16 @@ MODELS = {
     "llama-scale": small(arch="granite", layers=1, scale=0.17, tied=True),
     "qwen3-k": small(arch="qwen3", dim=256, ff=256, heads=2, kv=1, head=64, layers=1, types=[T.Q4_K, T.Q6_K]),
 }
+
+
+def gemma(s):
+    return s["arch"].startswith("gemma")
+
+
+def windowed(s):
+    """Which layers look back only so far."""
+    period = s.get("period", 2 if s["arch"] == "gemma2" else 6)
+    return ["sliding_attention" if i % period < period - 1 else "full_attention" for i in range(s["layers"])]
 
 
 def config(s):
@@ -84,6 +103,18 @@ def config(s):
         return MixtralForCausalLM, MixtralConfig(num_local_experts=s["experts"], num_experts_per_tok=s["used"], **common)
     if s["arch"] == "qwen2":
         return Qwen2ForCausalLM, Qwen2Config(**common)
+    if s["arch"] == "qwen2moe":
+        return Qwen2MoeForCausalLM, Qwen2MoeConfig(num_experts=s["experts"], num_experts_per_tok=s["used"], moe_intermediate_size=s["ff_expert"],
+                                                   shared_expert_intermediate_size=s["ff_shared"], norm_topk_prob=False, **common)
+    if gemma(s):
+        scores, logits = s.get("softcaps", (50.0, 30.0) if s["arch"] == "gemma2" else (None, None))
+        big = s["layers"] in (46, 62)
+        common |= dict(hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=s["dim"] // s["heads"] if big else s["head"], pad_token_id=None,
+                       sliding_window=s.get("window", 4096), layer_types=windowed(s), attn_logit_softcapping=scores, final_logit_softcapping=logits)
+        if s["arch"] == "gemma2":
+            return Gemma2ForCausalLM, Gemma2Config(**common)
+        common["rope_parameters"] = dict(full_attention=rope, sliding_attention=dict(rope_type="default", rope_theta=s.get("local_theta", 10000.0)))
+        return Gemma3ForCausalLM, Gemma3TextConfig(**common)
     if s["arch"] == "qwen3":
         return Qwen3ForCausalLM, Qwen3Config(**common)
     if s["arch"] == "qwen3moe":
@@ -154,15 +185,25 @@ def gguf_names(s):
             continue
         names += [(b + g, h + t) for g, t in [
             ("attn_norm", "input_layernorm"), ("attn_q", "self_attn.q_proj"), ("attn_k", "self_attn.k_proj"), ("attn_v", "self_attn.v_proj"),
-            ("attn_output", "self_attn.o_proj"), ("ffn_norm", "post_attention_layernorm")]]
-        if s["arch"] in ("qwen3", "qwen3moe"):
+            ("attn_output", "self_attn.o_proj"), ("ffn_norm", "pre_feedforward_layernorm" if gemma(s) else "post_attention_layernorm")]]
+        if gemma(s):
+            names += [(b + "post_attention_norm", h + "post_attention_layernorm"), (b + "post_ffw_norm", h + "post_feedforward_layernorm")]
+        if s["arch"] in ("qwen3", "qwen3moe", "gemma3"):
             names += [(b + "attn_q_norm", h + "self_attn.q_norm"), (b + "attn_k_norm", h + "self_attn.k_norm")]
+        if "ff_shared" in s:
+            names += [(b + f"ffn_{g}_shexp", h + f"mlp.shared_expert.{g}_proj") for g in ("gate", "up", "down")]
+            names += [(b + "ffn_gate_inp_shexp", h + "mlp.shared_expert_gate")]
         if "experts" in s:
             names += [(b + "ffn_gate_inp", h + "mlp.gate")]
         elif s["arch"] == "glm":
             names += [(b + "ffn_down", h + "mlp.down_proj")]
         else:
             names += [(b + g, h + "mlp." + t) for g, t in [("ffn_gate", "gate_proj"), ("ffn_up", "up_proj"), ("ffn_down", "down_proj")]]
+    if s["arch"] in gguf.MODEL_ARCH_NAMES.values():             # as the format's own converter has them
+        arch = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == s["arch"])
+        known = gguf.get_tensor_name_map(arch, s["layers"])
+        for g, h in names:
+            assert known.get_name(h) in (g, None), (g, h)
     return names
 
 
@@ -204,6 +245,15 @@ def header(w, name, s):
         w.add_expert_used_count(s["used"])
     if "ff_expert" in s:
         w.add_expert_feed_forward_length(s["ff_expert"])
+    if "ff_shared" in s:
+        w.add_expert_shared_feed_forward_length(s["ff_shared"])
+    if "softcaps" in s:
+        w.add_attn_logit_softcapping(s["softcaps"][0])
+        w.add_final_logit_softcapping(s["softcaps"][1])
+    if "period" in s:
+        w.add_sliding_window_pattern([kind == "sliding_attention" for kind in windowed(s)])
+    if "local_theta" in s:
+        w.add_rope_freq_base_swa(s["local_theta"])
     scaling = s.get("scaling", {})
     if s["arch"] == "phi3":                                         # as its converter writes it: mostly without a type
         w.add_rope_scaling_orig_ctx_len(scaling.get("original_max_position_embeddings", s["ctx"]))
@@ -282,7 +332,8 @@ def make(name, s, out, seed):
     cls, cfg = config(s)
     model = cls(cfg).double().eval()
     state = model.state_dict()
-    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", s["arch"] if s["arch"].startswith(("qwen", "phi3")) else "llama")
+    own = s["arch"].startswith(("gemma", "qwen", "phi3"))      # an architecture of the format; the others are written as llama
+    writer = gguf.GGUFWriter(f"{out}/{name}.gguf", s["arch"] if own else "llama")
     header(writer, name, s)
     maker = Maker(writer, s, rng)
     loaded, fused = {}, {}
@@ -291,9 +342,12 @@ def make(name, s, out, seed):
             key = f"{h}.{suffix}"
             if key not in state:
                 continue
-            a = draw(rng, key, tuple(state[key].shape))
+            shape = tuple(state[key].shape)
+            a = draw(rng, key, shape[1:] if g.endswith("inp_shexp") else shape)     # the format drops dimensions of 1
+            if "post_" in g:
+                a *= np.float32(s.get("calm", 1.0))             # many layers that shout would blow up the last bit of the first
             heads = s["heads"] if g.endswith("attn_q") else s["kv"] if g.endswith("attn_k") else 0
-            swap = heads and s["arch"] not in ("qwen2", "qwen3", "qwen3moe", "glm")   # these rotate as stored
+            swap = heads and not own and s["arch"] != "glm"     # those rotate as stored
             a = permute(a, heads) if swap else a
             vector = a.ndim == 1 or g.endswith("ffn_gate_inp")
             if s.get("fused") and g.endswith(("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up")):
@@ -302,7 +356,8 @@ def make(name, s, out, seed):
                 loaded[key] = unpermute(a, heads) if swap else a
                 continue
             a = maker.put(f"{g}.{suffix}", a, a.shape[-1], s.get("vectors", T.F32) if vector else None)
-            loaded[key] = unpermute(a, heads) if swap else a
+            a = a.astype(np.float64) - 1 if gemma(s) and key.endswith("norm.weight") else a      # the original adds 1
+            loaded[key] = unpermute(a, heads) if swap else a.reshape(shape)
     ff = s.get("ff_expert", s["ff"])
     for i in range(s["layers"] if "experts" in s else 0):
         b, h = f"blk.{i}.", f"model.layers.{i}.mlp.experts."
@@ -334,9 +389,10 @@ def make(name, s, out, seed):
     writer.close()
 
     model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)).double() for k, v in loaded.items()}, strict=True)
-    tokens = rng.integers(3, N_VOCAB, N_TOKENS).astype(np.int32)
+    tokens = rng.integers(3, N_VOCAB, s.get("tokens", N_TOKENS)).astype(np.int32)
     tokens[0] = 1
-    logits = write_gold(f"{out}/{name}.gold", model, tokens, POSITIONS if "experts" not in s else POSITIONS_SMALL)
+    positions = [p for p in (POSITIONS if "experts" not in s else POSITIONS_SMALL) if p < len(tokens) - 1]
+    logits = write_gold(f"{out}/{name}.gold", model, tokens, positions + [len(tokens) - 1])
     if "begin" in s:
         write_gold(f"{out}/{name}-begin.gold", model, tokens[:s["begin"]], [0, 1, 63, 64, s["begin"] - 1])
     print(f"{name}: {sum(v.size for v in loaded.values())} weights, max |logit| {np.abs(logits).max():.3f}, spread {logits.std():.3f}")

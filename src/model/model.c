@@ -38,7 +38,7 @@ static llm_status model_arch(const lm_catalogue *c, llm_str name, const lm_arch 
                           (int)LM_MIN(type.len, 40), type.ptr);
     *out = lm_arch_find(name);
     if (!*out) {
-        char known[128];
+        char known[256];
         lm_arch_names(known, sizeof known);
         return lm_fail_at(error, LLM_E_UNSUPPORTED, "general.architecture", 20, UINT64_MAX, "key 'general.architecture' is '%.*s', which is not supported; known are %s",
                           (int)LM_MIN(name.len, 40), name.ptr, known);

@@ -89,7 +89,8 @@ static void check_estimate(const char *name, const llm_source *source, int32_t n
 static void test_estimates(void)
 {
     static const char *const names[] = { "llama-tied", "llama-untied", "llama-bias", "llama-rope3", "llama-linear", "llama-yarn", "mistral", "mixtral", "mixtral-split",
-                                         "qwen2-tied", "qwen2-untied", "qwen3-tied", "qwen3-untied", "qwen3moe", "llama-fused", "phi3-window", "phi3-short", "phi3-long", "llama-half", "llama-q8_0", "llama-q4_0", "mixtral-q4_0", "qwen3-k" };
+                                         "qwen2-tied", "qwen2-untied", "qwen3-tied", "qwen3-untied", "qwen3moe", "qwen2moe",
+                                         "gemma2", "gemma2-27b", "gemma3", "gemma3-27b", "llama-fused", "phi3-window", "phi3-short", "phi3-long", "llama-half", "llama-q8_0", "llama-q4_0", "mixtral-q4_0", "qwen3-k" };
     llm_source source = LLM_INIT(llm_source);
     char path[512];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

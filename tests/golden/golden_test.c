@@ -9,21 +9,28 @@
 
 static float golden_logits[FORWARD_CTX * 512];
 
-/* Largest difference as a share of the largest |logit|, and mean divergence, over the positions that the reference has. */
-static void golden_compare(const gold *g, const float *logits, double *error, double *kl)
+/* Largest difference as a share of the largest |logit|, and mean divergence, over the positions that the reference has. Gives how many
+ * of the likeliest tokens differ. */
+static uint32_t golden_compare(const gold *g, const float *logits, double *error, double *kl)
 {
     double worst = 0, largest = 0, sum = 0;
+    uint32_t n_wrong = 0;
     for (uint32_t i = 0; i < g->n_positions; i++) {
         const float *want = g->logits + (size_t)i * g->n_vocab, *have = logits + (size_t)g->positions[i] * g->n_vocab;
+        uint32_t best[2] = { 0, 0 };
         for (uint32_t v = 0; v < g->n_vocab; v++) {
+            best[0] = want[v] > want[best[0]] ? v : best[0];
+            best[1] = have[v] > have[best[1]] ? v : best[1];
             double d = fabs((double)want[v] - have[v]);
             worst = d <= worst ? worst : d;                 /* NaN counts */
             largest = fmax(largest, fabs(want[v]));
         }
         sum += gold_kl(want, have, g->n_vocab);
+        n_wrong += best[0] != best[1];
     }
     *error = worst / largest;
     *kl = sum / g->n_positions;
+    return n_wrong;
 }
 
 static void golden_test_model(const gold_model *m)
@@ -32,6 +39,7 @@ static void golden_test_model(const gold_model *m)
     gold g;
     char path[512];
     double error[2] = { NAN, NAN }, kl[2] = { NAN, NAN };
+    uint32_t n_wrong[2] = { 1, 1 };
     static const int32_t types[2] = { LLM_STATE_TYPE_F32, LLM_STATE_TYPE_F16 };
     gold_path(path, m->name, "gguf");
     if (!CHECK_MSG(gold_read(m->name, &g), "%s", m->name))
@@ -39,7 +47,7 @@ static void golden_test_model(const gold_model *m)
     for (int i = 0; i < 2; i++) {
         if (CHECK_MSG(forward_open(&f, path, NULL, 0, 2, types[i], FORWARD_CTX) == LLM_OK, "%s: %s", m->name, f.error.message)) {
             if (CHECK_MSG(forward_all(&f, g.tokens, g.n_tokens, FORWARD_CTX, golden_logits) == LLM_OK, "%s: %s", m->name, f.error.message))
-                golden_compare(&g, golden_logits, &error[i], &kl[i]);
+                n_wrong[i] = golden_compare(&g, golden_logits, &error[i], &kl[i]);
             forward_close(&f);
         }
         CHECK(f.host.mem.used == 0);
@@ -47,6 +55,7 @@ static void golden_test_model(const gold_model *m)
     printf("%-14s f32 state: max error %.2e of the largest logit, KL %.2e; f16 state: max error %.2e, KL %.2e\n", m->name, error[0], kl[0], error[1], kl[1]);
     CHECK_MSG(error[0] <= m->max_error, "%s: max error %g", m->name, error[0]);
     CHECK_MSG(kl[1] <= m->max_kl, "%s: mean KL %g", m->name, kl[1]);
+    CHECK_MSG(n_wrong[0] == 0 || m->max_error > 1e-4, "%s: %u of %u greedy tokens differ", m->name, n_wrong[0], g.n_positions);
     free(g.file);
 }
 

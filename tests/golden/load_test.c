@@ -180,7 +180,14 @@ static const load_lie load_lies[] = {
     { "mixtral", "llama.expert_used_count", 5, LLM_E_FORMAT, "llama.expert_used_count" },
     { "mixtral", "llama.feed_forward_length", 33, LLM_E_FORMAT, "ffn_gate_exps.weight" },
     { "mixtral-split", "llama.expert_count", 3, LLM_E_FORMAT, "ffn_gate_inp.weight" },
-    { "qwen3-tied", "qwen3.attention.key_length", 20, LLM_E_FORMAT, "attn_q.weight" }
+    { "qwen3-tied", "qwen3.attention.key_length", 20, LLM_E_FORMAT, "attn_q.weight" },
+    { "qwen2moe", "qwen2moe.expert_count", 0, LLM_E_FORMAT, "qwen2moe.expert_used_count" },
+    { "qwen2moe", "qwen2moe.expert_shared_feed_forward_length", 0, LLM_E_FORMAT, "qwen2moe.expert_shared_feed_forward_length" },
+    { "qwen2moe", "qwen2moe.expert_shared_feed_forward_length", 48, LLM_E_FORMAT, "ffn_gate_shexp.weight" },
+    { "gemma2", "gemma2.attn_logit_softcapping", NAN, LLM_E_FORMAT, "gemma2.attn_logit_softcapping" },
+    { "gemma2", "gemma2.final_logit_softcapping", -30, LLM_E_FORMAT, "gemma2.final_logit_softcapping" },
+    { "gemma3-27b", "gemma3.block_count", 63, LLM_E_FORMAT, "gemma3.attention.sliding_window_pattern" },
+    { "gemma3-27b", "gemma3.rope.freq_base_swa", INFINITY, LLM_E_FORMAT, "gemma3.rope.freq_base_swa" }
 };
 
 static void load_test_lies(lm_host *host)
@@ -222,6 +229,10 @@ static const load_rename load_renames[] = {
     { "llama-tied", "llama.rope.freq_base", "llama.residual_scale", LLM_E_UNSUPPORTED, "llama.residual_scale" },
     { "llama-tied", "llama.attention.value_length", "llama.attention.output_scale", LLM_E_UNSUPPORTED, "llama.attention.output_scale" },
     { "llama-linear", "llama.rope.scaling.factor", "llama.attention.clamp_kqv", LLM_E_UNSUPPORTED, "llama.attention.clamp_kqv" },
+    { "llama-tied", "llama.attention.value_length", "llama.attn_logit_softcapping", LLM_E_UNSUPPORTED, "llama.attn_logit_softcapping" },
+    { "llama-tied", "llama.attention.head_count_kv", "llama.final_logit_softcapping", LLM_E_UNSUPPORTED, "llama.final_logit_softcapping" },
+    { "gemma3", "gemma3.attention.sliding_window", "gemma3.attention.gliding_window", LLM_OK, "" },     /* then no layer has one */
+    { "gemma2", "gemma2.attn_logit_softcapping", "gemma2.router_logit_softcappi", LLM_OK, "" },           /* then the cap is the default */
     /* the vocabulary */
     { "llama-tied", "tokenizer.ggml.scores", "tokenizer.ggml.merges", LLM_E_FORMAT, "tokenizer.ggml.merges" },
     { "llama-tied", "tokenizer.ggml.tokens", "tokenizer.ggml.takens", LLM_E_FORMAT, "tokenizer.ggml.tokens" },
@@ -234,6 +245,8 @@ static const load_rename load_renames[] = {
     { "llama-bias", "blk.1.attn_q.bias", "blk.1.attn_q.bios", LLM_E_UNSUPPORTED, "blk.1.attn_q.bios" },
     { "qwen3-tied", "blk.1.attn_k_norm.weight", "blk.1.attn_j_norm.weight", LLM_E_FORMAT, "blk.1.attn_k_norm.weight" },
     { "mixtral", "blk.0.ffn_up_exps.weight", "blk.0.ffn_op_exps.weight", LLM_E_FORMAT, "blk.0.ffn_up_exps.weight" },
+    { "gemma2", "blk.1.post_ffw_norm.weight", "blk.1.past_ffw_norm.weight", LLM_E_FORMAT, "blk.1.post_ffw_norm.weight" },
+    { "qwen2moe", "blk.1.ffn_gate_inp_shexp.weight", "blk.1.ffn_gate_inp_shoxp.weight", LLM_E_FORMAT, "blk.1.ffn_gate_inp_shexp.weight" },
     { "mixtral-split", "blk.0.ffn_up.2.weight", "blk.0.ffn_up.9.weight", LLM_E_FORMAT, "blk.0.ffn_up.2.weight" },
     { "llama-rope3", "rope_freqs.weight", "rope_freks.weight", LLM_E_UNSUPPORTED, "rope_freks.weight" },
     /* parts of one tensor, two sets of divisors */
@@ -428,6 +441,7 @@ static void load_test_no_memory(const char *name)
     static load_backend backend;
     load_file f = load_copy(name);
     const lm_load load = { .vocab_only = false };
+    int n_spared = 0;
     for (long n = 0; f.bytes; n++) {
         load_fault fault = { n };
         llm_allocator hooks = { .struct_size = sizeof hooks, .user = &fault, .allocate = load_fault_allocate, .release = load_fault_release };
@@ -441,7 +455,8 @@ static void load_test_no_memory(const char *name)
             CHECK_MSG(status == LLM_OK && n > 30, "%s", error.message);
             break;
         }
-        if (!CHECK_MSG(status == LLM_E_MEMORY, "allocation %ld: status %d, '%s'", n, status, error.message))
+        n_spared += status == LLM_OK;                       /* one allocation saves memory and can be done without: the vocabulary is trimmed */
+        if (!CHECK_MSG(status == LLM_E_MEMORY || (status == LLM_OK && n_spared == 1), "allocation %ld: status %d, '%s'", n, status, error.message))
             break;
     }
     free(f.bytes);
@@ -541,8 +556,10 @@ int main(void)
     load_test_corrupt(&host);
     load_test_no_memory("llama-rope3");
     load_test_no_memory("mixtral");
+    load_test_no_memory("gemma3");
     load_test_flips(&host, "llama-rope3", 5000);
     load_test_flips(&host, "mixtral-split", 5000);
+    load_test_flips(&host, "gemma2", 2000);
     load_test_hostile(&host);
     return TEST_DONE();
 }

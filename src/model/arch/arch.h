@@ -7,9 +7,12 @@
 
 /* X(name as in general.architecture) */
 #define LM_ARCHS(X) \
+    X(gemma2)       \
+    X(gemma3)       \
     X(llama)        \
     X(phi3)         \
     X(qwen2)        \
+    X(qwen2moe)     \
     X(qwen3)        \
     X(qwen3moe)
 
