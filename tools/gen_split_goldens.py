@@ -8,7 +8,7 @@ expressions of every pre-tokenizer that has a name. clean.txt: what `transformer
 --random adds N random texts: the test takes such a splits.txt as an argument, for more than the repository should hold.
 
 Lines of clean.txt: a text and what becomes of it, both in hexadecimal. Lines of splits.txt: `C` a case in hexadecimal. `P` the flags of a pre-tokenizer (w whole words, b BOS, s separator, c clean spaces, t text,
-l whole lines, g graphs alone, - none) and
+l whole lines, g graphs alone, r ids are ranks, - none) and
 its names; as many `S` lines follow as there are cases: the bytes of each piece as a character, 1-9 A-Z a-z for 1 to 61, and + for
 61 and on.
 """
@@ -88,7 +88,7 @@ TABLE = [
     ("tiny_aya cohere2moe", [r"\d{1,3}(?=(?:\d{3})*\b)", o200k(r"\p{N}{1,3}")], ""),
     ("tekken", [o200k(r"\p{N}", "")], "wb"),
     ("youtu", [YOUTU, o200k(r"\p{N}")], "w"),
-    ("kimi-k2", [KIMI], ""),
+    ("kimi-k2", [KIMI], "r"),
     ("deepseek-v3 hunyuan-dense joyai-llm", [r"\p{N}{1,3}", runs("4E00-9FA5 3040-309F 30A0-30FF"), DEEPSEEK3], ""),
     ("afmoe", [r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))", AFMOE, DEEPSEEK3], ""),
     ("deepseek-llm", [r"[\r\n]", r"\s?" + CASED, r"\s?" + DEEPSEEK_MARKS, r"\s+$", CJK_WIDE, r"\p{N}+"], ""),

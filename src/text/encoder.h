@@ -96,6 +96,8 @@ llm_status lm_bpe_encode(lm_encoder *e, const char *text, size_t len, llm_error 
 size_t lm_spm_bytes(llm_str text, char *out);               /* U+2581 to spaces */
 /* Characters that tokens hold and that are no tokens: a bit per code point in *bits (freed by the caller), their number and bytes. */
 llm_status lm_spm_missing(lm_mem *mem, const lm_vocab_desc *vocab, const uint8_t *marks, uint64_t **bits, uint32_t *n, uint64_t *bytes, llm_error *error);
+/* t->pairs: every way to cut a token into two, which leads to that token. Lower ids come first until t->pairs.order is set. */
+llm_status lm_spm_find_pairs(lm_tokenizer *t, llm_error *error);
 llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error);
 void lm_spm_find_ascii(lm_tokenizer *t);                    /* t->ascii, once all tokens can be found */
 llm_status lm_spm_encode(lm_encoder *e, const char *text, size_t len, bool prefix, llm_error *error);

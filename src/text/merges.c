@@ -290,6 +290,8 @@ llm_status lm_bpe_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *
         if (id != LM_ID_NONE && lm_token_plain(t, id))
             t->bytes[byte] = id;
     }
+    if (vocab->n_merges == 0 && t->pre->flags & LM_PRE_RANKS)
+        return lm_spm_find_pairs(t, error);
     if (vocab->n_merges == 0)
         for (uint32_t id = 0; id < t->n_vocab; id++)
             if (lm_token_kind(t, id) == LLM_TOKEN_NORMAL && lm_tokens_str(&t->tokens, id).len > 1)

@@ -34,7 +34,7 @@ static const lm_pre pre_table[] = {
     { "tiny_aya cohere2moe", { lm_scan_thousands, lm_scan_o200k }, 0 },
     { "tekken", { lm_scan_tekken }, PRE_WHOLE | PRE_BOS },
     { "youtu", { lm_scan_youtu_scripts, lm_scan_youtu }, PRE_WHOLE },
-    { "kimi-k2", { lm_scan_kimi }, 0 },
+    { "kimi-k2", { lm_scan_kimi }, LM_PRE_RANKS },
     /* DeepSeek */
     { "deepseek-v3 hunyuan-dense joyai-llm", { lm_scan_numbers_3, lm_scan_cjk, lm_scan_deepseek3 }, 0 },
     { "afmoe", { lm_scan_thousands_any, lm_scan_afmoe_scripts, lm_scan_deepseek3 }, 0 },

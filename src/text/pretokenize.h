@@ -19,7 +19,8 @@ enum {
     LM_PRE_CLEAN = 8,           /* LLM_DECODE_CLEAN_SPACES takes out what it does */
     LM_PRE_CHARS = 16,          /* tokens are written as text, with U+2581 for a space, and made of characters instead of bytes */
     LM_PRE_LINES = 32,          /* a run of newlines that is a token is that token */
-    LM_PRE_GRAPHS = 64          /* white space is dropped */
+    LM_PRE_GRAPHS = 64,         /* white space is dropped */
+    LM_PRE_RANKS = 128          /* without merges ids are ranks: whatever two pieces make a token are merged, the lowest id first */
 };
 
 typedef struct lm_pre {

@@ -98,7 +98,7 @@ static llm_status spm_cut(lm_tokenizer *t, uint32_t id, spm_cuts *cuts, llm_erro
     for (size_t at = 1; at < token.len; at++) {
         lm_lookup *left = &cuts->pieces[2 * cuts->n_open];
         prefix = lm_hash_more(prefix, token.ptr + at - 1, 1);
-        if (((unsigned char)token.ptr[at] & 0xc0) == 0x80)
+        if (t->kind == LM_VOCAB_SPM && ((unsigned char)token.ptr[at] & 0xc0) == 0x80)
             continue;                                       /* inside a character */
         if (token.ptr[at] == ' ' && token.ptr[at - 1] != ' ')
             t->inner_space = true;
@@ -145,29 +145,31 @@ void lm_spm_find_ascii(lm_tokenizer *t)
     }
 }
 
-llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error)
+llm_status lm_spm_find_pairs(lm_tokenizer *t, llm_error *error)
 {
     lm_mem *mem = &t->host->mem;
     spm_cuts cuts = { 0 };
     llm_status status = spm_cut_all(t, &cuts, error);
-    lm_spm_find_ascii(t);
     if (status == LLM_OK)
         status = lm_pairs_init(&t->pairs, mem, cuts.n, t->tokens.n, t->tokens.n, error);
-    if (status == LLM_OK) {
-        t->values = lm_mem_new_array(mem, t->n_vocab, sizeof *t->values, LLM_MEMORY_TOKENIZER);
-        if (!t->values)
-            status = lm_fail_memory(error, "the scores", t->n_vocab * sizeof *t->values);
-    }
-    if (status == LLM_OK) {
-        for (uint32_t id = 0; id < t->n_vocab; id++)
-            t->values[id] = spm_order(vocab->scores ? vocab->scores[id] : 0.0f);
-        t->pairs.order = t->values;
-    }
     if (status == LLM_OK && !lm_pairs_add(&t->pairs, cuts.items, cuts.n))
         status = lm_fail(error, LLM_E_LIMIT, "tokenizer.ggml.tokens: too many pairs collide");
     lm_mem_free(mem, cuts.items);
     lm_mem_free(mem, cuts.powers);
     return status;
+}
+
+llm_status lm_spm_build(lm_tokenizer *t, const lm_vocab_desc *vocab, llm_error *error)
+{
+    lm_spm_find_ascii(t);
+    LM_TRY(lm_spm_find_pairs(t, error));
+    t->values = lm_mem_new_array(&t->host->mem, t->n_vocab, sizeof *t->values, LLM_MEMORY_TOKENIZER);
+    if (!t->values)
+        return lm_fail_memory(error, "the scores", t->n_vocab * sizeof *t->values);
+    for (uint32_t id = 0; id < t->n_vocab; id++)
+        t->values[id] = spm_order(vocab->scores ? vocab->scores[id] : 0.0f);
+    t->pairs.order = t->values;
+    return LLM_OK;
 }
 
 static llm_status spm_flush(lm_encoder *e, size_t n, llm_error *error)

@@ -30,7 +30,7 @@ static uint32_t flags_of(const char *text)
     uint32_t flags = 0;
     for (; *text && *text != ' '; text++)
         flags |= *text == 'w' ? LM_PRE_WHOLE : *text == 'b' ? LM_PRE_BOS : *text == 's' ? LM_PRE_SEP : *text == 'c' ? LM_PRE_CLEAN
-                 : *text == 't' ? LM_PRE_CHARS : *text == 'l' ? LM_PRE_LINES : *text == 'g' ? LM_PRE_GRAPHS : 0;
+                 : *text == 't' ? LM_PRE_CHARS : *text == 'l' ? LM_PRE_LINES : *text == 'g' ? LM_PRE_GRAPHS : *text == 'r' ? LM_PRE_RANKS : 0;
     return flags;
 }
 

@@ -261,7 +261,11 @@ static size_t plain_merge(const test_vocab *v, const char *text, size_t len, siz
             const char *left = text + cuts[i];
             size_t n_left = cuts[i + 1] - cuts[i], n_both = cuts[i + 2] - cuts[i];
             double order = -1;
-            if (v->desc.kind == LM_VOCAB_BPE) {
+            if (v->n_merges == 0 && v->desc.kind == LM_VOCAB_BPE) {     /* ids are ranks */
+                for (size_t id = 0; id < v->n_tokens && order < 0; id++)
+                    if (v->tokens[id].len == n_both && memcmp(v->tokens[id].ptr, left, n_both) == 0)
+                        order = (double)id;
+            } else if (v->desc.kind == LM_VOCAB_BPE) {
                 for (size_t m = 0; m < v->n_merges && order < 0; m++)
                     if (v->merges[m].len == n_both + 1 && v->merges[m].ptr[n_left] == ' ' && memcmp(v->merges[m].ptr, left, n_left) == 0 &&
                         memcmp(v->merges[m].ptr + n_left + 1, left + n_left, n_both - n_left) == 0)
@@ -291,12 +295,12 @@ static uint32_t plain_id(const test_vocab *v, const char *text, size_t len)
     return UINT32_MAX;
 }
 
-static void check_merging(lm_host *host, int32_t kind, uint64_t seed)
+static void check_merging(lm_host *host, int32_t kind, const char *pre, uint64_t seed)
 {
     for (int round = 0; round < 60; round++) {
         test_vocab v;
         lm_tokenizer *t;
-        test_vocab_init(&v, kind, "gpt-2");
+        test_vocab_init(&v, kind, pre);
         v.desc.add_space_prefix = 0;
         if (kind == LM_VOCAB_BPE) {
             test_vocab_bytes(&v);
@@ -322,7 +326,8 @@ static void check_merging(lm_host *host, int32_t kind, uint64_t seed)
                 test_vocab_token(&v, text, len, -(float)(test_random(&seed) % 20), LLM_TOKEN_NORMAL);
             memmove(text + v.tokens[a].len + 1, text + v.tokens[a].len, v.tokens[b].len);
             text[v.tokens[a].len] = ' ';
-            test_vocab_merge(&v, text, len + 1);
+            if (strcmp(pre, "kimi-k2") != 0)
+                test_vocab_merge(&v, text, len + 1);
         }
         if ((t = make(host, &v)) != NULL)
             for (int i = 0; i < 40; i++) {
@@ -577,8 +582,9 @@ int main(void)
     check_basics(host);
     check_gemma4(host);
     check_twins(host);
-    check_merging(host, LM_VOCAB_BPE, 1);
-    check_merging(host, LM_VOCAB_SPM, 2);
+    check_merging(host, LM_VOCAB_BPE, "gpt-2", 1);
+    check_merging(host, LM_VOCAB_BPE, "kimi-k2", 5);
+    check_merging(host, LM_VOCAB_SPM, "", 2);
     check_splitting(host, 3);
     check_noise(host, 4);
     good_spm(&v);
