@@ -48,6 +48,8 @@ LM_INLINE merges_name merges_key_of(llm_str text)
     const char *at = text.ptr;
     size_t len = text.len;
     uint64_t hash = len;
+    if (LM_UNLIKELY(at[len - 1] == 0))                      /* no token's: it would look like the text before the NUL */
+        return (merges_name){ 0, 0, LM_ID_NONE };
     if (LM_LIKELY(len < 8)) {
         if (len >= 4)
             return (merges_name){ merges_load4(at) | merges_load4(at + len - 4) >> 8 * (8 - len) << 32, 0, LM_ID_NONE };

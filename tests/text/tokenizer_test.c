@@ -111,6 +111,8 @@ static void check_lies(lm_host *host)
     LIE(good_bpe, test_vocab_merge(&v, "a \xe4\xba\xba", 5), LLM_E_FORMAT, "merge 2");
     LIE(good_bpe, test_vocab_merge(&v, long_text, 200000), LLM_E_FORMAT, "merge 2");
     LIE(good_bpe, (test_vocab_merge(&v, "zz a", 4), test_vocab_merge(&v, "a", 1)), LLM_E_FORMAT, "merge 2");    /* the first is told */
+    LIE(good_bpe, test_vocab_merge(&v, "a b\0", 4), LLM_E_FORMAT, "merge 2");
+    LIE(good_bpe, test_vocab_merge(&v, "a\0 b", 4), LLM_E_FORMAT, "merge 2");
     LIE(good_bpe, test_vocab_token(&v, "a\xff", 2, 0, LLM_TOKEN_NORMAL), LLM_E_FORMAT, "is not valid UTF-8");
     LIE(good_bpe, test_vocab_token(&v, "\xe4\xba", 2, 0, LLM_TOKEN_CONTROL), LLM_E_FORMAT, "is not valid UTF-8");
     LIE(good_chars, v.desc.n_merges = 0, LLM_E_FORMAT, "token 8");
