@@ -79,6 +79,10 @@ MODELS = {
     "llama-partial": small(arch="glm", layers=1, head=16, rot=8, kv=1, biases=True),
     "llama-scale": small(arch="granite", layers=1, scale=0.17, tied=True),
     "qwen3-k": small(arch="qwen3", dim=256, ff=256, heads=2, kv=1, head=64, layers=1, types=[T.Q4_K, T.Q6_K]),
+    # types as quantizers mix them: rows that 256 does not divide fall back to blocks of 32
+    "llama-mixed": small(arch="llama", dim=256, ff=160, heads=2, kv=1, head=16, layers=1, fallback=True, types=[T.Q4_K, T.Q5_K, T.Q2_K, T.Q3_K, T.IQ4_XS, T.Q6_K]),
+    "qwen3-mixed": small(arch="qwen3", dim=256, ff=160, heads=2, kv=1, head=16, layers=1, fallback=True, types=[T.Q2_K, T.IQ4_XS, T.Q5_K, T.Q6_K, T.Q3_K, T.Q4_K, T.Q3_K, T.IQ4_XS, T.Q5_K]),
+    "mixtral-32": small(arch="mixtral", experts=4, used=2, dim=64, ff=96, layers=1, types=[T.Q4_1, T.MXFP4, T.Q5_0, T.IQ4_NL, T.Q5_1]),
 }
 
 
@@ -145,6 +149,29 @@ def draw(rng, name, shape):
     if "embed_tokens" in name:
         return rng.standard_normal(shape).astype(np.float32)
     return (gain * rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
+
+
+# Where quantizers turn for rows that no block of 256 divides
+FALLBACK = {T.Q2_K: T.IQ4_NL, T.Q3_K: T.IQ4_NL, T.Q4_K: T.Q5_0, T.Q5_K: T.Q5_1, T.Q6_K: T.Q8_0, T.IQ4_XS: T.IQ4_NL}
+# Types that the package only reads: where the scale stands, where the minimum and how many scales it is for a mean near 0
+ONLY_READ = {T.Q2_K: (80, 82, 1.5), T.Q3_K: (108, None, 0), T.Q5_K: (0, 2, 15.5), T.IQ4_NL: (0, None, 0), T.IQ4_XS: (0, None, 0)}
+
+
+def random_blocks_like(rng, kind, shape):
+    """Random blocks of such a type, scaled by what the package makes of them."""
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    rows, cols = shape
+    raw = rng.integers(0, 256, (rows, cols // block, size), dtype=np.uint8)
+    at, at_min, ratio = ONLY_READ[kind]
+
+    def scale(d):
+        for where, value in ((at, d), (at_min, d * ratio)):
+            if where is not None:
+                raw[..., where:where + 2] = np.array([value], np.float16).view(np.uint8)
+        return gguf.quants.dequantize(raw.reshape(rows, -1), kind)
+
+    scale(1.0 / np.sqrt(cols) / scale(1.0).std())
+    return raw.reshape(rows, -1)
 
 
 def random_blocks(rng, kind, shape):
@@ -301,7 +328,7 @@ class Maker:
         kind = types[self.matrices % len(types)]
         self.matrices += 1
         while columns % gguf.GGML_QUANT_SIZES[kind][0]:
-            kind = T.Q8_0
+            kind = FALLBACK[kind] if self.s.get("fallback") else T.Q8_0
         return kind
 
     def put(self, name, a, columns, fixed=None):
@@ -310,6 +337,8 @@ class Maker:
         rows = a.reshape(-1, columns)
         if kind in (T.Q4_K, T.Q6_K):
             data = random_blocks(self.rng, kind, rows.shape)
+        elif kind in ONLY_READ:
+            data = random_blocks_like(self.rng, kind, rows.shape)
         else:
             data = gguf.quants.quantize(rows, kind)
         data = data.reshape(*a.shape[:-1], -1)

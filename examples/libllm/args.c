@@ -33,7 +33,7 @@ static const args_option options[] = {
     { 0, "shape", ALL | TOOL_MAKE | TOOL_TOKENIZE, KIND_TEXT, AT(shape), 0, 0, "NAME",
       "instead of a file: random weights in memory; tiny, tiny-qwen3, tiny-moe, 135m, 0.6b, 1b, 3b, 8b" },
     { 0, "type", ALL | TOOL_MAKE, KIND_TEXT, AT(type), 0, 0, "TYPE",
-      "their type: f32, f16, bf16, q8_0, q4_0, q4_k, q6_k, q4_k_m (default q4_0)" },
+      "their type: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, mxfp4, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_xs, q4_k_m, q5_k_m (default q4_0)" },
     { 0, "weight-seed", ALL | TOOL_MAKE, KIND_UINT, AT(weight_seed), 0, 0, "N", "their seed (default 1)" },
     { 'o', "output", TOOL_MAKE | TOOL_IMATRIX, KIND_TEXT, AT(output), 0, 0, "FILE", "the file to write" },
 

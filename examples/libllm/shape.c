@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHAPE_F32 = 0, SHAPE_F16 = 1, SHAPE_Q4_0 = 2, SHAPE_Q8_0 = 8, SHAPE_Q4_K = 12, SHAPE_Q6_K = 14, SHAPE_BF16 = 30 };   /* GGUF ids */
+enum {                                  /* GGUF ids */
+    SHAPE_F32 = 0, SHAPE_F16 = 1, SHAPE_Q4_0 = 2, SHAPE_Q4_1 = 3, SHAPE_Q5_0 = 6, SHAPE_Q5_1 = 7, SHAPE_Q8_0 = 8, SHAPE_Q2_K = 10, SHAPE_Q3_K = 11,
+    SHAPE_Q4_K = 12, SHAPE_Q5_K = 13, SHAPE_Q6_K = 14, SHAPE_IQ4_NL = 20, SHAPE_IQ4_XS = 23, SHAPE_BF16 = 30, SHAPE_MXFP4 = 39
+};
 enum { SHAPE_ALIGN = 32, SHAPE_LEVELS = 4096, SHAPE_MAX_BLOCK = 210 };
 
 typedef struct shape_info {
@@ -38,10 +41,50 @@ static const struct shape_type { const char *name; uint32_t most, output, better
     { "bf16", SHAPE_BF16, SHAPE_BF16, 0, 32, false },
     { "q8_0", SHAPE_Q8_0, SHAPE_Q8_0, 0, 7, false },
     { "q4_0", SHAPE_Q4_0, SHAPE_Q6_K, 0, 2, false },
+    { "q4_1", SHAPE_Q4_1, SHAPE_Q6_K, 0, 3, false },
+    { "q5_0", SHAPE_Q5_0, SHAPE_Q6_K, 0, 8, false },
+    { "q5_1", SHAPE_Q5_1, SHAPE_Q6_K, 0, 9, false },
+    { "iq4_nl", SHAPE_IQ4_NL, SHAPE_Q6_K, 0, 25, false },
+    { "mxfp4", SHAPE_MXFP4, SHAPE_Q8_0, 0, 38, false },
+    { "q2_k", SHAPE_Q2_K, SHAPE_Q2_K, 0, 21, false },
+    { "q3_k", SHAPE_Q3_K, SHAPE_Q3_K, 0, 11, false },
     { "q4_k", SHAPE_Q4_K, SHAPE_Q4_K, 0, 14, false },
+    { "q5_k", SHAPE_Q5_K, SHAPE_Q5_K, 0, 16, false },
     { "q6_k", SHAPE_Q6_K, SHAPE_Q6_K, 0, 18, false },
+    { "iq4_xs", SHAPE_IQ4_XS, SHAPE_IQ4_XS, 0, 30, false },
     { "q4_k_m", SHAPE_Q4_K, SHAPE_Q6_K, SHAPE_Q6_K, 15, true },
+    { "q5_k_m", SHAPE_Q5_K, SHAPE_Q6_K, SHAPE_Q6_K, 17, true },
 };
+
+/* Blocks. Random bits with scale 1, and the minimum that makes the mean near 0, have the deviation `deviation`: so the scale follows
+ * from the deviation that is wanted. `narrow` stands for the type where its block does not divide a row. */
+enum { SHAPE_NONE = 0xffff };
+static const struct shape_format { uint32_t type, block, bytes, scale, min, narrow; double deviation, ratio; } shape_formats[] = {
+    { SHAPE_F32, 1, 4, SHAPE_NONE, SHAPE_NONE, SHAPE_F32, 0, 0 },
+    { SHAPE_F16, 1, 2, SHAPE_NONE, SHAPE_NONE, SHAPE_F16, 0, 0 },
+    { SHAPE_BF16, 1, 2, SHAPE_NONE, SHAPE_NONE, SHAPE_BF16, 0, 0 },
+    { SHAPE_Q4_0, 32, 18, 0, SHAPE_NONE, SHAPE_Q8_0, 4.64, 0 },
+    { SHAPE_Q4_1, 32, 20, 0, 2, SHAPE_Q8_0, 4.61, -7.5 },
+    { SHAPE_Q5_0, 32, 22, 0, SHAPE_NONE, SHAPE_Q8_0, 9.24, 0 },
+    { SHAPE_Q5_1, 32, 24, 0, 2, SHAPE_Q8_0, 9.23, -15.5 },
+    { SHAPE_Q8_0, 32, 34, 0, SHAPE_NONE, SHAPE_Q8_0, 73.3, 0 },
+    { SHAPE_IQ4_NL, 32, 18, 0, SHAPE_NONE, SHAPE_Q8_0, 67.2, 0 },
+    { SHAPE_MXFP4, 32, 17, SHAPE_NONE, SHAPE_NONE, SHAPE_Q8_0, 5.85, 0 },       /* a power of two for a scale */
+    { SHAPE_Q2_K, 256, 84, 80, 82, SHAPE_IQ4_NL, 13.9, 1.5 },
+    { SHAPE_Q3_K, 256, 110, 108, SHAPE_NONE, SHAPE_IQ4_NL, 43.4, 0 },
+    { SHAPE_Q4_K, 256, 144, 0, 2, SHAPE_Q5_0, 259, 7.5 },
+    { SHAPE_Q5_K, 256, 176, 0, 2, SHAPE_Q5_1, 527, 15.5 },
+    { SHAPE_Q6_K, 256, 210, 208, SHAPE_NONE, SHAPE_Q8_0, 1369, 0 },
+    { SHAPE_IQ4_XS, 256, 136, 0, SHAPE_NONE, SHAPE_IQ4_NL, 1250, 0 },
+};
+
+static const struct shape_format *shape_format(uint32_t type)
+{
+    size_t i = 0;
+    while (shape_formats[i].type != type)
+        i++;
+    return &shape_formats[i];
+}
 
 typedef struct shape_tensor {
     char     name[48];
@@ -108,23 +151,6 @@ static void shape_put(unsigned char *out, uint64_t value, int n)
         out[i] = (unsigned char)(value >> (8 * i));
 }
 
-static uint32_t shape_block(uint32_t type)
-{
-    return type == SHAPE_Q4_K || type == SHAPE_Q6_K ? 256 : type == SHAPE_Q4_0 || type == SHAPE_Q8_0 ? 32 : 1;
-}
-
-static uint32_t shape_block_bytes(uint32_t type)
-{
-    switch (type) {
-    case SHAPE_F32: return 4;
-    case SHAPE_Q4_0: return 18;
-    case SHAPE_Q8_0: return 34;
-    case SHAPE_Q4_K: return 144;
-    case SHAPE_Q6_K: return 210;
-    default: return 2;
-    }
-}
-
 static float shape_rope_factor(const shape_info *s, uint32_t i)
 {
     const double pi = 3.14159265358979323846;
@@ -144,37 +170,31 @@ static void shape_make_block(const shape_model *m, const shape_tensor *t, uint64
     uint64_t state = t->seed + block * 32;
     double vary = 0.75 + (double)(shape_mix(~state) >> 56) / 512;
 
-    switch (t->type) {
-    case SHAPE_F32: {
+    if (t->type == SHAPE_F32) {
         double unit = (double)(shape_mix(state) >> 11) * 0x1p-53 * 2 - 1;
         float value = t->std < 0 ? shape_rope_factor(m->info, (uint32_t)block) : t->std > 0 ? (float)(unit * 1.7320508 * t->std) : (float)(1 + 0.08 * unit);
         shape_put(out, shape_f32_bits(value), 4);
-        break;
+        return;
     }
-    case SHAPE_Q4_0:                                    /* uniform -8..7 has a deviation of 4.6 */
-        shape_put(out, shape_f16(t->std / 4.64 * vary), 2);
-        shape_random(&state, out + 2, 16);
-        break;
-    case SHAPE_Q8_0:
-        shape_put(out, shape_f16(t->std / 73.3 * vary), 2);
-        shape_random(&state, out + 2, 32);
-        for (int i = 2; i < 34; i++)
-            if (out[i] == 0x80)                         /* quantizers write -127..127 */
-                out[i] = 0;
-        break;
-    case SHAPE_Q4_K:                                    /* d sc q - dmin mn: zero on average with dmin = 7.5 d */
-        shape_put(out, shape_f16(t->std / 258 * vary), 2);
-        shape_put(out + 2, shape_f16(t->std / 258 * 7.5 * vary), 2);
-        shape_random(&state, out + 4, 140);
-        break;
-    case SHAPE_Q6_K:
-        shape_random(&state, out, 208);
-        shape_put(out + 208, shape_f16(t->std / 1369 * vary), 2);
-        break;
-    default:
+    if (t->levels) {
         shape_put(out, t->levels[shape_mix(state) >> 52], 2);
-        break;
+        return;
     }
+    const struct shape_format *f = shape_format(t->type);
+    double scale = t->std / f->deviation * vary;
+    shape_random(&state, out, f->bytes);
+    if (f->scale != SHAPE_NONE)
+        shape_put(out + f->scale, shape_f16(scale), 2);
+    if (f->min != SHAPE_NONE)
+        shape_put(out + f->min, shape_f16(scale * f->ratio), 2);
+    if (t->type == SHAPE_MXFP4) {
+        int exponent;
+        frexp(scale, &exponent);
+        out[0] = (unsigned char)(127 + exponent);
+    }
+    for (int i = 2; t->type == SHAPE_Q8_0 && i < 34; i++)
+        if (out[i] == 0x80)                             /* quantizers write -127..127 */
+            out[i] = 0;
 }
 
 llm_status shape_read(void *user, uint64_t offset, void *out, size_t n)
@@ -200,7 +220,7 @@ llm_status shape_read(void *user, uint64_t offset, void *out, size_t n)
         }
         const shape_tensor *t = &m->tensors[low];
         uint64_t at = offset - t->offset;
-        uint32_t size = shape_block_bytes(t->type);
+        uint32_t size = shape_format(t->type)->bytes;
         if (at >= t->bytes) {                           /* padding after it */
             uint64_t end = (t->bytes + SHAPE_ALIGN - 1) / SHAPE_ALIGN * SHAPE_ALIGN;
             size_t part = end - at < n ? (size_t)(end - at) : n;
@@ -382,9 +402,7 @@ enum { SHAPE_N_KEYS = 26 };               /* that shape_add_keys writes */
 
 static uint32_t shape_fit(uint32_t type, uint64_t row)
 {
-    if (row % shape_block(type) == 0)
-        return type;
-    return type == SHAPE_Q4_K ? SHAPE_Q4_0 : SHAPE_Q8_0;           /* a row that 256 does not divide */
+    return row % shape_format(type)->block == 0 ? type : shape_format(type)->narrow;
 }
 
 static void shape_tensor_add(shape_model *m, uint32_t type, double std, uint64_t d0, uint64_t d1, uint64_t d2, const char *name)
@@ -397,8 +415,8 @@ static void shape_tensor_add(shape_model *m, uint32_t type, double std, uint64_t
     t->dims[1] = d1;
     t->dims[2] = d2;
     t->n_dims = d2 > 1 ? 3 : d1 > 1 ? 2 : 1;
-    t->n_blocks = d0 / shape_block(t->type) * d1 * d2;
-    t->bytes = t->n_blocks * shape_block_bytes(t->type);
+    t->n_blocks = d0 / shape_format(t->type)->block * d1 * d2;
+    t->bytes = t->n_blocks * shape_format(t->type)->bytes;
     t->std = std;
 }
 
@@ -495,7 +513,8 @@ shape_model *shape_create(const char *shape, const char *type_name, uint64_t see
         return NULL;
     }
     if (!type) {
-        snprintf(why, 160, "there is no type \"%.40s\": f32, f16, bf16, q8_0, q4_0, q4_k, q6_k, q4_k_m", type_name);
+        snprintf(why, 160, "there is no type \"%.16s\": f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, mxfp4, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_xs, q4_k_m, q5_k_m",
+                 type_name);
         shape_free(m);
         return NULL;
     }

@@ -22,20 +22,20 @@ typedef struct little_shape {
     uint32_t n_layers, n_embd, n_head, n_head_kv, head_dim, v_dim, n_rot, n_ff, n_vocab, rope;
     uint32_t qk_norm, bias, window, n_expert, n_used, divisors, yarn;
     float softcap, scale, embed_scale;
-    uint32_t types[3];                                      /* taken in turn */
+    uint32_t types[6];                                      /* taken in turn, up to the last that is not F32 */
     uint32_t act, post_norm, shared;                        /* 0: silu; norms after blocks; a gated expert that every row passes */
     float logit_cap;
 } little_shape;
 
 static const little_shape little_shapes[] = {
     /* A llama of quantized weights; grouped heads; rope in pairs. */
-    { 2, 256, 4, 2, 64, 64, 64, 512, 300, LM_ROPE_PAIRS, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, { LM_TYPE_Q4_0, LM_TYPE_Q8_0, LM_TYPE_Q4_K }, 0, 0, 0, 0 },
+    { 2, 256, 4, 2, 64, 64, 64, 512, 300, LM_ROPE_PAIRS, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, { LM_TYPE_Q4_0, LM_TYPE_Q8_0, LM_TYPE_Q4_K, LM_TYPE_Q4_1, LM_TYPE_Q5_1 }, 0, 0, 0, 0 },
     /* K-quants and a window that crosses pages and chunks; qk-norm, biases, rope in halves, YaRN. */
-    { 2, 256, 6, 2, 32, 48, 24, 256, 77, LM_ROPE_HALVES, 1, 1, 37, 0, 0, 0, 1, 0, 0.5f, 3, { LM_TYPE_Q6_K, LM_TYPE_Q4_K, LM_TYPE_Q6_K }, 0, 0, 0, 0 },
+    { 2, 256, 6, 2, 32, 48, 24, 256, 77, LM_ROPE_HALVES, 1, 1, 37, 0, 0, 0, 1, 0, 0.5f, 3, { LM_TYPE_Q6_K, LM_TYPE_Q4_K, LM_TYPE_IQ4_XS, LM_TYPE_Q2_K, LM_TYPE_Q5_K, LM_TYPE_Q3_K }, 0, 0, 0, 0 },
     /* Plain floats, odd sizes, soft cap. */
     { 2, 40, 3, 1, 10, 6, 8, 72, 50, LM_ROPE_HALVES, 1, 0, 0, 0, 0, 0, 0, 5, 1, 1, { LM_TYPE_F32, LM_TYPE_F16, LM_TYPE_BF16 }, 0, 0, 0, 0 },
     /* Experts; two sets of divisors, rows of a long context. */
-    { 2, 64, 2, 2, 32, 32, 32, 96, 64, LM_ROPE_PAIRS, 0, 0, 0, 5, 3, 2, 0, 0, 1, 1, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_Q4_0 }, 0, 0, 0, 0 },
+    { 2, 64, 2, 2, 32, 32, 32, 96, 64, LM_ROPE_PAIRS, 0, 0, 0, 5, 3, 2, 0, 0, 1, 1, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_Q4_0, LM_TYPE_MXFP4, LM_TYPE_Q5_0, LM_TYPE_IQ4_NL }, 0, 0, 0, 0 },
     /* Norms after blocks, gelu, soft caps of scores and of logits, a window in every other layer. */
     { 2, 64, 4, 2, 32, 32, 32, 160, 90, LM_ROPE_HALVES, 1, 0, 29, 0, 0, 0, 0, 3, 1, 8, { LM_TYPE_Q8_0, LM_TYPE_F32, LM_TYPE_F16 }, LM_ACT_GELU, 1, 0, 7 },
     /* Experts with gelu and one that is shared, behind a gate. */
@@ -79,11 +79,19 @@ static inline void little_row(little_rng *r, uint32_t type, uint64_t n, uint8_t 
                 d = (uint16_t)(lm_bits_from_f32(little_float(r) * size) >> 16);
             memcpy(out, &d, 2);
         } else {
-            float scale = type == LM_TYPE_Q4_0 ? 0.15f : type == LM_TYPE_Q8_0 ? 0.01f : type == LM_TYPE_Q4_K ? 0.004f : 0.001f;
-            d = lm_f16_from_f32(little_float(r) * size * scale);
-            memcpy(out + (type == LM_TYPE_Q6_K ? 208 : 0), &d, 2);
-            if (type == LM_TYPE_Q4_K)
-                memcpy(out + 2, &d, 2);
+            /* Scales that make values of about `size`: where the f16 stand, one or two, and what one unit of them is worth. */
+            static const struct { uint32_t type, at, n; float unit; } scales[] = {
+                { LM_TYPE_Q4_0, 0, 1, 0.15f },  { LM_TYPE_Q4_1, 0, 2, 0.08f },  { LM_TYPE_Q5_0, 0, 1, 0.08f },   { LM_TYPE_Q5_1, 0, 2, 0.04f },
+                { LM_TYPE_Q8_0, 0, 1, 0.01f },  { LM_TYPE_IQ4_NL, 0, 1, 0.01f }, { LM_TYPE_Q2_K, 80, 2, 0.03f },  { LM_TYPE_Q3_K, 108, 1, 0.01f },
+                { LM_TYPE_Q4_K, 0, 2, 0.004f }, { LM_TYPE_Q5_K, 0, 2, 0.002f }, { LM_TYPE_Q6_K, 208, 1, 0.001f }, { LM_TYPE_IQ4_XS, 0, 1, 0.0006f },
+            };
+            for (size_t i = 0; i < LM_COUNT(scales); i++)
+                for (uint32_t j = 0; type == scales[i].type && j < scales[i].n; j++) {
+                    d = lm_f16_from_f32(little_float(r) * size * scales[i].unit);
+                    memcpy(out + scales[i].at + 2 * j, &d, 2);
+                }
+            if (type == LM_TYPE_MXFP4)
+                out[0] = (uint8_t)(122 + little_below(r, 5));
         }
     }
 }
@@ -130,7 +138,14 @@ static inline int32_t little_weight(little *m, lm_graph *graph, uint32_t type, b
 
 typedef struct little_build { little *m; lm_graph *graph; int32_t angles, next_type; } little_build;
 
-static inline uint32_t little_type(little_build *b) { return b->m->shape.types[b->next_type++ % 3]; }
+static inline uint32_t little_type(little_build *b)
+{
+    const uint32_t *types = b->m->shape.types;
+    int32_t n = 6;
+    while (n > 1 && types[n - 1] == LM_TYPE_F32)
+        n--;
+    return types[b->next_type++ % n];
+}
 
 static inline int32_t little_matrix(little_build *b, uint64_t n_rows, uint64_t n_cols)
 {

@@ -377,7 +377,10 @@ static void load_test_corrupt(lm_host *host)
         { "llama-q4_0", "blk.0.attn_k.weight", 34 * 2 * 3 + 34, 0x7c00u, 2, "row 3, block 1" },
         { "llama-half", "blk.0.ffn_norm.weight", 4, 0x7e00u, 2, "row 0" },
         { "llama-rope3", "rope_freqs.weight", 4, 0, 4, "divisor 1" },
-        { "qwen3-k", "blk.0.attn_q.weight", 144 * 9 + 2, 0xfc00u, 2, "row 9, block 0" }
+        { "qwen3-k", "blk.0.attn_q.weight", 144 * 9 + 2, 0xfc00u, 2, "row 9, block 0" },
+        { "llama-mixed", "blk.0.attn_q.weight", 84 * 9 + 82, 0x7e00u, 2, "row 9, block 0" },
+        { "llama-mixed", "blk.0.ffn_down.weight", 18 * 5 * 3 + 18 * 4, 0xfe00u, 2, "row 3, block 4" },
+        { "mixtral-32", "output.weight", 17 * 2 * 5 + 17, 0xffu, 1, "row 5, block 1" }
     };
     static load_backend backend;
     const lm_load load = { .vocab_only = false };

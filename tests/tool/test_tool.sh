@@ -139,6 +139,11 @@ for type in f16 q8_0 q4_0 q4_k q6_k; do
         expect 0 "$@" bench --shape tiny --type $type --hash -q $options; same "$work/out" "$work/hash" "$type: other bits with $options"
     done
 done
+for type in q4_1 q5_0 q5_1 iq4_nl mxfp4 q2_k q3_k q5_k iq4_xs q5_k_m; do
+    expect 0 "$@" bench --shape tiny --type $type --hash -q -t 1; cp "$work/out" "$work/hash"
+    expect 0 "$@" bench --shape tiny --type $type --hash -q -t 2 --chunk 9 --cpu-mask avx2; same "$work/out" "$work/hash" "$type: other bits on another tier"
+done
+expect 0 "$@" bench --shape tiny --type q5_k_m --hash -q --cpu-mask reference; same "$work/out" "$work/hash" "q5_k_m: other bits of the reference"
 
 echo "--- inspect"
 expect 0 "$@" inspect "$work/tiny.gguf";            says out 'architecture'; says out 'llama.block_count = 2'; says out 'blk.1.ffn_down.weight'; says out 'total'
