@@ -653,6 +653,57 @@ typedef struct llm_importance_desc {
  * Fails: STATE (not loaded so; nothing was computed yet); IO; what the sink's writer answers. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_write_importance(llm_model *model, const llm_sink *sink, const llm_importance_desc *desc, llm_error *error);
 
+/* ---- quantize: a file of smaller types ------------------------------------------------------------------------- */
+
+enum {                                      /* llama.cpp's names, and what people know by them */
+    LLM_FILE_F32 = 1, LLM_FILE_F16 = 2, LLM_FILE_BF16 = 3, LLM_FILE_Q8_0 = 4, LLM_FILE_Q4_0 = 5, LLM_FILE_Q4_1 = 6, LLM_FILE_Q5_0 = 7,
+    LLM_FILE_Q5_1 = 8, LLM_FILE_Q4_K_S = 9, LLM_FILE_Q4_K_M = 10, LLM_FILE_Q5_K_S = 11, LLM_FILE_Q5_K_M = 12, LLM_FILE_Q6_K = 13,
+    LLM_FILE_IQ4_NL = 14, LLM_FILE_IQ4_XS = 15
+};
+enum {
+    LLM_QUANTIZE_PURE = 1,                  /* every matrix the one type of the file, also those that would get more bits */
+    LLM_QUANTIZE_KEEP_OUTPUT = 2            /* the output matrix stays as it is */
+};
+typedef struct llm_quantize_desc {
+    uint32_t struct_size, flags;            /* LLM_QUANTIZE_* */
+    int32_t  file_type, reserved;           /* LLM_FILE_*; 0: LLM_FILE_Q4_K_M */
+    const llm_source *importance;           /* an importance matrix (llm_model_write_importance, or llama.cpp's), or NULL */
+    int32_t (*progress)(void *user, float fraction);    /* on the calling thread, often; nonzero cancels */
+    void *user;
+} llm_quantize_desc;
+
+typedef struct llm_quantize_info {
+    uint32_t struct_size;
+    uint32_t n_tensors, n_quantized;        /* of the file; those that changed their type */
+    uint32_t n_fallback;                    /* whose rows were no multiple of a block: they got another type than the mix says */
+    uint32_t n_weighted, reserved;          /* for which the importance matrix had weights */
+    uint64_t bytes_in, bytes_out;           /* of all tensors */
+} llm_quantize_info;
+/* Writes a model's file anew with matrices of smaller types. parts: as llm_model_load_from; F32, F16 or BF16 (what is quantized already is
+ * refused, unless it stays as it is). Any architecture will do, also one that cannot be run here. A few rows are in memory at a time, whatever
+ * the size of the model. Works on the engine's threads, in turn with passes. The bytes depend on the file, the matrix and the descriptor
+ * alone: the same on every machine, for any number of threads. The sink may be the path that is read. info: may be NULL.
+ *
+ *   ```c
+ *   llm_status shrink(llm_engine *engine, const char *from, const char *to, llm_error *error)
+ *   {
+ *       llm_source source = LLM_INIT(llm_source);
+ *       const llm_source *part = &source;
+ *       llm_sink sink = LLM_INIT(llm_sink);
+ *       source.path = from;
+ *       source.path_len = LLM_NUL;
+ *       sink.path = to;
+ *       sink.path_len = LLM_NUL;
+ *       return llm_model_quantize(engine, &part, 1, &sink, NULL, NULL, error);
+ *   }
+ *   ```
+ *
+ * Fails: IO, NOT_FOUND, FORMAT, LIMIT as llm_model_load; UNSUPPORTED (a tensor that is quantized already; error.subject names it); NUMERIC
+ * (NaN, infinity, or a number too large for the type); FORMAT and NOT_FOUND for an importance matrix of another model; CANCELLED (by
+ * progress); what the sink's writer answers. Threads: shared. Since 0.1. */
+LLM_API llm_status llm_model_quantize(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_sink *sink,
+                                      const llm_quantize_desc *desc, llm_quantize_info *info, llm_error *error);
+
 /* ---- estimate: from the file's header alone -------------------------------------------------------------------- */
 
 typedef struct llm_estimate_info {

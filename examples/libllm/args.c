@@ -52,6 +52,9 @@ static const args_option options[] = {
     { 0, "ppl-stride", TOOL_PERPLEXITY, KIND_INT, AT(ppl_stride), 0, MANY, "N",
       "windows every N tokens, the last N of each scored; 0: windows side by side, their second halves scored (default 0)" },
     { 0, "process-output", TOOL_IMATRIX, KIND_FLAG, AT(process_output), 0, 0, NULL, "the output matrix too" },
+    { 0, "imatrix", TOOL_QUANTIZE, KIND_TEXT, AT(imatrix), 0, 0, "FILE", "an importance matrix, from libllm imatrix or llama.cpp: what it calls important is kept exact" },
+    { 0, "pure", TOOL_QUANTIZE, KIND_FLAG, AT(pure), 0, 0, NULL, "the one type for every matrix, also those that would get more bits" },
+    { 0, "leave-output-tensor", TOOL_QUANTIZE, KIND_FLAG, AT(keep_output), 0, 0, NULL, "the output matrix stays as it is" },
     { 0, "chunks", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(chunks), -1, MANY, "N", "only so many windows; -1: all (default -1)" },
     { 0, "save-all-logits", TOOL_PERPLEXITY, KIND_TEXT, AT(save_logits), 0, 0, "FILE", "write this model's predictions, as a base to compare others with" },
     { 0, "kl-divergence-base", TOOL_PERPLEXITY, KIND_TEXT, AT(kl_base), 0, 0, "FILE", "a base that was written so; with --kl-divergence" },
@@ -63,7 +66,7 @@ static const args_option options[] = {
     { 't', "threads", TOOL_BENCH, KIND_LIST, AT(threads), 0, 1024, "N,...", "threads; 0: one per performance core (default 0)" },
     { 'r', "repetitions", TOOL_BENCH, KIND_INT, AT(repetitions), 1, 1000, "N", "runs of each test; the median counts (default 3)" },
 
-    { 't', "threads", TOOL_RUN | TOOL_INSPECT | TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
+    { 't', "threads", TOOL_RUN | TOOL_INSPECT | TOOL_PERPLEXITY | TOOL_IMATRIX | TOOL_QUANTIZE, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
     { 'c', "ctx-size", TOOL_RUN | TOOL_BENCH | TOOL_INSPECT, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
     { 'c', "ctx-size", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
     { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
@@ -107,9 +110,9 @@ static const args_option options[] = {
       "print only a hash of the logits of a short seeded run: the same for all threads, chunks, tiers and builds" },
     { 0, "no-ceilings", TOOL_BENCH, KIND_FLAG, AT(no_ceilings), 0, 0, NULL, "do not measure the machine's ceilings" },
     { 0, "json", TOOL_INSPECT | TOOL_BENCH | TOOL_TOKENIZE | TOOL_PERPLEXITY, KIND_FLAG, AT(json), 0, 0, NULL, "JSON on standard output" },
-    { 'q', "quiet", ALL | TOOL_MAKE | TOOL_TOKENIZE, KIND_FLAG, AT(quiet), 0, 0, NULL, "no progress and no numbers on standard error" },
-    { 'v', "verbose", ALL | TOOL_TOKENIZE, KIND_FLAG, AT(verbose), 0, 0, NULL, "the library's log on standard error" },
-    { 'h', "help", ALL | TOOL_MAKE | TOOL_TOKENIZE, KIND_HELP, 0, 0, 0, NULL, "this text" },
+    { 'q', "quiet", ALL | TOOL_MAKE | TOOL_TOKENIZE | TOOL_QUANTIZE, KIND_FLAG, AT(quiet), 0, 0, NULL, "no progress and no numbers on standard error" },
+    { 'v', "verbose", ALL | TOOL_TOKENIZE | TOOL_QUANTIZE, KIND_FLAG, AT(verbose), 0, 0, NULL, "the library's log on standard error" },
+    { 'h', "help", ALL | TOOL_MAKE | TOOL_TOKENIZE | TOOL_QUANTIZE, KIND_HELP, 0, 0, 0, NULL, "this text" },
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
@@ -146,6 +149,16 @@ static const struct { int command; const char *head, *tail; } pages[] = {
       "with. libllm quantize --imatrix (and llama.cpp's quantizer) keep exact what counts. Take a text like those the model will see,\n"
       "a hundred windows or more, and a model of full precision.\n\n",
       "\nlibllm imatrix -m model-f16.gguf -f text.txt -o model.imatrix --chunks 200\n" },
+    { TOOL_QUANTIZE,
+      "usage: libllm quantize IN OUT TYPE [OPTION]...\n\n"
+      "Writes the model file IN (F32, F16 or BF16; of a split one the first file) anew as OUT, with smaller weights. A few rows are in\n"
+      "memory at a time. OUT is written whole or not at all, and may be IN. TYPE, bits a weight, and what it is for:\n\n"
+      "  q8_0     8.5   hardly told from the original        q4_k_m   4.8   the usual one\n"
+      "  q6_k     6.6   very near to it                      q4_k_s   4.6   a little smaller\n"
+      "  q5_k_m   5.7   between                              iq4_xs   4.3   the smallest here\n"
+      "  q5_k_s   5.5   a little smaller                     q4_0     4.5   simple and fast\n"
+      "  f32 bf16 f16   from one to another                  iq4_nl q4_1 q5_0 q5_1   for rows of odd lengths\n\n",
+      "\nlibllm quantize model-f16.gguf model-q4_k_m.gguf q4_k_m\nlibllm quantize model-f16.gguf model-iq4_xs.gguf iq4_xs --imatrix model.imatrix\n" },
     { TOOL_PERPLEXITY,
       "usage: libllm perplexity -m FILE -f TEXT [-c N] [OPTION]...\n"
       "       libllm perplexity -m FILE -f TEXT --save-all-logits BASE\n"
@@ -411,6 +424,13 @@ int tool_parse(int command, const char *name, int argc, char **argv, tool_args *
     }
     if (optind < argc && command == TOOL_INSPECT && !args->model)
         args->model = argv[optind++];
+    if (command == TOOL_QUANTIZE) {
+        if (argc - optind < 3)
+            return tool_usage(args, "give the model file, the file to write and a type: libllm quantize IN OUT TYPE");
+        args->model = argv[optind++];
+        args->output = argv[optind++];
+        args->type = argv[optind++];
+    }
     if (optind < argc)
         return tool_usage(args, "what is \"%s\"? Texts with spaces need quotation marks", argv[optind]);
     if (!args->seed_given && command == TOOL_RUN) {

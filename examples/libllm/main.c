@@ -22,6 +22,7 @@ static const char usage[] =
     "  tokenize    a text as the model sees it\n"
     "  perplexity  how well a model foretells a text, and how far it is from another\n"
     "  imatrix     which weights a text leans on, for quantizing\n"
+    "  quantize    write a model file anew with smaller types\n"
     "\n"
     "libllm COMMAND --help tells a command's options. libllm --version tells the library's version.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n";
@@ -38,6 +39,7 @@ static const struct {
     { "tokenize", TOOL_TOKENIZE, tokenize_main },
     { "perplexity", TOOL_PERPLEXITY, perplexity_main },
     { "imatrix", TOOL_IMATRIX, imatrix_main },
+    { "quantize", TOOL_QUANTIZE, quantize_main },
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -10,27 +10,34 @@
 
 typedef struct open_progress { bool bar; int shown; } open_progress;
 
-static int32_t open_on_progress(void *user, float fraction)
+void tool_bar(const char *doing, float fraction, int *shown)
 {
     enum { WIDTH = 40 };
-    open_progress *p = user;
     int percent = (int)(fraction * 100);
 
-    if (p->bar && percent != p->shown) {
+    if (percent != *shown) {
         char bar[WIDTH + 1];
         int done = percent * WIDTH / 100;
         done = done < 0 ? 0 : done > WIDTH ? WIDTH : done;
         memset(bar, '.', WIDTH);
         memset(bar, '#', (size_t)done);
         bar[WIDTH] = 0;
-        fprintf(stderr, "\rloading [%s] %3d%%", bar, percent);
+        fprintf(stderr, "\r%s [%s] %3d%%", doing, bar, percent);
         fflush(stderr);
-        p->shown = percent;
+        *shown = percent;
     }
+}
+
+static int32_t open_on_progress(void *user, float fraction)
+{
+    open_progress *p = user;
+
+    if (p->bar)
+        tool_bar("loading", fraction, &p->shown);
     return tool_interrupted();
 }
 
-static void open_on_log(void *user, int32_t level, const char *text, size_t len)
+void tool_on_log(void *user, int32_t level, const char *text, size_t len)
 {
     static const char *const names[] = { "", "error", "warning", "info", "debug" };
     (void)user;
@@ -43,7 +50,7 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     llm_engine_desc engine = LLM_INIT(llm_engine_desc);
     llm_model_desc model = LLM_INIT(llm_model_desc);
     llm_engine_info info = LLM_INIT(llm_engine_info);
-    static const llm_logger logger = { .struct_size = sizeof(llm_logger), .level = LLM_LOG_DEBUG, .write = open_on_log };
+    static const llm_logger logger = { .struct_size = sizeof(llm_logger), .level = LLM_LOG_DEBUG, .write = tool_on_log };
     open_progress progress = { !args->quiet && isatty(STDERR_FILENO), -1 };
     const llm_source *part = &out->source;
     llm_status status;

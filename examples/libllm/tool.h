@@ -12,7 +12,7 @@
 
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_INTERRUPTED = 130 };   /* exit codes */
 
-enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32, TOOL_IMATRIX = 64 };   /* which commands know an option */
+enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32, TOOL_IMATRIX = 64, TOOL_QUANTIZE = 128 };   /* which commands know an option */
 
 enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16, TOOL_MAX_GIVEN = 128 };
 typedef struct tool_list { int n; int64_t at[TOOL_MAX_LIST]; } tool_list;
@@ -45,6 +45,8 @@ typedef struct tool_args {
     const char *save_logits, *kl_base;
     bool        kl;
     bool        process_output;         /* imatrix */
+    const char *imatrix;                /* quantize */
+    bool        pure, keep_output;
     size_t      given[TOOL_MAX_GIVEN];  /* places of the options that the user gave */
     int         n_given;
 } tool_args;
@@ -70,6 +72,8 @@ typedef struct tool_model {
  * exit code and says on stderr what went wrong. Close it in any case. */
 int  tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, tool_model *out);
 void tool_close(tool_model *model);
+void tool_on_log(void *user, int32_t level, const char *text, size_t len);      /* a llm_logger's write, to stderr */
+void tool_bar(const char *doing, float fraction, int *shown);                   /* a progress bar on stderr; *shown: -1 at first */
 
 int  tool_fail(const tool_args *args, const char *doing, const llm_error *error);       /* prints; returns TOOL_FAILED */
 int  tool_usage(const tool_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));  /* prints; TOOL_USAGE */
@@ -94,6 +98,7 @@ int  run_main(const tool_args *args);
 int  inspect_main(const tool_args *args);
 int  bench_main(const tool_args *args);
 int  make_main(const tool_args *args);
+int  quantize_main(const tool_args *args);
 int  tokenize_main(const tool_args *args);
 int  perplexity_main(const tool_args *args);
 int  imatrix_main(const tool_args *args);

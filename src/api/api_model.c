@@ -5,6 +5,8 @@
 #include "session/estimate.h"
 #include "session/loaded.h"
 
+#include "model/quantize.h"
+
 enum { API_MODEL_MAX_PARTS = 1024 };
 
 /* The callers' sources, of whatever version, as ours: one array of structs and one of pointers to them, in memory of the engine. */
@@ -123,6 +125,39 @@ llm_status llm_model_write_importance(llm_model *model, const llm_sink *sink, co
     LM_TRY(LM_API_DESC(desc, &full, llm_importance_desc, error));
     LM_TRY(lm_api_text(full.dataset, &full.dataset_len, "llm_importance_desc.dataset", error));
     return lm_api_done(lm_loaded_write_importance(model, &full_sink, &full, error), error);
+}
+
+llm_status llm_model_quantize(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_sink *sink, const llm_quantize_desc *desc,
+                              llm_quantize_info *info, llm_error *error)
+{
+    llm_quantize_desc full;
+    llm_quantize_info ours = LLM_INIT(llm_quantize_info);
+    llm_sink full_sink;
+    llm_writer writer;
+    llm_source importance;
+    llm_reader reader;
+    api_model_parts taken;
+    LM_API_NEED(engine, error);
+    if (info)
+        LM_TRY(lm_api_info_check(info, "llm_quantize_info", error));
+    LM_TRY(LM_API_DESC(desc, &full, llm_quantize_desc, error));
+    LM_TRY(api_model_sink(sink, &full_sink, &writer, error));
+    if (full.importance) {
+        LM_TRY(api_model_source(full.importance, &importance, &reader, error));
+        full.importance = &importance;
+    }
+    if (full.reserved != 0)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_quantize_desc.reserved must be 0");
+    LM_TRY(api_model_parts_take(engine, parts, n_parts, &taken, error));
+    llm_parallel parallel = LLM_INIT(llm_parallel);
+    parallel.n_threads = (uint32_t)engine->n_threads;
+    parallel.user = engine;
+    parallel.run = lm_engine_parallel;
+    llm_status status = lm_model_quantize(&engine->host, taken.list, n_parts, &full_sink, &full, &parallel, &ours, error);
+    lm_mem_free(&engine->host.mem, taken.block);
+    if (status == LLM_OK && info)
+        lm_api_info_give(&ours, sizeof ours, info);
+    return lm_api_done(status, error);
 }
 
 size_t llm_model_meta_count(const llm_model *model)

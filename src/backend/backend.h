@@ -111,6 +111,9 @@ typedef struct lm_cpu_desc {
 } lm_cpu_desc;
 llm_status lm_cpu_backend_open(lm_host *host, const lm_cpu_desc *desc, lm_backend **out, llm_error *error);
 int32_t    lm_cpu_backend_tier(const lm_backend *backend);                          /* LLM_CPU_* in use */
+/* Calls job(data, i) once for every i < n on the CPU backend's threads, in the mode of lm_fp_enter, and returns when all are done. As run_step:
+ * one thread at a time. */
+void       lm_cpu_backend_parallel(lm_backend *backend, uint32_t n, void (*job)(void *data, uint32_t i), void *data);
 /* Executes nothing, checks everything: shapes, ranges, rows, pages, state read before it was written, values overlapping, what is freed in
  * use. Logits 0. E_INTERNAL says what; faults of calls without a status come with the next call that has one. */
 llm_status lm_verify_backend_open(lm_host *host, lm_backend **out, llm_error *error);

@@ -253,6 +253,16 @@ llm_status lm_catalogue_rows(lm_catalogue *catalogue, const lm_tensor *tensor, u
     return lm_source_read(catalogue->sources[tensor->source], tensor->offset + skip, out, (size_t)bytes, error);
 }
 
+llm_status lm_catalogue_bytes(lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t offset, size_t n, void *out, llm_error *error)
+{
+    if (tensor->source >= catalogue->n_sources)
+        return lm_fail_at(error, LLM_E_STATE, tensor->name.ptr, tensor->name.len, UINT64_MAX, "tensor '%s' cannot be read: its file was released", tensor->name.ptr);
+    if (offset > tensor->bytes || n > tensor->bytes - offset)
+        return lm_fail_at(error, LLM_E_INVALID, tensor->name.ptr, tensor->name.len, UINT64_MAX, "tensor '%s' has %llu bytes: %zu from byte %llu were asked for", tensor->name.ptr,
+                          (unsigned long long)tensor->bytes, n, (unsigned long long)offset);
+    return lm_source_read(catalogue->sources[tensor->source], tensor->offset + offset, out, n, error);
+}
+
 /* ---- values */
 
 static const char *catalogue_type_name(uint32_t type)

@@ -60,6 +60,8 @@ const lm_tensor *lm_catalogue_tensor(const lm_catalogue *catalogue, const char *
 
 /* Rows [row, row + n) of a tensor, as file bytes, to out (n * row_bytes). */
 llm_status lm_catalogue_rows(lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t row, uint64_t n, void *out, llm_error *error);
+/* The same in bytes: [offset, offset + n) of a tensor's. */
+llm_status lm_catalogue_bytes(lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t offset, size_t n, void *out, llm_error *error);
 
 /* Typed access. Any integer width is taken and range-checked, f32 and f64 are interchangeable. Absent: *out is left alone and
  * LLM_E_NOT_FOUND is returned without a message; wrong type or out of range: E_FORMAT with a message that names the key.

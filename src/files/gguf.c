@@ -161,26 +161,6 @@ static llm_status gguf_string(gguf_in *in, gguf_pool *pool, uint64_t most, const
     return LLM_OK;
 }
 
-/* Nearly all strings of a file are pieces of words: one that is short and whole in the window, without a question. */
-LM_INLINE bool gguf_short_string(gguf_in *in, gguf_pool *pool, llm_str *out)
-{
-    enum { SHORT = 32 };                                    /* bytes copied, whatever the length */
-    const unsigned char *at = in->window + (in->pos - in->window_pos);
-    uint64_t len;
-    if (in->window_pos + in->filled - in->pos < sizeof len + SHORT || pool->left < SHORT)
-        return false;
-    memcpy(&len, at, sizeof len);
-    if (len >= SHORT)
-        return false;
-    memcpy(pool->at, at + sizeof len, SHORT);
-    pool->at[len] = 0;
-    *out = (llm_str){ pool->at, (size_t)len };
-    pool->at += len + 1;
-    pool->left -= (size_t)len + 1;
-    in->pos += sizeof len + len;
-    return true;
-}
-
 /* Names are compared, shown and handed out as C strings: whole UTF-8 without NUL. */
 static llm_status gguf_check_name(gguf_in *in, llm_str name, uint64_t at, const char *what)
 {
@@ -293,8 +273,7 @@ static llm_status gguf_items(gguf_in *in, gguf_pool *pool, lm_key *key)
         if (!strings)
             return lm_fail_memory(in->error, "an array of strings in the model's metadata", (size_t)key->n_items * sizeof *strings);
         for (uint64_t i = 0; i < key->n_items; i++)
-            if (!gguf_short_string(in, pool, &strings[i]))
-                LM_TRY(gguf_string(in, pool, GGUF_STRING_MAX, "an item of a string array", &strings[i]));
+            LM_TRY(gguf_string(in, pool, GGUF_STRING_MAX, "an item of a string array", &strings[i]));
         key->items = strings;
         return LLM_OK;
     }

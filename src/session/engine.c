@@ -151,6 +151,14 @@ llm_status lm_engine_backend(const llm_engine *engine, int32_t device, lm_backen
     return LLM_OK;
 }
 
+void lm_engine_parallel(void *engine, uint32_t n, void (*job)(void *data, uint32_t i), void *data)
+{
+    llm_engine *e = engine;
+    lm_turnstile_enter(&e->turnstile, INT64_MAX);
+    lm_cpu_backend_parallel(e->backends[0], n, job, data);
+    lm_turnstile_leave(&e->turnstile);
+}
+
 /* ---- lanes ------------------------------------------------------------------------------------------------------------ */
 
 /* The arrays of a lane in one block, the strictest alignment first. Returns the block's size; places the arrays if lane is given. */

@@ -59,6 +59,9 @@ llm_status lm_engine_device(const llm_engine *engine, int32_t index, llm_device_
 /* The backend of a device id; 0 and 1: the CPU. */
 llm_status lm_engine_backend(const llm_engine *engine, int32_t device, lm_backend **out, llm_error *error);
 
+/* job(data, i) for every i < n on the engine's threads, in turn with passes: keep it to a few milliseconds. A llm_parallel's run. */
+void lm_engine_parallel(void *engine, uint32_t n, void (*job)(void *data, uint32_t i), void *data);
+
 /* LLM_OK: *out is a lane with an arena for this exec and at least this size. LLM_MORE: all are taken. */
 llm_status lm_engine_take_lane(llm_engine *engine, lm_backend *backend, const lm_exec *exec, const lm_lane_need *need, lm_lane **out,
                                llm_error *error);

@@ -52,8 +52,8 @@ LM_INLINE bool lm_token_plain(const lm_tokenizer *t, uint32_t id)
 
 /* ---- one call of encode ---- */
 
-/* Words of up to 15 bytes that became at most 4 tokens, found by their bytes: text repeats itself. Short texts keep few. */
-enum { LM_WORD_BYTES = 15, LM_WORD_TOKENS = 4, LM_WORD_BITS_LEAST = 4, LM_WORD_BITS_MOST = 14 };
+/* Words of up to 15 bytes that became at most 4 tokens, found by their bytes: text repeats itself. */
+enum { LM_WORD_BYTES = 15, LM_WORD_TOKENS = 4, LM_WORDS = 4096 };
 typedef struct lm_word { uint64_t low, high; uint32_t ids[LM_WORD_TOKENS]; } lm_word;
 
 typedef struct lm_encoder {
@@ -62,8 +62,7 @@ typedef struct lm_encoder {
     uint32_t last[LM_WORD_TOKENS];      /* the last ids put, at n % LM_WORD_TOKENS */
     bool unknown;                       /* the last thing put was the unknown token */
     lm_merge_work work;
-    lm_word *words;                     /* [1 << word_bits] or NULL */
-    uint32_t word_bits;
+    lm_word *words;                     /* [LM_WORDS] or NULL */
 } lm_encoder;
 
 LM_INLINE void lm_encoder_put(lm_encoder *e, uint32_t id)

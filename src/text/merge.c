@@ -87,9 +87,10 @@ bool lm_pairs_add(lm_pairs *pairs, const lm_pair *list, size_t n)
     return true;
 }
 
-LM_INLINE uint32_t pairs_find_from(const lm_pairs *pairs, uint32_t slot, uint32_t left, uint32_t right)
+LM_INLINE uint32_t pairs_find(const lm_pairs *pairs, uint32_t left, uint32_t right)
 {
     uint64_t key = (uint64_t)left << pairs->id_bits | right;
+    uint32_t slot = pairs_home(pairs, key);
     for (;;) {                                              /* ends: there are free slots, and no add went past the bound */
         uint64_t found = pairs->slots[slot];
         if (found >> pairs->value_bits == key)
@@ -99,11 +100,6 @@ LM_INLINE uint32_t pairs_find_from(const lm_pairs *pairs, uint32_t slot, uint32_
         if (++slot == pairs->n_slots)
             slot = 0;
     }
-}
-
-LM_INLINE uint32_t pairs_find(const lm_pairs *pairs, uint32_t left, uint32_t right)
-{
-    return pairs_find_from(pairs, pairs_home(pairs, (uint64_t)left << pairs->id_bits | right), left, right);
 }
 
 uint32_t lm_pairs_find(const lm_pairs *pairs, uint32_t left, uint32_t right) { return pairs_find(pairs, left, right); }
@@ -191,12 +187,8 @@ void lm_merge_free(lm_merge_work *work)
 static size_t merge_short(const lm_pairs *pairs, uint32_t *ids, size_t n)
 {
     uint32_t values[MERGE_SHORT], orders[MERGE_SHORT];
-    for (size_t i = 0; i + 1 < n; i++) {                    /* their waits overlap */
-        values[i] = pairs_home(pairs, (uint64_t)ids[i] << pairs->id_bits | ids[i + 1]);
-        LM_PREFETCH(&pairs->slots[values[i]]);
-    }
     for (size_t i = 0; i + 1 < n; i++) {
-        values[i] = pairs_find_from(pairs, values[i], ids[i], ids[i + 1]);
+        values[i] = pairs_find(pairs, ids[i], ids[i + 1]);
         orders[i] = values[i] == LM_ID_NONE ? UINT32_MAX : pairs_order(pairs, values[i]);
     }
     while (n > 1) {

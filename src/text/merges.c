@@ -172,14 +172,23 @@ bool lm_bpe_split_merge(llm_str merge, llm_str pieces[2])
     return true;
 }
 
+LM_INLINE bool merges_equal(const char *a, const char *b, size_t len)       /* of 1 byte or more */
+{
+    if (len >= 8)
+        return merges_load8(a) == merges_load8(b) && (len <= 16 ? merges_load8(a + len - 8) == merges_load8(b + len - 8) : memcmp(a, b, len) == 0);
+    if (len >= 4)
+        return ((merges_load4(a) ^ merges_load4(b)) | (merges_load4(a + len - 4) ^ merges_load4(b + len - 4))) == 0;
+    return a[0] == b[0] && a[len >> 1] == b[len >> 1] && a[len - 1] == b[len - 1];
+}
+
 /* The token that two pieces make, if it is the one made last or its successor: merges come in the order of what they make, as a rule.
  * Where tokens have twins, it has to be looked up which one is found. */
 static uint32_t merges_guess(const lm_tokenizer *t, merges_batch *batch, const llm_str *pieces)
 {
     for (uint32_t id = batch->last; id < t->n_vocab && id - batch->last <= 1 && t->tokens.n_twins == 0; id++) {
         llm_str text = batch->names.texts[id];
-        if (text.len == pieces[0].len + pieces[1].len && (t->marks[id] & LM_MARK_TEXT) && lm_bytes_equal(text.ptr, pieces[0].ptr, pieces[0].len) &&
-            lm_bytes_equal(text.ptr + pieces[0].len, pieces[1].ptr, pieces[1].len))
+        if (text.len == pieces[0].len + pieces[1].len && (t->marks[id] & LM_MARK_TEXT) && merges_equal(text.ptr, pieces[0].ptr, pieces[0].len) &&
+            merges_equal(text.ptr + pieces[0].len, pieces[1].ptr, pieces[1].len))
             return batch->last = id;
     }
     return LM_ID_NONE;

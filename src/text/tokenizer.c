@@ -130,7 +130,8 @@ static llm_status tokenizer_lay_out(lm_tokenizer *t, const lm_vocab_desc *vocab,
             t->marks[id - 1] |= LM_MARK_TEXT;
         }
     tokens->start[id] = at;
-    return lm_tokens_trim(tokens, &t->host->mem, error);
+    lm_tokens_trim(tokens, &t->host->mem);
+    return LLM_OK;
 }
 
 /* Ordinary tokens are found before control tokens of the same text; of equals, the last. */
@@ -313,7 +314,7 @@ lm_word *lm_encoder_recall(lm_encoder *e, const char *text, size_t len, size_t r
     encoder_word_key(text, len, room, &low, &high);
     hash = low * 0x9e3779b97f4a7c15u ^ high * 0xc2b2ae3d27d4eb4fu;
     hash ^= hash >> 32;
-    word = &e->words[(hash * 0x9e3779b97f4a7c15u) >> (64 - e->word_bits)];
+    word = &e->words[(hash * 0x9e3779b97f4a7c15u) >> 52];
     if (word->low == low && word->high == high) {
         *known = true;
         for (uint32_t i = 0; i < LM_WORD_TOKENS && word->ids[i] != LM_ID_NONE; i++)
@@ -321,6 +322,8 @@ lm_word *lm_encoder_recall(lm_encoder *e, const char *text, size_t len, size_t r
     }
     return word;
 }
+_Static_assert(LM_WORDS == 1 << (64 - 52), "the hash chooses a word");
+
 void lm_encoder_keep(lm_encoder *e, lm_word *word, const char *text, size_t len, size_t n_before)
 {
     size_t n = e->n - n_before;
@@ -368,7 +371,7 @@ static llm_status encoder_run(lm_encoder *e, const char *text, size_t len, uint3
 
 llm_status lm_tokenizer_encode(const lm_tokenizer *t, const char *text, size_t len, uint32_t flags, llm_token *out, size_t cap, size_t *n, llm_error *error)
 {
-    enum { FROM = 512, BYTES_A_WORD = 32 };                 /* from so many bytes on remembering words pays */
+    enum { FROM = 1024 };                                   /* bytes: remembering words pays */
     lm_mem *mem = &t->host->mem;
     lm_encoder e = { .t = t, .out = out, .cap = out ? cap : 0, .work = { .mem = mem } };
     llm_token *kept = NULL;
@@ -386,12 +389,8 @@ llm_status lm_tokenizer_encode(const lm_tokenizer *t, const char *text, size_t l
             status = lm_fail_memory(error, "tokens", e.cap * sizeof *kept);
         e.out = kept;
     }
-    if (len >= FROM) {
-        e.word_bits = LM_WORD_BITS_LEAST;
-        while (e.word_bits < LM_WORD_BITS_MOST && (size_t)BYTES_A_WORD << e.word_bits < len)
-            e.word_bits++;
-        e.words = lm_mem_new_array(mem, (size_t)1 << e.word_bits, sizeof *e.words, LLM_MEMORY_TOKENIZER);   /* without memory: slower, no more */
-    }
+    if (len >= FROM)
+        e.words = lm_mem_new_array(mem, LM_WORDS, sizeof *e.words, LLM_MEMORY_TOKENIZER);   /* without memory: slower, no more */
     if (status == LLM_OK)
         status = encoder_run(&e, text, len, flags, places, n_places, error);
     if (status == LLM_OK) {

@@ -3,6 +3,8 @@
  * not need hold a part of the hash, so that the bytes are hardly ever compared in vain. */
 #include "text/tokens.h"
 
+#include <string.h>
+
 LM_INLINE uint64_t tokens_mix(uint64_t hash)
 {
     hash ^= hash >> 32;
@@ -28,19 +30,15 @@ llm_status lm_tokens_init(lm_tokens *tokens, lm_mem *mem, uint32_t n, uint32_t b
     return LLM_OK;
 }
 
-llm_status lm_tokens_trim(lm_tokens *tokens, lm_mem *mem, llm_error *error)
+void lm_tokens_trim(lm_tokens *tokens, lm_mem *mem)
 {
     uint32_t used = tokens->start[tokens->n];
-    char *exact;
-    if (used == lm_mem_size(tokens->bytes))
-        return LLM_OK;
-    exact = lm_mem_raw(mem, used, LLM_MEMORY_TOKENIZER);
+    char *exact = used < lm_mem_size(tokens->bytes) ? lm_mem_raw(mem, used, LLM_MEMORY_TOKENIZER) : NULL;
     if (!exact)
-        return lm_fail_memory(error, "the vocabulary", used);
+        return;                                             /* without memory: a little more stays taken */
     memcpy(exact, tokens->bytes, used);
     lm_mem_free(mem, tokens->bytes);
     tokens->bytes = exact;
-    return LLM_OK;
 }
 
 void lm_tokens_free(lm_tokens *tokens, lm_mem *mem)
@@ -54,7 +52,7 @@ void lm_tokens_free(lm_tokens *tokens, lm_mem *mem)
 LM_INLINE bool tokens_are(const lm_tokens *tokens, uint32_t id, const char *text, size_t len)
 {
     llm_str token = lm_tokens_str(tokens, id);
-    return token.len == len && lm_bytes_equal(token.ptr, text, len);
+    return token.len == len && memcmp(token.ptr, text, len) == 0;
 }
 
 /* The slot of these bytes, or the free one where they belong; UINT32_MAX after too many probes. */

@@ -7,7 +7,6 @@
 #include "base/status.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 #define LM_ID_NONE UINT32_MAX
 enum {
@@ -31,26 +30,6 @@ LM_INLINE llm_str lm_tokens_str(const lm_tokens *tokens, uint32_t id)
     return (llm_str){ tokens->bytes + tokens->start[id], tokens->start[id + 1] - tokens->start[id] - 1 };
 }
 
-/* Mostly of few bytes: without a call. */
-LM_INLINE bool lm_bytes_equal(const char *a, const char *b, size_t len)
-{
-    uint64_t a8[2], b8[2];
-    uint32_t a4[2], b4[2];
-    if (LM_UNLIKELY(len > 16))
-        return memcmp(a, b, len) == 0;
-    if (len >= 8) {                                         /* two overlapping halves */
-        memcpy(a8, a, 8), memcpy(a8 + 1, a + len - 8, 8);
-        memcpy(b8, b, 8), memcpy(b8 + 1, b + len - 8, 8);
-        return ((a8[0] ^ b8[0]) | (a8[1] ^ b8[1])) == 0;
-    }
-    if (len >= 4) {
-        memcpy(a4, a, 4), memcpy(a4 + 1, a + len - 4, 4);
-        memcpy(b4, b, 4), memcpy(b4 + 1, b + len - 4, 4);
-        return ((a4[0] ^ b4[0]) | (a4[1] ^ b4[1])) == 0;
-    }
-    return len == 0 || (a[0] == b[0] && a[len >> 1] == b[len >> 1] && a[len - 1] == b[len - 1]);
-}
-
 /* Polynomial hash, so that the hash of a part follows from the hashes of two prefixes: hash(ab) = hash(a) * BASE^len(b) +
  * hash(b). Not against an enemy: the number of probes is bounded instead. */
 #define LM_HASH_BASE 0x9e3779b97f4a7c55u
@@ -70,7 +49,7 @@ LM_INLINE uint64_t lm_hash_more(uint64_t hash, const char *text, size_t len)
 llm_status lm_tokens_init(lm_tokens *tokens, lm_mem *mem, uint32_t n, uint32_t bytes, llm_error *error);
 void       lm_tokens_free(lm_tokens *tokens, lm_mem *mem);
 /* Once all are laid out: gives back what was more than their bytes. */
-llm_status lm_tokens_trim(lm_tokens *tokens, lm_mem *mem, llm_error *error);
+void       lm_tokens_trim(lm_tokens *tokens, lm_mem *mem);
 /* Makes ids[0..n), one after the other, the tokens that their bytes are found by; an earlier one with the same bytes is no longer
  * found. false: too many collisions. */
 bool       lm_tokens_index(lm_tokens *tokens, const uint32_t *ids, size_t n);

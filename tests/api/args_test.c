@@ -63,6 +63,10 @@ PIN(llm_generate_desc, stops, 32); PIN(llm_generate_desc, n_stops, 40); PIN(llm_
 PIN(llm_generate_desc, on_logits, 64); PIN(llm_generate_desc, user, 72); PIN(llm_generate_desc, reserved_ptr, 80);
 PIN_SIZE(llm_session_info, 56); PIN(llm_session_info, n_prompt, 8); PIN(llm_session_info, prompt_us, 16); PIN(llm_session_info, n_generated, 24);
 PIN(llm_session_info, generate_us, 32); PIN(llm_session_info, state_bytes, 40); PIN(llm_session_info, n_ctx, 48); PIN(llm_session_info, state_type, 52);
+PIN_SIZE(llm_quantize_desc, 40); PIN(llm_quantize_desc, flags, 4); PIN(llm_quantize_desc, file_type, 8); PIN(llm_quantize_desc, importance, 16);
+PIN(llm_quantize_desc, progress, 24); PIN(llm_quantize_desc, user, 32);
+PIN_SIZE(llm_quantize_info, 40); PIN(llm_quantize_info, n_tensors, 4); PIN(llm_quantize_info, n_quantized, 8); PIN(llm_quantize_info, n_fallback, 12);
+PIN(llm_quantize_info, n_weighted, 16); PIN(llm_quantize_info, bytes_in, 24); PIN(llm_quantize_info, bytes_out, 32);
 PIN_SIZE(llm_estimate_info, 48); PIN(llm_estimate_info, total_bytes, 8); PIN(llm_estimate_info, weight_bytes, 16); PIN(llm_estimate_info, model_bytes, 24);
 PIN(llm_estimate_info, arena_bytes, 32); PIN(llm_estimate_info, session_bytes, 40);
 

@@ -100,3 +100,33 @@ llm_status lm_cpu_backend_open(lm_host *host, const lm_cpu_desc *desc, lm_backen
 }
 
 int32_t lm_cpu_backend_tier(const lm_backend *backend) { return ((const lm_cpu *)backend)->tier; }
+
+/* ---- other work on the same threads */
+
+typedef struct cpu_job { void (*job)(void *data, uint32_t i); void *data; uint32_t n; _Atomic uint32_t next; } cpu_job;
+
+static void cpu_job_work(void *data, uint32_t worker)
+{
+    cpu_job *all = data;
+    uint64_t mode = lm_fp_enter();
+    (void)worker;
+    for (;;) {
+        uint32_t i = atomic_fetch_add_explicit(&all->next, 1, memory_order_relaxed);
+        if (i >= all->n)
+            break;
+        all->job(all->data, i);
+    }
+    lm_fp_leave(mode);
+}
+
+void lm_cpu_backend_parallel(lm_backend *backend, uint32_t n, void (*job)(void *data, uint32_t i), void *data)
+{
+    lm_cpu *cpu = (lm_cpu *)backend;
+    cpu_job all = { .job = job, .data = data, .n = n };
+    atomic_init(&all.next, 0);
+    if (n > 1 && cpu->parallel.run && cpu->n_threads > 1)
+        cpu->parallel.run(cpu->parallel.user, LM_MIN(n, cpu->n_threads), cpu_job_work, &all);
+    else if (n > 1 && cpu->team)
+        lm_cpu_team_run(cpu->team, cpu_job_work, &all);
+    cpu_job_work(&all, 0);                                  /* what is left, where the host's threads did not run */
+}
