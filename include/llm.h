@@ -222,7 +222,8 @@ typedef struct llm_sink {
 
 /* ---- engine ---------------------------------------------------------------------------------------------------- */
 
-enum { LLM_CPU_REFERENCE = 1, LLM_CPU_AVX2 = 2, LLM_CPU_AVX512 = 3, LLM_CPU_NEON = 4 };    /* tiers of CPU kernels */
+enum { LLM_CPU_REFERENCE = 1, LLM_CPU_AVX2 = 2, LLM_CPU_AVX512 = 3, LLM_CPU_NEON = 4,
+       LLM_CPU_NEON_I8MM = 5 };             /* tiers of CPU kernels */
 
 typedef struct llm_engine_desc {
     uint32_t struct_size, flags;            /* flags: 0 */

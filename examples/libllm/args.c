@@ -70,7 +70,7 @@ static const args_option options[] = {
     { 'c', "ctx-size", TOOL_RUN | TOOL_BENCH | TOOL_INSPECT, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
     { 'c', "ctx-size", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
     { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
-    { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon. The bits are the same" },
+    { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon, neon-i8mm. The bits are the same" },
     { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32 (default f16)" },
 
     { 0, "temp", TOOL_RUN, KIND_FLOAT, AT(temperature), 0, 100, "X", "temperature; 0: always the likeliest token (default 0.8)" },
@@ -246,6 +246,7 @@ static const char *args_set(tool_args *args, const args_option *o, const char *t
 {
     static const struct { const char *name; int32_t tier; } tiers[] = {
         { "reference", LLM_CPU_REFERENCE }, { "avx2", LLM_CPU_AVX2 }, { "avx512", LLM_CPU_AVX512 }, { "neon", LLM_CPU_NEON },
+        { "neon-i8mm", LLM_CPU_NEON_I8MM },
     };
     void *place = (char *)args + o->place;
 

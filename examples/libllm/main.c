@@ -144,6 +144,7 @@ const char *tool_tier_name(int32_t tier)
     case LLM_CPU_AVX2: return "avx2";
     case LLM_CPU_AVX512: return "avx512";
     case LLM_CPU_NEON: return "neon";
+    case LLM_CPU_NEON_I8MM: return "neon-i8mm";
     default: return "unknown";
     }
 }

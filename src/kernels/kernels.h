@@ -41,7 +41,7 @@ typedef struct lm_attend_args {
 } lm_attend_args;
 
 typedef struct lm_kernels {
-    const char *name;                                   /* the tier: "reference", "avx2", "avx512" */
+    const char *name;                                   /* the tier: "reference", "avx2", "avx512", "neon", "neon-i8mm" */
 
     /* y[c * y_stride + r] = row r of W times column c, r < n_rows, c < n_cols. w: packed, from the first row's group on; the first
      * row is a group's first. k: a multiple of the type's block. */
@@ -80,12 +80,14 @@ typedef struct lm_kernels {
     void (*attend_finish)(float *y, float sum, const float *acc, size_t v_dim);
 } lm_kernels;
 
-enum { LM_TIER_REFERENCE = 1, LM_TIER_AVX2 = 2, LM_TIER_AVX512 = 3, LM_TIER_NEON = 4 };    /* LLM_CPU_* */
+enum { LM_TIER_REFERENCE = 1, LM_TIER_AVX2 = 2, LM_TIER_AVX512 = 3, LM_TIER_NEON = 4, LM_TIER_NEON_I8MM = 5,     /* LLM_CPU_* */
+       LM_TIER_LAST = LM_TIER_NEON_I8MM };
 
 /* The table for a processor with `features` (LM_CPU_*, base/cpu.h), held to tiers <= `most` (0: no mask). Returns the tier. */
 int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most);
 
-/* Each file overwrites the entries it has: one function per concern and tier. On other machines those of kernels/x86 do nothing. */
+/* Each file overwrites the entries it has: one function per concern and tier. On other machines those of kernels/x86 and
+ * kernels/arm do nothing. */
 void lm_kernels_linear_ref(lm_kernels *table);
 void lm_kernels_linear_32_ref(lm_kernels *table);
 void lm_kernels_linear_256_ref(lm_kernels *table);
@@ -101,6 +103,11 @@ void lm_kernels_linear_32_avx512(lm_kernels *table);
 void lm_kernels_linear_256_avx512(lm_kernels *table);
 void lm_kernels_acts_avx512(lm_kernels *table);
 void lm_kernels_attend_avx512(lm_kernels *table);
+void lm_kernels_linear_neon(lm_kernels *table);
+void lm_kernels_acts_neon(lm_kernels *table);
+void lm_kernels_attend_neon(lm_kernels *table);
+void lm_kernels_linear_dot(lm_kernels *table);
+void lm_kernels_linear_i8mm(lm_kernels *table);
 
 /* Bytes of a packed group of 16 rows of k values; 0 if the type does not compute. */
 size_t lm_group_bytes(uint32_t type, size_t k);

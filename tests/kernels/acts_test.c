@@ -317,7 +317,7 @@ int main(int argc, char **argv)
     };
     static const tier_case later[] = { { "gelu_mul", body_gelu_mul }, { "softcap", body_softcap } };
     uint64_t mode = lm_fp_enter();
-    tiers_init();
+    tiers_init(offsetof(lm_kernels, quantize_32), sizeof(lm_kernels));
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
         bench();
         return 0;

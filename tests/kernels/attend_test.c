@@ -278,7 +278,7 @@ int main(int argc, char **argv)
         { "store", body_store, 60 }, { "merge", body_merge, 200 }, { "attend", body_attend, 250 }
     };
     uint64_t mode = lm_fp_enter();
-    tiers_init();
+    tiers_init(offsetof(lm_kernels, quantize_32), sizeof(lm_kernels));
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
         bench();
         return 0;

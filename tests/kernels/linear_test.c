@@ -7,7 +7,7 @@
  * The test asks lm_kernels_fill for its tables, so that a kernel cannot exist untested.
  *
  *     test_kernels_linear --bench [type]     the same calls, timed: GB/s of weights for one column, GOPS for many */
-#include "test.h"
+#include "kernels/tiers.h"
 
 #include "kernels/kernels.h"
 #include "tensor/blocks.h"
@@ -489,7 +489,7 @@ static void compare_linear(const lm_kernels *proven, const lm_kernels *table, ui
     const char *name = lm_type_get(type)->name;
     uint32_t block = lm_type_get(type)->block;
 
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < (TEST_EMULATED ? 100 : 400); i++) {
         /* every number of columns up to 40, a few large; every number of rows up to 40 */
         size_t n_rows = i < 40 ? (size_t)i + 1 : 1 + random_below(70), n_cols = i < 80 ? (size_t)i % 40 + 1 : i % 50 == 0 ? 100 + random_below(200) : 1 + random_below(40);
         size_t k = i % 100 == 99 ? block * (block == 1 ? 4096 : block == 32 ? 128 : 16) : random_k(type);
@@ -541,29 +541,24 @@ static void compare_row(const lm_kernels *proven, const lm_kernels *table, uint3
     }
 }
 
-static void test_tiers(const lm_kernels *reference, uint32_t features)
+static void test_tiers(void)
 {
-    lm_kernels proven = *reference;
-
-    for (int32_t most = LM_TIER_AVX2; most <= LM_TIER_NEON; most++) {
-        lm_kernels table;
-        int32_t tier = lm_kernels_fill(&table, features, most);
+    for (int i = 1; i < tiers_count; i++) {
+        const lm_kernels *proven = &tiers_table[i - 1], *table = &tiers_table[i];
         int n = 0;
 
-        CHECK(tier <= most);
         for (int t = 0; t < N_TYPES; t++) {
             uint32_t type = types[t];
 
-            if (table.linear[type] != proven.linear[type])
-                compare_linear(&proven, &table, type), n++;
-            if (table.pack[type] != proven.pack[type])
-                compare_pack(&proven, &table, type), n++;
-            if (table.row[type] != proven.row[type])
-                compare_row(&proven, &table, type), n++;
+            if (table->linear[type] != proven->linear[type])
+                compare_linear(proven, table, type), n++;
+            if (table->pack[type] != proven->pack[type])
+                compare_pack(proven, table, type), n++;
+            if (table->row[type] != proven->row[type])
+                compare_row(proven, table, type), n++;
         }
         if (n)
-            printf("%s: %d new entries\n", table.name, n);
-        proven = table;
+            printf("%s: %d new entries\n", table->name, n);
     }
 }
 
@@ -601,13 +596,13 @@ static double bench_linear(const lm_kernels *table, const product *p, float *y, 
     return best;
 }
 
-static void bench(uint32_t features, const char *only)
+static void bench(const char *only)
 {
     enum { COLS = 512, K = 2048 };
 
     printf("%-10s %-6s %12s %12s %12s %12s %12s\n", "tier", "type", "1 col GB/s", "2 col GB/s", "8 col GOPS", "64 col GOPS", "512 col GOPS");
     for (int t = 0; t < N_TYPES; t++) {
-        lm_kernels reference, previous = {0};
+        lm_kernels reference;
         uint32_t type = types[t];
 
         if (only && strcmp(only, lm_type_get(type)->name) != 0)
@@ -617,20 +612,18 @@ static void bench(uint32_t features, const char *only)
         float *y = malloc(sizeof(float) * 65536 * 8);
 
         memset(y, 0, sizeof(float) * 65536 * 8);
-        for (int32_t most = LM_TIER_REFERENCE; most <= LM_TIER_NEON; most++) {
-            lm_kernels table;
+        for (int i = 0; i < tiers_count; i++) {
+            const lm_kernels *table = &tiers_table[i];
 
-            lm_kernels_fill(&table, features, most);
-            if (table.linear[type] == previous.linear[type])
+            if (i > 0 && table->linear[type] == tiers_table[i - 1].linear[type])
                 continue;
-            previous = table;
-            int slow = most == LM_TIER_REFERENCE;
+            int slow = i == 0;
             double bytes = (double)many.group_bytes * 65536 / LM_GROUP * 1e-9, ops = 2e-9 * 512 * K;
 
-            printf("%-10s %-6s", table.name, lm_type_get(type)->name);
-            printf(" %12.2f %12.2f", bytes / bench_linear(&table, &many, y, 1), slow ? 0 : bytes / bench_linear(&table, &many, y, 2));
-            printf(" %12.1f %12.1f", ops * 8 / bench_linear(&table, &few, y, 8), slow ? 0 : ops * 64 / bench_linear(&table, &few, y, 64));
-            printf(" %12.1f\n", slow ? 0 : ops * COLS / bench_linear(&table, &few, y, COLS));
+            printf("%-10s %-6s", table->name, lm_type_get(type)->name);
+            printf(" %12.2f %12.2f", bytes / bench_linear(table, &many, y, 1), slow ? 0 : bytes / bench_linear(table, &many, y, 2));
+            printf(" %12.1f %12.1f", ops * 8 / bench_linear(table, &few, y, 8), slow ? 0 : ops * 64 / bench_linear(table, &few, y, 64));
+            printf(" %12.1f\n", slow ? 0 : ops * COLS / bench_linear(table, &few, y, COLS));
             fflush(stdout);
         }
         free(y);
@@ -641,17 +634,17 @@ static void bench(uint32_t features, const char *only)
 
 int main(int argc, char **argv)
 {
-    uint32_t features = lm_cpu_features();
     lm_kernels reference;
 
+    tiers_init(offsetof(lm_kernels, linear), offsetof(lm_kernels, quantize_32));
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
-        bench(features, argc > 2 ? argv[2] : NULL);
+        bench(argc > 2 ? argv[2] : NULL);
         return 0;
     }
     lm_kernels_fill(&reference, 0, 0);
     test_table(&reference);
     test_goldens(&reference);
     test_reference(&reference);
-    test_tiers(&reference, features);
+    test_tiers();
     return TEST_DONE();
 }

@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "test.h"
 
+#include <stddef.h>
 #include <time.h>
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
@@ -37,18 +38,22 @@ static lm_kernels tiers_table[TIERS_MAX];
 static int tiers_count;
 static uint64_t tiers_hash = 0xcbf29ce484222325u;           /* FNV-1a of all that the reference emitted; tests pin it */
 
-/* One table per tier, lowest first. */
-static inline void tiers_init(void)
+/* Every table that the dispatcher gives to this processor or to one that lacks what a tier may do without, lowest first; of those
+ * that agree in the entries from..to (offsets in lm_kernels) the first. */
+static inline void tiers_init(size_t from, size_t to)
 {
-    int32_t last = 0;
-    for (int32_t most = LM_TIER_REFERENCE; most <= LM_TIER_NEON; most++) {
-        lm_kernels table;
-        int32_t tier = lm_kernels_fill(&table, lm_cpu_features(), most);
-        if (tier == last)
-            continue;
-        tiers_table[tiers_count++] = table;
-        last = tier;
-    }
+    const uint32_t lacking[] = { LM_CPU_DOTPROD | LM_CPU_I8MM, 0 };
+    for (size_t i = 0; i < sizeof lacking / sizeof lacking[0]; i++)
+        for (int32_t most = LM_TIER_REFERENCE; most <= LM_TIER_LAST; most++) {
+            int known = 0;
+            int32_t tier = lm_kernels_fill(&tiers_table[tiers_count], lm_cpu_features() & ~lacking[i], most);
+            CHECK(tier <= most);
+            for (int t = 0; t < tiers_count; t++)
+                known |= memcmp((char *)&tiers_table[t] + from, (char *)&tiers_table[tiers_count] + from, to - from) == 0;
+            tiers_count += !known;
+            if (tiers_count >= TIERS_MAX)
+                abort();
+        }
     printf("tiers:");
     for (int i = 0; i < tiers_count; i++)
         printf(" %s", tiers_table[i].name);

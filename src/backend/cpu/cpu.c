@@ -12,6 +12,7 @@ static const lm_cpu_grain cpu_backend_grains[] = {
     [LM_TIER_AVX2] = { 4000000, 2000000, 1500000, 1 << 19, 1 << 16, 128, 4 },
     [LM_TIER_AVX512] = { 9000000, 4000000, 3000000, 1 << 19, 1 << 16, 132, 6 },
     [LM_TIER_NEON] = { 4000000, 2000000, 1500000, 1 << 19, 1 << 16, 128, 4 },
+    [LM_TIER_NEON_I8MM] = { 4000000, 4000000, 1500000, 1 << 19, 1 << 16, 128, 4 },
 };
 
 static void cpu_backend_close(lm_backend *backend)
@@ -74,7 +75,7 @@ llm_status lm_cpu_backend_open(lm_host *host, const lm_cpu_desc *desc, lm_backen
     uint32_t n_threads = desc->parallel ? desc->parallel->n_threads : (uint32_t)desc->n_threads;
     if ((!desc->parallel && desc->n_threads < 1) || n_threads < 1 || n_threads > MOST)
         return lm_fail(error, LLM_E_INVALID, "%d threads: 1 to %d are possible", (int32_t)n_threads, MOST);
-    if (desc->tier < 0 || desc->tier > LM_TIER_NEON)
+    if (desc->tier < 0 || desc->tier > LM_TIER_LAST)
         return lm_fail(error, LLM_E_INVALID, "no tier of kernels has the number %d", desc->tier);
     if (desc->parallel && !desc->parallel->run)
         return lm_fail(error, LLM_E_INVALID, "the host's parallel-for has no function run");
