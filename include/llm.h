@@ -490,7 +490,8 @@ LLM_API void       llm_sampler_free(llm_sampler *sampler);
 enum { LLM_STATE_TYPE_F16 = 0, LLM_STATE_TYPE_F32 = 1, LLM_STATE_TYPE_INT8 = 2 };     /* types of what the model remembers (the KV cache) */
 enum {
     LLM_SESSION_RESERVE = 1                 /* take all memory for n_ctx now; steps of this session alone allocate nothing later (but for
-                                               a page after each fork, all of a sliding window's, and scores where they are asked for) */
+                                               a page after each fork, or, of a sliding window, all that the fork shares; and scores
+                                               where they are asked for) */
 };
 typedef struct llm_session_desc {
     uint32_t struct_size, flags;            /* LLM_SESSION_* */

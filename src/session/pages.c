@@ -58,7 +58,7 @@ uint32_t lm_page_table_room(const lm_program *program, uint32_t n_ctx, uint32_t 
     uint32_t recycled = 0;
     for (uint32_t c = 0; c < program->n_page_classes; c++) {
         uint32_t keep = lm_program_keep(program, c);
-        recycled = LM_MAX(recycled, keep ? lm_pages_most(keep, n_ctx, n_rows) : 0);
+        recycled = LM_MAX(recycled, keep != 0 && keep < n_ctx ? lm_pages_most(keep, n_ctx, n_rows) : 0);
     }
     return lm_pages_count(n_ctx) + recycled;
 }
