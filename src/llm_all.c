@@ -82,6 +82,7 @@
 #include "graph/dump.c"
 #include "model/arch/lookup.c"
 #include "model/arch/blocks.c"
+#include "model/arch/gemma.c"
 #include "model/arch/gemma2.c"
 #include "model/arch/gemma3.c"
 #include "model/arch/llama.c"

@@ -24,7 +24,7 @@ import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as T
-from transformers import Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, GemmaConfig, GemmaForCausalLM
 from transformers import GlmConfig, GlmForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 from transformers import MixtralConfig, MixtralForCausalLM, Phi3Config, Phi3ForCausalLM
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
@@ -66,6 +66,7 @@ MODELS = {
     "qwen2moe": small(arch="qwen2moe", experts=6, used=3, ff=48, ff_expert=32, ff_shared=40, theta=1e6, eps=1e-6),
     # Windows far shorter than the prompt. The 27B models are told by their layers: their scores are scaled by the embedding's share of a head;
     # and they say what the format's defaults are, soft caps and the period of the windows, nowhere.
+    "gemma": small(arch="gemma", tied=True, layers=2, kv=1, head=12, eps=1e-6),
     "gemma2": small(arch="gemma2", tied=True, layers=3, heads=4, head=12, eps=1e-6, window=37, softcaps=(4.0, 15.0)),
     "gemma2-27b": small(arch="gemma2", tied=True, dim=8, layers=46, heads=2, kv=1, ff=8, eps=1e-6, calm=0.2, tokens=75, types=[T.F16]),
     "gemma3": small(arch="gemma3", tied=True, layers=7, ff=32, eps=1e-6, theta=1e6, window=21, scaling=dict(rope_type="linear", factor=8.0)),
@@ -110,6 +111,8 @@ def config(s):
     if s["arch"] == "qwen2moe":
         return Qwen2MoeForCausalLM, Qwen2MoeConfig(num_experts=s["experts"], num_experts_per_tok=s["used"], moe_intermediate_size=s["ff_expert"],
                                                    shared_expert_intermediate_size=s["ff_shared"], norm_topk_prob=False, **common)
+    if s["arch"] == "gemma":
+        return GemmaForCausalLM, GemmaConfig(hidden_act="gelu_pytorch_tanh", pad_token_id=None, **common)
     if gemma(s):
         scores, logits = s.get("softcaps", (50.0, 30.0) if s["arch"] == "gemma2" else (None, None))
         big = s["layers"] in (46, 62)
@@ -212,8 +215,8 @@ def gguf_names(s):
             continue
         names += [(b + g, h + t) for g, t in [
             ("attn_norm", "input_layernorm"), ("attn_q", "self_attn.q_proj"), ("attn_k", "self_attn.k_proj"), ("attn_v", "self_attn.v_proj"),
-            ("attn_output", "self_attn.o_proj"), ("ffn_norm", "pre_feedforward_layernorm" if gemma(s) else "post_attention_layernorm")]]
-        if gemma(s):
+            ("attn_output", "self_attn.o_proj"), ("ffn_norm", "pre_feedforward_layernorm" if s["arch"] in ("gemma2", "gemma3") else "post_attention_layernorm")]]
+        if s["arch"] in ("gemma2", "gemma3"):
             names += [(b + "post_attention_norm", h + "post_attention_layernorm"), (b + "post_ffw_norm", h + "post_feedforward_layernorm")]
         if s["arch"] in ("qwen3", "qwen3moe", "gemma3"):
             names += [(b + "attn_q_norm", h + "self_attn.q_norm"), (b + "attn_k_norm", h + "self_attn.k_norm")]

@@ -90,7 +90,7 @@ static void test_estimates(void)
 {
     static const char *const names[] = { "llama-tied", "llama-untied", "llama-bias", "llama-rope3", "llama-linear", "llama-yarn", "mistral", "mixtral", "mixtral-split",
                                          "qwen2-tied", "qwen2-untied", "qwen3-tied", "qwen3-untied", "qwen3moe", "qwen2moe",
-                                         "gemma2", "gemma2-27b", "gemma3", "gemma3-27b", "llama-fused", "phi3-window", "phi3-short", "phi3-long", "llama-half", "llama-q8_0", "llama-q4_0", "mixtral-q4_0", "qwen3-k",
+                                         "gemma", "gemma2", "gemma2-27b", "gemma3", "gemma3-27b", "llama-fused", "phi3-window", "phi3-short", "phi3-long", "llama-half", "llama-q8_0", "llama-q4_0", "mixtral-q4_0", "qwen3-k",
                                          "llama-mixed", "qwen3-mixed", "mixtral-32" };
     llm_source source = LLM_INIT(llm_source);
     char path[512];

@@ -18,7 +18,7 @@ static const gold_model gold_models[] = {
     { "qwen2-tied", 1e-4, 1e-5 },   { "qwen2-untied", 1e-4, 1e-5 }, { "qwen3moe", 1e-4, 1e-5 },
     { "qwen3-tied", 1e-4, 1e-5 },   { "qwen3-untied", 1e-4, 1e-5 }, { "llama-half", 1e-4, 1e-5 },    { "llama-partial", 1e-4, 1e-5 },
     { "llama-scale", 1e-4, 1e-5 },  { "llama-fused", 1e-4, 1e-5 },   { "phi3-window", 1e-4, 1e-5 },   { "phi3-short", 1e-4, 1e-5 },
-    { "gemma2", 1e-4, 1e-5 },       { "gemma2-27b", 1e-4, 1e-5 },   { "gemma3", 1e-4, 1e-5 },        { "gemma3-27b", 1e-4, 1e-5 },
+    { "gemma", 1e-4, 1e-5 },        { "gemma2", 1e-4, 1e-5 },       { "gemma2-27b", 1e-4, 1e-5 },   { "gemma3", 1e-4, 1e-5 },        { "gemma3-27b", 1e-4, 1e-5 },
     { "qwen2moe", 1e-4, 1e-5 },     { "phi3-long", 1e-4, 1e-5 },      { "llama-q8_0", 0.04, 5e-4 },
     { "llama-q4_0", 0.04, 5e-4 },    { "mixtral-q4_0", 0.04, 5e-4 },  { "qwen3-k", 0.04, 5e-4 },
     { "llama-mixed", 0.04, 5e-4 },   { "qwen3-mixed", 0.04, 5e-4 },   { "mixtral-32", 0.04, 5e-4 }

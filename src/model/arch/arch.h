@@ -7,6 +7,7 @@
 
 /* X(name as in general.architecture) */
 #define LM_ARCHS(X) \
+    X(gemma)        \
     X(gemma2)       \
     X(gemma3)       \
     X(llama)        \
