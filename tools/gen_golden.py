@@ -81,7 +81,7 @@ MODELS = {
     "llama-scale": small(arch="granite", layers=1, scale=0.17, tied=True),
     "qwen3-k": small(arch="qwen3", dim=256, ff=256, heads=2, kv=1, head=64, layers=1, types=[T.Q4_K, T.Q6_K]),
     # types as quantizers mix them: rows that 256 does not divide fall back to blocks of 32
-    "llama-mixed": small(arch="llama", dim=256, ff=160, heads=2, kv=1, head=16, layers=1, fallback=True, types=[T.Q4_K, T.Q5_K, T.Q2_K, T.Q3_K, T.IQ4_XS, T.Q6_K]),
+    "llama-mixed": small(arch="llama", dim=256, ff=160, heads=2, kv=1, head=16, layers=1, fallback=True, types=[T.Q4_K, T.Q5_K, T.Q2_K, T.Q3_K, T.IQ4_XS, T.Q6_K, T.Q4_K, T.Q5_K, T.IQ4_XS]),
     "qwen3-mixed": small(arch="qwen3", dim=256, ff=160, heads=2, kv=1, head=16, layers=1, fallback=True, types=[T.Q2_K, T.IQ4_XS, T.Q5_K, T.Q6_K, T.Q3_K, T.Q4_K, T.Q3_K, T.IQ4_XS, T.Q5_K]),
     "mixtral-32": small(arch="mixtral", experts=4, used=2, dim=64, ff=96, layers=1, types=[T.Q4_1, T.MXFP4, T.Q5_0, T.IQ4_NL, T.Q5_1]),
 }
@@ -155,7 +155,7 @@ def draw(rng, name, shape):
 
 
 # Where quantizers turn for rows that no block of 256 divides
-FALLBACK = {T.Q2_K: T.IQ4_NL, T.Q3_K: T.IQ4_NL, T.Q4_K: T.Q5_0, T.Q5_K: T.Q5_1, T.Q6_K: T.Q8_0, T.IQ4_XS: T.IQ4_NL}
+FALLBACK = {T.Q2_K: T.Q4_0, T.Q3_K: T.Q4_0, T.Q4_K: T.Q5_0, T.Q5_K: T.Q5_1, T.Q6_K: T.Q8_0, T.IQ4_XS: T.IQ4_NL}
 # Types that the package only reads: where the scale stands, where the minimum and how many scales it is for a mean near 0
 ONLY_READ = {T.Q2_K: (80, 82, 1.5), T.Q3_K: (108, None, 0), T.Q5_K: (0, 2, 15.5), T.IQ4_NL: (0, None, 0), T.IQ4_XS: (0, None, 0)}
 

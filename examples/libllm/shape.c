@@ -70,8 +70,8 @@ static const struct shape_format { uint32_t type, block, bytes, scale, min, narr
     { SHAPE_Q8_0, 32, 34, 0, SHAPE_NONE, SHAPE_Q8_0, 73.3, 0 },
     { SHAPE_IQ4_NL, 32, 18, 0, SHAPE_NONE, SHAPE_Q8_0, 67.2, 0 },
     { SHAPE_MXFP4, 32, 17, SHAPE_NONE, SHAPE_NONE, SHAPE_Q8_0, 5.85, 0 },       /* a power of two for a scale */
-    { SHAPE_Q2_K, 256, 84, 80, 82, SHAPE_IQ4_NL, 13.9, 1.5 },
-    { SHAPE_Q3_K, 256, 110, 108, SHAPE_NONE, SHAPE_IQ4_NL, 43.4, 0 },
+    { SHAPE_Q2_K, 256, 84, 80, 82, SHAPE_Q4_0, 13.9, 1.5 },
+    { SHAPE_Q3_K, 256, 110, 108, SHAPE_NONE, SHAPE_Q4_0, 43.4, 0 },
     { SHAPE_Q4_K, 256, 144, 0, 2, SHAPE_Q5_0, 259, 7.5 },
     { SHAPE_Q5_K, 256, 176, 0, 2, SHAPE_Q5_1, 527, 15.5 },
     { SHAPE_Q6_K, 256, 210, 208, SHAPE_NONE, SHAPE_Q8_0, 1369, 0 },

@@ -32,25 +32,43 @@ static inline void linear_pack_nibbles(uint8_t (*lines)[16][4], size_t r, const 
             lines[l][r][i] = (uint8_t)((v[8 * l + i] & 15) | ((v[8 * l + 4 + i] & 15) << 4));
 }
 
-/* Bits 0, 1 of each value */
-static inline void linear_pack_crumbs(uint8_t (*lines)[16][4], size_t r, const uint8_t *v, size_t n)
+/* The same from bytes of the file, four at a time: each function takes what stands `shift` bits up in bytes that follow each other in
+ * order of k. Only bytes move, so that no machine's order of bytes matters. */
+static inline uint32_t linear_four(const uint8_t *from, int shift, uint32_t mask)
 {
-    for (size_t l = 0; l < n / 16; l++, v += 16)
-        for (size_t i = 0; i < 4; i++)
-            lines[l][r][i] = (uint8_t)((v[i] & 3) | (v[4 + i] & 3) << 2 | (v[8 + i] & 3) << 4 | (v[12 + i] & 3) << 6);
+    uint32_t word;
+
+    memcpy(&word, from, 4);
+    return (word >> shift) & mask;
 }
 
-/* Bit `bit` of each value */
-static inline void linear_pack_bits(uint8_t (*lines)[16][4], size_t r, const uint8_t *v, size_t n, int bit)
+/* 8 n_lines bytes into n_lines lines of nibbles */
+static inline void linear_pack_from_nibbles(uint8_t (*lines)[16][4], size_t n_lines, size_t r, const uint8_t *from, int shift)
 {
-    for (size_t l = 0; l < n / 32; l++, v += 32)
-        for (size_t i = 0; i < 4; i++) {
-            int byte = 0;
+    for (size_t l = 0; l < n_lines; l++) {
+        uint32_t word = linear_four(from + 8 * l, shift, 0x0f0f0f0fu) | linear_four(from + 8 * l + 4, shift, 0x0f0f0f0fu) << 4;
 
-            for (size_t t = 0; t < 8; t++)
-                byte |= ((v[4 * t + i] >> bit) & 1) << t;
-            lines[l][r][i] = (uint8_t)byte;
-        }
+        memcpy(lines[l][r], &word, 4);
+    }
+}
+
+/* 16 bytes into one line of crumbs */
+static inline void linear_pack_from_crumbs(uint8_t (*line)[4], size_t r, const uint8_t *from, int shift)
+{
+    uint32_t word = linear_four(from, shift, 0x03030303u) | linear_four(from + 4, shift, 0x03030303u) << 2 | linear_four(from + 8, shift, 0x03030303u) << 4 |
+                    linear_four(from + 12, shift, 0x03030303u) << 6;
+
+    memcpy(line[r], &word, 4);
+}
+
+/* 32 bytes into one line of single bits */
+static inline void linear_pack_from_bits(uint8_t (*line)[4], size_t r, const uint8_t *from, int shift)
+{
+    uint32_t word = 0;
+
+    for (int t = 0; t < 8; t++)
+        word |= linear_four(from + 4 * t, shift, 0x01010101u) << t;
+    memcpy(line[r], &word, 4);
 }
 
 /* ---- out of it: value i of lane r ---------------------------------------------------------------------------------------- */

@@ -13,10 +13,10 @@ LM_EXACT_ARITHMETIC
 /* ---- pack -------------------------------------------------------------------------------------------------------------- */
 
 /* Two bits each: value 128h + 32j + l in the bits 2j of byte 32h + l */
-static void linear_values_2bit(uint8_t v[256], const uint8_t qs[64])
+static inline void linear_pack_twos(uint8_t (*lines)[16][4], size_t r, const uint8_t qs[64])
 {
-    for (int i = 0; i < 256; i++)
-        v[i] = (qs[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2)) & 3;
+    for (size_t l = 0; l < 16; l++)
+        linear_pack_from_crumbs(lines[l], r, qs + l / 8 * 32 + l % 2 * 16, (int)(l % 8 / 2 * 2));
 }
 
 static void linear_pack_q2_k(void *group, const void *rows, size_t row_bytes, size_t n_rows, size_t k)
@@ -26,15 +26,13 @@ static void linear_pack_q2_k(void *group, const void *rows, size_t row_bytes, si
     for (size_t i = 0; i < k / 256; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_q2_k b;
-            uint8_t v[256];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            linear_values_2bit(v, b.qs);
             out[i].d[r] = b.d;
             out[i].dmin[r] = b.dmin;
             for (size_t l = 0; l < 4; l++)
                 memcpy(out[i].scales[l][r], b.scales + 4 * l, 4);
-            linear_pack_crumbs(out[i].q, r, v, 256);
+            linear_pack_twos(out[i].q, r, b.qs);
         }
 }
 
@@ -45,17 +43,14 @@ static void linear_pack_q3_k(void *group, const void *rows, size_t row_bytes, si
     for (size_t i = 0; i < k / 256; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_q3_k b;
-            uint8_t v[256];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            linear_values_2bit(v, b.qs);
-            for (int j = 0; j < 256; j++)
-                v[j] |= (uint8_t)(((b.hmask[j % 32] >> (j / 32)) & 1) << 2);
             out[i].d[r] = b.d;
             for (size_t l = 0; l < 3; l++)
                 memcpy(out[i].scales[l][r], b.scales + 4 * l, 4);
-            linear_pack_bits(out[i].qh, r, v, 256, 2);
-            linear_pack_crumbs(out[i].q, r, v, 256);
+            for (int j = 0; j < 8; j++)
+                linear_pack_from_bits(out[i].qh[j], r, b.hmask, j);
+            linear_pack_twos(out[i].q, r, b.qs);
         }
 }
 
@@ -66,20 +61,16 @@ static void linear_pack_q5_k(void *group, const void *rows, size_t row_bytes, si
     for (size_t i = 0; i < k / 256; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_q5_k b;
-            uint8_t v[256];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            for (int j = 0; j < 256; j++) {
-                uint8_t byte = b.qs[j / 64 * 32 + j % 32], bit = (b.qh[j % 32] >> (j / 32)) & 1;
-
-                v[j] = (uint8_t)((j / 32 % 2 ? byte >> 4 : byte & 15) | bit << 4);
-            }
             out[i].d[r] = b.d;
             out[i].dmin[r] = b.dmin;
             for (size_t l = 0; l < 3; l++)
                 memcpy(out[i].scales[l][r], b.scales + 4 * l, 4);
-            linear_pack_bits(out[i].qh, r, v, 256, 4);
-            linear_pack_nibbles(out[i].q, r, v, 256);
+            for (int j = 0; j < 8; j++) {
+                linear_pack_from_bits(out[i].qh[j], r, b.qh, j);
+                linear_pack_from_nibbles(out[i].q + 4 * j, 4, r, b.qs + j / 2 * 32, j % 2 * 4);
+            }
         }
 }
 
@@ -90,18 +81,13 @@ static void linear_pack_iq4_xs(void *group, const void *rows, size_t row_bytes, 
     for (size_t i = 0; i < k / 256; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_iq4_xs b;
-            uint8_t v[256];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            for (int j = 0; j < 256; j++) {
-                uint8_t byte = b.qs[j / 32 * 16 + j % 16];
-
-                v[j] = j % 32 < 16 ? byte & 15 : byte >> 4;
-            }
             out[i].d[r] = b.d;
             out[i].scales_h[r] = b.scales_h;
             memcpy(out[i].scales_l[r], b.scales_l, 4);
-            linear_pack_nibbles(out[i].q, r, v, 256);
+            for (int j = 0; j < 16; j++)
+                linear_pack_from_nibbles(out[i].q + 2 * j, 2, r, b.qs + j / 2 * 16, j % 2 * 4);
         }
 }
 

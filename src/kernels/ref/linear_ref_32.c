@@ -11,15 +11,25 @@ LM_EXACT_ARITHMETIC
 
 /* ---- pack -------------------------------------------------------------------------------------------------------------- */
 
-/* The values of a block: 16 bytes of nibbles, the first half of them low, and a fifth bit each where there is `qh`. */
-static void linear_values_32(uint8_t v[32], const uint8_t qs[16], const uint8_t *qh)
+/* 16 bytes of nibbles, the first half of the values low */
+static inline void linear_pack_halves(uint8_t (*lines)[16][4], size_t r, const uint8_t qs[16])
 {
-    for (int j = 0; j < 16; j++) {
-        v[j] = qs[j] & 15;
-        v[j + 16] = qs[j] >> 4;
+    linear_pack_from_nibbles(lines, 2, r, qs, 0);
+    linear_pack_from_nibbles(lines + 2, 2, r, qs, 4);
+}
+
+/* The fifth bits: that of value k is bit k of qh; byte i of the line has every fourth of them from i on, pushed together. */
+static inline void linear_pack_fifth(uint8_t (*line)[4], size_t r, const uint8_t qh[4])
+{
+    uint32_t all = qh[0] | (uint32_t)qh[1] << 8 | (uint32_t)qh[2] << 16 | (uint32_t)qh[3] << 24;
+
+    for (int i = 0; i < 4; i++) {
+        uint32_t bits = (all >> i) & 0x11111111u;
+
+        bits = (bits | bits >> 3) & 0x03030303u;
+        bits = (bits | bits >> 6) & 0x000f000fu;
+        line[r][i] = (uint8_t)(bits | bits >> 12);
     }
-    for (int j = 0; qh && j < 32; j++)
-        v[j] |= (uint8_t)(((qh[j / 8] >> (j % 8)) & 1) << 4);
 }
 
 static void linear_pack_q4_1(void *group, const void *rows, size_t row_bytes, size_t n_rows, size_t k)
@@ -29,13 +39,11 @@ static void linear_pack_q4_1(void *group, const void *rows, size_t row_bytes, si
     for (size_t i = 0; i < k / 32; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_q4_1 b;
-            uint8_t v[32];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            linear_values_32(v, b.qs, NULL);
             out[i].d[r] = b.d;
             out[i].m[r] = b.m;
-            linear_pack_nibbles(out[i].q, r, v, 32);
+            linear_pack_halves(out[i].q, r, b.qs);
         }
 }
 
@@ -46,13 +54,11 @@ static void linear_pack_q5_0(void *group, const void *rows, size_t row_bytes, si
     for (size_t i = 0; i < k / 32; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_q5_0 b;
-            uint8_t v[32];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            linear_values_32(v, b.qs, b.qh);
             out[i].d[r] = b.d;
-            linear_pack_bits(&out[i].qh, r, v, 32, 4);
-            linear_pack_nibbles(out[i].q, r, v, 32);
+            linear_pack_fifth(out[i].qh, r, b.qh);
+            linear_pack_halves(out[i].q, r, b.qs);
         }
 }
 
@@ -63,14 +69,12 @@ static void linear_pack_q5_1(void *group, const void *rows, size_t row_bytes, si
     for (size_t i = 0; i < k / 32; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_q5_1 b;
-            uint8_t v[32];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            linear_values_32(v, b.qs, b.qh);
             out[i].d[r] = b.d;
             out[i].m[r] = b.m;
-            linear_pack_bits(&out[i].qh, r, v, 32, 4);
-            linear_pack_nibbles(out[i].q, r, v, 32);
+            linear_pack_fifth(out[i].qh, r, b.qh);
+            linear_pack_halves(out[i].q, r, b.qs);
         }
 }
 
@@ -81,12 +85,10 @@ static void linear_pack_iq4_nl(void *group, const void *rows, size_t row_bytes, 
     for (size_t i = 0; i < k / 32; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_iq4_nl b;
-            uint8_t v[32];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            linear_values_32(v, b.qs, NULL);
             out[i].d[r] = b.d;
-            linear_pack_nibbles(out[i].q, r, v, 32);
+            linear_pack_halves(out[i].q, r, b.qs);
         }
 }
 
@@ -97,12 +99,10 @@ static void linear_pack_mxfp4(void *group, const void *rows, size_t row_bytes, s
     for (size_t i = 0; i < k / 32; i++)
         for (size_t r = 0; r < LM_GROUP; r++) {
             lm_block_mxfp4 b;
-            uint8_t v[32];
 
             linear_block(&b, sizeof b, rows, row_bytes, n_rows, r, i);
-            linear_values_32(v, b.qs, NULL);
             out[i].e[r] = b.e;
-            linear_pack_nibbles(out[i].q, r, v, 32);
+            linear_pack_halves(out[i].q, r, b.qs);
         }
 }
 
