@@ -132,10 +132,11 @@ LM_INLINE void linear256_pairs(int32_t out[8], const int16_t s16[16], const int 
 
 LM_INLINE __m256i linear256_min_sum(const linear256_said *said, const int32_t pairs[8], int h, const int sub)
 {
+    const int n = sub == 16 ? 8 : 4;
     __m256i msum = _mm256_setzero_si256();
 
     LM_UNROLL
-    for (int j = 0; j < 128 / sub; j++)
+    for (int j = 0; j < n; j++)
         msum = _mm256_add_epi32(msum, _mm256_madd_epi16(linear256_load16(said->min[j][h]), _mm256_set1_epi32(pairs[j])));
     return msum;
 }

@@ -155,10 +155,11 @@ LM_INLINE void linear512_pairs(int32_t out[8], const int16_t s16[16], const int 
 
 LM_INLINE __m512i linear512_min_sum(const linear512_said *said, const int32_t pairs[8], const int sub)
 {
+    const int n = sub == 16 ? 8 : 4;
     __m512i msum = _mm512_setzero_si512();
 
     LM_UNROLL
-    for (int j = 0; j < 128 / sub; j++)
+    for (int j = 0; j < n; j++)
         msum = _mm512_dpwssd_epi32(msum, _mm512_load_si512(said->min[j]), _mm512_set1_epi32(pairs[j]));
     return msum;
 }
@@ -227,11 +228,13 @@ LM_INLINE void linear512_tile256(const void *panel, const linear512_tile *t, con
 LM_INLINE void linear512_unit(__m512i *isum, const __m512i v[8], const linear512_said *said, size_t u, const int8_t *q, size_t k, const int32_t (*start)[16], const int C,
                               const int sub, const int bias)
 {
+    const int n = sub == 16 ? 2 : 1;
+
     LM_UNROLL
     for (int c = 0; c < C; c++, q += k)
         LM_UNROLL
-        for (int i = 0; i < 32 / sub; i++) {
-            const size_t j = u * (32 / (size_t)sub) + (size_t)i;
+        for (int i = 0; i < n; i++) {
+            const size_t j = u * (size_t)n + (size_t)i;
             __m512i s = bias ? _mm512_set1_epi32(start[c][j]) : _mm512_setzero_si512();
 
             LM_UNROLL
