@@ -51,51 +51,86 @@ uint16_t lm_quantize_scale(const lm_quantize_block *block, float scale, float *m
     return bits;
 }
 
-/* ---- blocks of 32 as the gguf package makes them. Codes of what is infinite or NaN (x times the inverse of a subnormal scale) are 0 */
+/* ---- blocks of 32 as the gguf package makes them. Where the inverse of a (subnormal) scale is infinite, all codes are 0 */
 
 static float quantize_inverse(float d) { return d == 0 ? 0 : 1 / d; }
+static bool quantize_endless(float inverse) { return (lm_bits_from_f32(inverse) & 0x7fffffffu) == 0x7f800000u; }
 
-static uint8_t quantize_code(float t, uint8_t most)
+/* The greatest size, as bits. */
+static int32_t quantize_most(const int32_t bits[32])
 {
-    return !(t > 0) || t > 1e6f ? 0 : t < (float)most ? (uint8_t)t : most;
+    int32_t most[8] = { 0 };
+    for (int i = 0; i < 32; i += 8)
+        for (int k = 0; k < 8; k++) {
+            int32_t size = bits[i + k] & 0x7fffffff;
+            most[k] = size > most[k] ? size : most[k];
+        }
+    for (int k = 1; k < 8; k++)
+        most[0] = most[k] > most[0] ? most[k] : most[0];
+    return most[0];
 }
 
 /* The value farthest from zero, the first of equals. */
 static float quantize_farthest(const float *x)
 {
-    float far = x[0];
-    for (int i = 1; i < 32; i++)
-        if ((x[i] < 0 ? -x[i] : x[i]) > (far < 0 ? -far : far))
-            far = x[i];
-    return far;
+    int32_t bits[32], most;
+    int i = 0;
+    memcpy(bits, x, sizeof bits);
+    most = quantize_most(bits);
+    while ((bits[i] & 0x7fffffff) != most)
+        i++;
+    return x[i];
 }
 
 static void quantize_range(const float *x, float *low, float *high)
 {
-    *low = *high = x[0];
-    for (int i = 1; i < 32; i++) {
-        *low = x[i] < *low ? x[i] : *low;
-        *high = x[i] > *high ? x[i] : *high;
+    float lows[8], highs[8];
+    for (int k = 0; k < 8; k++)
+        lows[k] = highs[k] = x[k];
+    for (int i = 8; i < 32; i += 8)
+        for (int k = 0; k < 8; k++) {
+            lows[k] = x[i + k] < lows[k] ? x[i + k] : lows[k];
+            highs[k] = x[i + k] > highs[k] ? x[i + k] : highs[k];
+        }
+    *low = lows[0];
+    *high = highs[0];
+    for (int k = 1; k < 8; k++) {
+        *low = lows[k] < *low ? lows[k] : *low;
+        *high = highs[k] > *high ? highs[k] : *high;
     }
+}
+
+/* (x - low) * inverse + add, cut to a whole number of 0..most. */
+static void quantize_codes(const float *x, float low, float inverse, float add, float most, uint8_t q[32])
+{
+    int32_t whole[32];
+    if (quantize_endless(inverse)) {
+        memset(q, 0, 32);
+        return;
+    }
+    for (int i = 0; i < 32; i++) {
+        float t = (x[i] - low) * inverse + add;
+        t = t > 0 ? t : 0;
+        whole[i] = (int32_t)(t < most ? t : most);
+    }
+    for (int i = 0; i < 32; i++)
+        q[i] = (uint8_t)whole[i];
 }
 
 /* Codes -half..half-1, stored from 0 up. */
 static uint16_t quantize_even(const float *x, float half, uint8_t q[32])
 {
-    float d = quantize_farthest(x) / -half, inverse = quantize_inverse(d);
-    for (int i = 0; i < 32; i++)
-        q[i] = quantize_code(x[i] * inverse + (half + 0.5f), (uint8_t)(2 * half - 1));
+    float d = quantize_farthest(x) / -half;
+    quantize_codes(x, 0, quantize_inverse(d), half + 0.5f, 2 * half - 1, q);
     return lm_f16_from_f32(d);
 }
 
 static void quantize_affine(const float *x, uint8_t top, uint16_t *d, uint16_t *m, uint8_t q[32])
 {
-    float low, high, scale, inverse;
+    float low, high, scale;
     quantize_range(x, &low, &high);
     scale = (high - low) / (float)top;
-    inverse = quantize_inverse(scale);
-    for (int i = 0; i < 32; i++)
-        q[i] = quantize_code((x[i] - low) * inverse + 0.5f, top);
+    quantize_codes(x, low, quantize_inverse(scale), 0.5f, (float)top, q);
     *d = lm_f16_from_f32(scale);
     *m = lm_f16_from_f32(low);
 }
@@ -103,18 +138,21 @@ static void quantize_affine(const float *x, uint8_t top, uint16_t *d, uint16_t *
 static void quantize_q8_0(const float *x, void *out)
 {
     lm_block_q8_0 *block = out;
-    float far = quantize_farthest(x), d = (far < 0 ? -far : far) / 127, inverse = quantize_inverse(d);
+    int32_t bits[32], whole[32];
+    float d, inverse;
+    memcpy(bits, x, sizeof bits);
+    d = lm_f32_from_bits((uint32_t)quantize_most(bits)) / 127;
+    inverse = quantize_inverse(d);
     block->d = lm_f16_from_f32(d);
-    for (int i = 0; i < 32; i++) {                          /* halves away from zero */
-        float t = x[i] * inverse, size = t < 0 ? -t : t;
-        if (!(size <= 128)) {
-            block->qs[i] = 0;
-            continue;
-        }
-        int32_t whole = (int32_t)size;
-        whole += (int32_t)(2 * (size - (float)whole));
-        block->qs[i] = (int8_t)(t < 0 ? -whole : whole);
+    if (quantize_endless(inverse))
+        inverse = 0;
+    for (int i = 0; i < 32; i++) {                          /* halves away from zero; no size passes 127.01 */
+        float size = lm_f32_from_bits((uint32_t)bits[i] & 0x7fffffffu) * inverse;
+        int32_t floored = (int32_t)size, rounded = floored + (int32_t)(2 * (size - (float)floored)), below = -(int32_t)((uint32_t)bits[i] >> 31);
+        whole[i] = (rounded ^ below) - below;
     }
+    for (int i = 0; i < 32; i++)
+        block->qs[i] = (int8_t)whole[i];
 }
 
 /* ---- the same with weights: fitted, then the best of sixteen scales around it, as f16 has them */
