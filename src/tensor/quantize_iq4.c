@@ -91,7 +91,7 @@ void lm_quantize_iq4_xs(const float *x, const float *weights, void *out)
 {
     lm_block_iq4_xs *to = out;
     lm_quantize_block block;
-    quantize_iq4_choice choice, best;
+    quantize_iq4_choice choice, best = { 0 };
     float a[QUANTIZE_IQ4_SUBS], far = 0, d;
     uint8_t q[256];
     memset(to, 0, sizeof *to);

@@ -108,6 +108,7 @@ static void quantize_k_fit(const lm_quantize_block *block, float top, quantize_k
         a_most = a[j] > a_most ? a[j] : a_most;
         b_most = -b[j] > b_most ? -b[j] : b_most;
     }
+    memset(best, 0, sizeof *best);
     d = a_most / QUANTIZE_K_MOST;
     m = b_most / QUANTIZE_K_MOST;
     for (int turn = 0; turn < QUANTIZE_K_TURNS; turn++) {
@@ -228,6 +229,7 @@ static void quantize_k6_fit(const lm_quantize_block *block, quantize_k6_choice *
         lm_fit_even(block->x + j * QUANTIZE_K6_SUB, block->w + j * QUANTIZE_K6_SUB, QUANTIZE_K6_SUB, 32, &a[j]);
         far = (a[j] < 0 ? -a[j] : a[j]) > (far < 0 ? -far : far) ? a[j] : far;
     }
+    memset(best, 0, sizeof *best);
     d = far / -128;
     for (int turn = 0; turn < QUANTIZE_K_TURNS; turn++) {
         choice.d_bits = lm_quantize_scale(block, d, &choice.d);

@@ -32,7 +32,7 @@ echo "--- help"
 expect 0 "$@" --help;               says out 'usage: libllm'; silent err
 expect 0 "$@" help;                 says out 'inspect'
 expect 0 "$@" --version;            says out '^libllm 0\.1'
-for command in run inspect bench make tokenize perplexity imatrix; do
+for command in run inspect bench make tokenize perplexity imatrix quantize; do
     expect 0 "$@" $command --help;  says out "usage: libllm $command"; says out '--help'; silent err
     expect 0 "$@" help $command;    says out "usage: libllm $command"
 done
@@ -202,6 +202,38 @@ says out 'prefill'; says out 'decode'; [ "$(grep -c '^prefill\|^decode' "$work/o
 expect 0 "$@" bench --shape tiny --type q4_0 --no-ceilings -p 16 -n 4 -r 1 --json -q
 silent err
 parses "$work/out" "assert [r['test'] for r in d['results']] == ['prefill', 'decode'] and all(r['tokens_per_second'] > 0 for r in d['results']), d"
+
+echo "--- quantize: smaller files, whole or not at all"
+expect 0 "$@" quantize --help;                      says out 'q4_k_m'; says out '--imatrix'; says out '--pure'
+expect 2 "$@" quantize;                             says err 'IN OUT TYPE'
+expect 2 "$@" quantize a b;                         says err 'IN OUT TYPE'
+expect 2 "$@" quantize a b q9;                      says err 'no type "q9"'
+expect 2 "$@" quantize a b q8_0 d;                  says err '"d"'
+expect 1 "$@" quantize "$work/none.gguf" "$work/q.gguf" q8_0;   says err 'none.gguf'
+expect 1 "$@" quantize "$work/text.gguf" "$work/q.gguf" q8_0;   says err 'text.gguf'
+[ ! -e "$work/q.gguf" ] || fail "quantize: a file is left by a failure"
+expect 0 "$@" make --shape tiny --type f32 -o "$work/f32.gguf" -q
+expect 1 "$@" quantize "$work/f32.gguf" "$work/none/q.gguf" q8_0;   says err 'none/q.gguf'
+for type in q8_0 q4_0 Q4_K_M q4_k_s q5_k_m q6_k iq4_xs f16; do
+    expect 0 "$@" quantize "$work/f32.gguf" "$work/q.gguf" $type -t 1;  says err 'changed their type'; silent out
+    expect 0 "$@" run -m "$work/q.gguf" -p hello -n 5 --temp 0 -q;     says out '^hello'
+    cp "$work/q.gguf" "$work/q1.gguf"
+    expect 0 "$@" quantize "$work/f32.gguf" "$work/q.gguf" $type -t 3 -q; silent err
+    same "$work/q.gguf" "$work/q1.gguf" "quantize $type: other bytes with three threads"
+done
+expect 0 "$@" quantize "$work/f32.gguf" "$work/f16.gguf" f16 -q
+expect 0 "$@" quantize "$work/f16.gguf" "$work/q.gguf" iq4_xs --pure -q
+expect 0 "$@" inspect "$work/q.gguf";               says out 'token_embd.weight *IQ4_XS'; says out 'general.file_type = 30'
+expect 1 "$@" quantize "$work/q.gguf" "$work/q2.gguf" q4_0;     says err 'IQ4_XS already'
+[ ! -e "$work/q2.gguf" ] || fail "quantize: a file is left by a refusal"
+expect 1 "$@" quantize "$work/f32.gguf" "$work/q.gguf" q4_0 --imatrix "$work/f32.gguf"; says err 'no importance matrix'
+tr -dc 'a-z ' < "$0" | head -c 3000 > "$work/quantize.txt"
+expect 0 "$@" imatrix -m "$work/f32.gguf" -f "$work/quantize.txt" -c 64 --chunks 4 -o "$work/words.imatrix" -q
+expect 0 "$@" quantize "$work/f32.gguf" "$work/q1.gguf" q4_k_m --imatrix "$work/words.imatrix"; says err 'by their importance'
+expect 0 "$@" inspect "$work/q1.gguf";              says out 'quantize.imatrix.chunks_count = 4'
+expect 0 "$@" quantize "$work/f32.gguf" "$work/q.gguf" q4_k_m -q
+! cmp -s "$work/q.gguf" "$work/q1.gguf" || fail "quantize: --imatrix changes nothing"
+ls "$work" | grep -q part && fail "quantize: a part of a file is left"
 
 stories=$data/models/stories260K-f32.gguf
 if [ -f "$stories" ]; then
