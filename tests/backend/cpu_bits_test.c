@@ -212,7 +212,7 @@ static void bits_paused(const little_shape *shape)
     lm_row rows[300];
     lm_slot slot;
     for (uint32_t r = 0; r < n; r++)
-        rows[r] = (lm_row){ 0, (int32_t)r, tokens[2][r], LM_ROW_LOGITS };
+        rows[r] = (lm_row){ 0, (int32_t)r, tokens[2][r], LM_ROW_LOGITS | lm_program_row_flags(m.program, LITTLE_MAX_POSITIONS) };
     for (int c = 0; c < LM_MAX_PAGE_CLASSES; c++) {
         slot.pages[c] = sessions[2].pages[c];
         slot.n_pages[c] = sessions[2].n_pages;
