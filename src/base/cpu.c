@@ -59,7 +59,20 @@ uint32_t lm_cpu_features(void)
     return ((caps >> 1) & 1 ? LM_CPU_NEON : 0) | ((caps >> 20) & 1 ? LM_CPU_DOTPROD : 0) | ((caps2 >> 13) & 1 ? LM_CPU_I8MM : 0);
 }
 #elif defined(__aarch64__)
-uint32_t lm_cpu_features(void) { return LM_CPU_NEON; }     /* the rest waits for a system that we can test on */
+/* Asking waits for a system that we can test on; what the compiler was told to expect is there (on macOS: dot products). */
+#if defined(__ARM_FEATURE_DOTPROD)
+#define CPU_TOLD_DOTPROD LM_CPU_DOTPROD
+#else
+#define CPU_TOLD_DOTPROD 0
+#endif
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+#define CPU_TOLD_I8MM LM_CPU_I8MM
+#else
+#define CPU_TOLD_I8MM 0
+#endif
+uint32_t lm_cpu_features(void) { return LM_CPU_NEON | CPU_TOLD_DOTPROD | CPU_TOLD_I8MM; }
+#undef CPU_TOLD_DOTPROD
+#undef CPU_TOLD_I8MM
 #else
 uint32_t lm_cpu_features(void) { return 0; }
 #endif

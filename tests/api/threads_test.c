@@ -6,7 +6,11 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#if TEST_EMULATED
+static const tiny_shape shape = { 2, 64, 192, 4, 2, 1024, 600, 3, 0 };
+#else
 static const tiny_shape shape = { 4, 256, 768, 8, 4, 1024, 600, 3, 0 };
+#endif
 static llm_engine *engine;
 static llm_model *model;
 static llm_token prompt[700];
