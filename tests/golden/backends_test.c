@@ -43,13 +43,13 @@ static void backends_test_model(const char *name, int32_t state_type)
     memset(&host, 0, sizeof host);
     lm_mem_init(&host.mem, NULL, 0);
     if (CHECK_MSG(lm_verify_backend_open(&host, &a, &error) == LLM_OK, "%s", error.message))
-        backends_run(name, "verify", &host, a, state_type, 300);
+        backends_run(name, "verify", &host, a, state_type, TEST_EMULATED ? 70 : 300);
     a = NULL;
     bool there = lm_cpu_backend_open(&host, &(lm_cpu_desc){ .n_threads = 1, .tier = LLM_CPU_REFERENCE }, &a, &error) == LLM_OK &&
                  lm_cpu_backend_open(&host, &(lm_cpu_desc){ .n_threads = 3 }, &b, &error) == LLM_OK &&
                  lm_compare_backend_open(&host, a, b, 0, 0, &both, &error) == LLM_OK;
     if (CHECK_MSG(there, "%s", error.message))
-        backends_run(name, "compare", &host, both, state_type, 200);
+        backends_run(name, "compare", &host, both, state_type, TEST_EMULATED ? 70 : 200);
 }
 
 int main(void)
