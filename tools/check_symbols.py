@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from check_floors import FLOORS, ROOT, floor_of, folder_of  # noqa: E402
 
 IMPORTS = set("""
-    memcpy memmove memset memcmp memchr memrchr strlen strcmp strncmp strchr strrchr strstr bcmp
+    memcpy memmove memset memcmp memchr memrchr strcspn strlen strcmp strncmp strchr strrchr strstr bcmp
     malloc calloc free aligned_alloc posix_memalign qsort bsearch
     fma fmaf sqrt sqrtf
     open open64 openat openat64 close read pread pread64 fstat fstat64 stat stat64 lseek lseek64
