@@ -102,7 +102,7 @@ static const args_option options[] = {
     { 's', "seed", TOOL_RUN | TOOL_BENCH, KIND_SEED, AT(seed), 0, 0, "N", "the same seed, the same text (run: default is the time; it is told at the end)" },
     { 0, "stop", TOOL_RUN, KIND_STOP, 0, 0, 0, "TEXT", "end the reply before this text; may be given several times" },
     { 0, "ignore-eos", TOOL_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "go on after an end token" },
-    { 0, "parse-special", TOOL_RUN, KIND_FLAG, AT(parse_special), 0, 0, NULL, "text like <|im_end|> in the prompt becomes that control token" },
+    { 0, "parse-special", TOOL_RUN | TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_FLAG, AT(parse_special), 0, 0, NULL, "text like <|im_end|> that is given becomes that control token" },
     { 0, "no-display-prompt", TOOL_RUN, KIND_FLAG, AT(hide_prompt), 0, 0, NULL, "print the reply alone, without the prompt before it" },
 
     { 0, "full", TOOL_INSPECT, KIND_FLAG, AT(full), 0, 0, NULL, "arrays of the metadata in full" },

@@ -37,7 +37,8 @@ static int imatrix_text(imatrix_state *m)
     } else if (!(m->tokens = malloc((len + 2) * sizeof *m->tokens))) {
         fprintf(stderr, "libllm imatrix: no memory for the tokens of %zu bytes\n", len);
         code = TOOL_FAILED;
-    } else if (llm_tokenizer_encode(tokenizer, text, len, LLM_ENCODE_ADD_SPECIAL, m->tokens, len + 2, &m->n_tokens, &error) != LLM_OK) {
+    } else if (llm_tokenizer_encode(tokenizer, text, len, LLM_ENCODE_ADD_SPECIAL | (args->parse_special ? LLM_ENCODE_PARSE_SPECIAL : 0), m->tokens, len + 2,
+                                    &m->n_tokens, &error) != LLM_OK) {
         code = tool_fail(args, "cannot encode the text", &error);
     }
     free(text);

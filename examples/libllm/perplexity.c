@@ -143,7 +143,8 @@ static int ppl_from_text(ppl_state *p, const llm_tokenizer *tokenizer)
         code = ppl_fail(p, args->model ? args->model : args->shape, "this file has no tokenizer");
     } else if (!(p->tokens = malloc((len + 2) * sizeof *p->tokens))) {
         code = ppl_fail(p, args->prompt_file, "no memory for its tokens");
-    } else if (llm_tokenizer_encode(tokenizer, text, len, LLM_ENCODE_ADD_SPECIAL, p->tokens, len + 2, &n, &error) != LLM_OK) {
+    } else if (llm_tokenizer_encode(tokenizer, text, len, LLM_ENCODE_ADD_SPECIAL | (args->parse_special ? LLM_ENCODE_PARSE_SPECIAL : 0), p->tokens, len + 2,
+                                    &n, &error) != LLM_OK) {
         code = tool_fail(args, "cannot encode the text", &error);
     }
     free(text);
