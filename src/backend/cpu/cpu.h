@@ -201,7 +201,7 @@ struct lm_cpu_run {
     /* The step in progress. */
     int64_t deadline_ns;
     const _Atomic uint32_t *const *cancel;
-    uint32_t n_cancel, stop_op;
+    uint32_t n_cancel, stop_op, held;                   /* held: tasks of the stage that a stop kept back; 0: none */
     _Alignas(64) _Atomic uint64_t ticket;               /* see run.c */
     _Alignas(64) _Atomic uint32_t done;
     _Alignas(64) _Atomic uint32_t stop;

@@ -7,7 +7,8 @@
  * Nobody waits for a thread that holds no task, so threads may come late or never.
  *
  * Stopping: between tasks each thread looks at the clock and at the cancel words. A task taken is done; so when all have left, exactly the
- * tasks before the ticket's count are done, and a later step goes on from there.
+ * tasks before the ticket's count are done, and a later step goes on from there. A step told to stop before an operation leaves that
+ * operation wholly undone: its first stage is held back, and published by the next step.
  *
  * Invariants: 1. A valid task keeps its stage from ending, so cursor and cut do not change under it. 2. done <= next, and
  * between steps done == min(next, tasks). 3. A step whose deadline lies ahead does at least one task: the caller's first.
@@ -108,8 +109,8 @@ static void run_turn(lm_cpu_run *run, uint32_t worker)
             run_stop(run, RUN_FINISHED);
             return;
         }
-        if (run->op >= run->stop_op) {
-            run_publish(run, n);
+        if (run->op >= run->stop_op) {                      /* not published: whoever is late must find nothing to do */
+            run->held = n;
             run_stop(run, RUN_STOP_OP);
             return;
         }
@@ -204,6 +205,10 @@ llm_status lm_cpu_run_step(lm_backend *backend, lm_run *handle, const lm_run_con
     if (run->op >= run->stop_op || (run->deadline_ns != INT64_MAX && lm_now_ns() >= run->deadline_ns))
         return LLM_MORE;
     atomic_store_explicit(&run->stop, RUN_GOES, memory_order_relaxed);
+    if (run->held != 0) {
+        run_publish(run, run->held);
+        run->held = 0;
+    }
     uint64_t mode = lm_fp_enter();
     if (cpu->parallel.run)
         run_host(run);
@@ -350,7 +355,7 @@ llm_status lm_cpu_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, l
     run->store_k = f16 ? cpu->kernels.store_k_f16 : cpu->kernels.store_k_f32;
     run->store_v = f16 ? cpu->kernels.store_v_f16 : cpu->kernels.store_v_f32;
     run->attend = f16 ? cpu->kernels.attend_f16 : cpu->kernels.attend_f32;
-    run->op = run->stage = run->round = run->finished = 0;
+    run->op = run->stage = run->round = run->finished = run->held = 0;
     run->stop_op = LM_RUN_ALL_OPS;
     run_publish(run, run_advance(run));
     run->active = 1;
