@@ -47,7 +47,7 @@ typedef struct lm_cpu_grain {
     uint64_t bytes;                                     /* of weights, when few rows read them */
     uint64_t items;                                     /* f32 items of norms, quantization, copies */
     uint32_t cols;                                      /* most columns of a product's task: a multiple of tile */
-    uint32_t tile;                                      /* columns that the kernels take side by side */
+    uint32_t tile, groups;                              /* columns, and groups of outputs, that the kernels take side by side */
 } lm_cpu_grain;
 
 struct lm_cpu {

@@ -136,7 +136,7 @@ static uint32_t products_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
     uint64_t macs = run->exec->ops[run->op].acts & LM_ACTS_F32 ? grain->macs_float : grain->macs_int;
     uint64_t per_column = LM_GROUP * k * beside;            /* of one group */
     /* As many columns as fit beside one group, in blocks as even as the kernels' tiles allow. */
-    uint64_t cols = LM_MAX(LM_MIN(LM_MIN(n, grain->cols), macs / per_column), 1), n_cols = (n + cols - 1) / cols;
+    uint64_t cols = LM_MAX(LM_MIN(LM_MIN(n, grain->cols), macs / (per_column * grain->groups)), 1), n_cols = (n + cols - 1) / cols;
     cols = (n + n_cols - 1) / n_cols;
     cols = n_cols > 1 && cols > grain->tile ? LM_MIN((cols + grain->tile - 1) / grain->tile * grain->tile, grain->cols) : cols;
     n_cols = (n + cols - 1) / cols;
@@ -144,6 +144,8 @@ static uint32_t products_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
     uint64_t groups = LM_MIN(macs / (per_column * cols), grain->bytes / (group_bytes * beside));
     uint64_t fair = all * n_cols / (4 * (uint64_t)run->cpu->n_threads), tile = LM_CPU_TILE / (LM_GROUP * cols);
     groups = LM_MAX(LM_MIN(LM_MIN(groups, fair), LM_MIN(tile, all)), 1);
+    if (cols >= grain->tile)                                /* kernels that lack a neighbour multiply by the same group twice */
+        groups = (groups + grain->groups - 1) / grain->groups * grain->groups;
     run->cut_groups = (uint32_t)groups;
     run->cut_cols = (uint32_t)cols;
     run->n_blocks = (uint32_t)((all + groups - 1) / groups);
