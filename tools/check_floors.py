@@ -109,8 +109,8 @@ def check_includes(path, text):
             quoted_done = True
             first = False
             continue
-        if target.endswith(".inc") and os.path.dirname(target) == os.path.dirname(path):
-            continue                        # a generated table, or a body that is instantiated
+        if target.endswith(".inc") and may_include(path, target):
+            continue                        # a generated table, or a body that is instantiated: anywhere in the file
         if target != "llm.h" and not os.path.exists(os.path.join(ROOT, "src", target)):
             problem(path, number, f'"{target}" is not found from src/: includes are written from its root')
             continue

@@ -4,6 +4,7 @@
  * As x86/attend_avx512.c, which says why: tiles of up to four queries; scores with lane = key, four registers for the sixteen keys
  * stored side by side; sums of V with lane = dimension over the keys that all queries of a tile see, the ragged ends query by
  * query. f16 is widened by instructions that every aarch64 has. Stack: 4 KiB of scores. Threads: any. */
+#include "kernels/attend_tile.h"
 #include "kernels/kernels.h"
 #include "kernels/arm/arm.h"
 #include "kernels/arm/math_neon.h"
@@ -16,41 +17,31 @@ LM_EXACT_ARITHMETIC
 
 #if LM_ARM
 
-enum { ATTEND_NEON_TILE = 4, ATTEND_NEON_GROUPS = LM_CHUNK / LM_KEYS };
-
-/* What one tile of queries works on. Positions are within the chunk. Missing queries repeat the last one. */
-typedef struct attend_neon_tile {
-    const lm_attend_args *args;
-    const float *q[ATTEND_NEON_TILE];
-    float *acc[ATTEND_NEON_TILE];
-    float *p[ATTEND_NEON_TILE];                             /* [LM_CHUNK] scores, then probabilities */
-    int from[ATTEND_NEON_TILE], to[ATTEND_NEON_TILE];
-    const char *v[ATTEND_NEON_GROUPS];                      /* sixteen rows of V each */
-} attend_neon_tile;
-
 LM_INLINE float32x4_t attend_neon_widen(uint16x4_t x) { return vcvt_f32_f16(vreinterpret_f16_u16(x)); }
 
 /* 4 n stored numbers, widened. */
-LM_INLINE void attend_neon_load(float32x4_t *out, const void *x, size_t i, int is_f16, int n)
+LM_INLINE void attend_neon_load(float32x4_t *out, const void *x, size_t i, int type, int n)
 {
     LM_UNROLL
     for (int v = 0; v < n; v++)
-        out[v] = is_f16 ? attend_neon_widen(vld1_u16((const uint16_t *)x + i + 4 * v)) : vld1q_f32((const float *)x + i + 4 * v);
+        out[v] = type == LM_ATTEND_f16 ? attend_neon_widen(vld1_u16((const uint16_t *)x + i + 4 * v)) : vld1q_f32((const float *)x + i + 4 * v);
 }
 
 /* The first n < 4, zeros behind. */
-LM_INLINE float32x4_t attend_neon_load_part(const void *x, size_t i, size_t n, int is_f16)
+LM_INLINE float32x4_t attend_neon_load_part(const void *x, size_t i, size_t n, int type)
 {
-    if (!is_f16)
+    if (type == LM_ATTEND_f32)
         return math_neon_load_part((const float *)x + i, n);
     uint16_t part[4] = { 0 };
     memcpy(part, (const uint16_t *)x + i, n * 2);
     return attend_neon_widen(vld1_u16(part));
 }
 
-/* The scores of n_q queries against n_groups groups of keys: k[g] is group number[g]. */
-LM_INLINE void attend_neon_scores(const attend_neon_tile *t, const void *const *k, const int *number, int is_f16, int n_q, int n_groups)
+/* The scores of n_q queries against n_groups groups of keys, from `first` of t->k on. */
+LM_INLINE void attend_neon_scores(const lm_attend_tile *t, int first, int type, int n_q, int n_groups)
 {
+    const void *const *k = t->k + first;
+    const int *number = t->number + first;
     size_t head_dim = t->args->head_dim;
     float32x4_t sum[16];
 
@@ -61,7 +52,7 @@ LM_INLINE void attend_neon_scores(const attend_neon_tile *t, const void *const *
         LM_UNROLL
         for (int g = 0; g < n_groups; g++) {
             float32x4_t key[4];
-            attend_neon_load(key, k[g], d * LM_KEYS, is_f16, 4);
+            attend_neon_load(key, k[g], d * LM_KEYS, type, 4);
             LM_UNROLL
             for (int i = 0; i < n_q; i++) {
                 float q = t->q[i][d];
@@ -112,9 +103,9 @@ static void attend_neon_softmax(float *p, int from, int to, float softcap, float
 }
 
 /* acc += p V for the keys from..to and the dimensions d .. d + 4 n_v; part != 0: only so many of four. */
-LM_INLINE void attend_neon_values(const attend_neon_tile *t, int first, int from, int to, size_t d, size_t part, int is_f16, int n_q, int n_v)
+LM_INLINE void attend_neon_values(const lm_attend_tile *t, int first, int from, int to, size_t d, size_t part, int type, int n_q, int n_v)
 {
-    size_t v_dim = t->args->v_dim, item = is_f16 ? 2 : 4;
+    size_t v_dim = t->args->v_dim, item = lm_attend_item(type);
     float32x4_t sum[16];
 
     LM_UNROLL
@@ -129,9 +120,9 @@ LM_INLINE void attend_neon_values(const attend_neon_tile *t, int first, int from
         for (; j < end; j++, row += v_dim * item) {
             float32x4_t value[8];
             if (part)
-                value[0] = attend_neon_load_part(row, d, part, is_f16);
+                value[0] = attend_neon_load_part(row, d, part, type);
             else
-                attend_neon_load(value, row, d, is_f16, n_v);
+                attend_neon_load(value, row, d, type, n_v);
             LM_UNROLL
             for (int i = 0; i < n_q; i++) {
                 float p = t->p[first + i][j];
@@ -153,103 +144,10 @@ LM_INLINE void attend_neon_values(const attend_neon_tile *t, int first, int from
     }
 }
 
-/* All dimensions: n_v registers at a time, then one at a time, the last in part. */
-LM_INLINE void attend_neon_all_values(const attend_neon_tile *t, int first, int from, int to, int is_f16, int n_q, int n_v)
-{
-    size_t v_dim = t->args->v_dim, d = 0;
-    for (; d + (size_t)n_v * 4 <= v_dim; d += (size_t)n_v * 4)
-        attend_neon_values(t, first, from, to, d, 0, is_f16, n_q, n_v);
-    for (; d + 4 <= v_dim; d += 4)
-        attend_neon_values(t, first, from, to, d, 0, is_f16, n_q, 1);
-    if (d < v_dim)
-        attend_neon_values(t, first, from, to, d, v_dim - d, is_f16, n_q, 1);
-}
-
-static void attend_neon_ragged_f32(const attend_neon_tile *t, int i, int from, int to) { attend_neon_all_values(t, i, from, to, 0, 1, 8); }
-static void attend_neon_ragged_f16(const attend_neon_tile *t, int i, int from, int to) { attend_neon_all_values(t, i, from, to, 1, 1, 8); }
-
-/* The queries begin .. begin + count, count <= n_q. */
-LM_INLINE void attend_neon_run(const lm_attend_args *a, size_t begin, int count, int is_f16, int n_q, int n_groups, int n_v)
-{
-    float scores[ATTEND_NEON_TILE * LM_CHUNK];
-    attend_neon_tile t = { .args = a };
-    int least = LM_CHUNK, most = 0, all_from = 0, all_to = LM_CHUNK;
-
-    for (int i = 0; i < n_q; i++) {
-        size_t query = begin + (size_t)LM_MIN(i, count - 1);
-        t.q[i] = a->q + query * a->q_stride;
-        t.acc[i] = a->acc + query * a->v_dim;
-        t.p[i] = scores + LM_MIN(i, count - 1) * LM_CHUNK;
-        t.from[i] = LM_MAX(a->lo[query], a->chunk_pos) - a->chunk_pos;
-        t.to[i] = LM_MIN(a->hi[query] - a->chunk_pos, LM_CHUNK);
-        least = LM_MIN(least, t.from[i]);
-        most = LM_MAX(most, t.to[i]);
-        all_from = LM_MAX(all_from, t.from[i]);
-        all_to = LM_MIN(all_to, t.to[i]);
-    }
-
-    const void *k[ATTEND_NEON_GROUPS];
-    int number[ATTEND_NEON_GROUPS], n = 0, per_page = a->page_positions / LM_KEYS, g = 0;
-    size_t item = is_f16 ? 2 : 4;
-    for (int j = least / LM_KEYS; j < (most + LM_KEYS - 1) / LM_KEYS; j++) {
-        const char *page = a->k_pages[j / per_page];
-        if (!page)                                          /* between two windows */
-            continue;
-        k[n] = page + (size_t)(j % per_page) * LM_KEYS * a->head_dim * item;
-        t.v[j] = (const char *)a->v_pages[j / per_page] + (size_t)(j % per_page) * LM_KEYS * a->v_dim * item;
-        number[n++] = j;
-    }
-    for (; g + n_groups <= n; g += n_groups)
-        attend_neon_scores(&t, k + g, number + g, is_f16, n_q, n_groups);
-    for (; g < n; g++)
-        attend_neon_scores(&t, k + g, number + g, is_f16, n_q, 1);
-
-    for (int i = 0; i < count; i++) {
-        attend_neon_softmax(t.p[i], t.from[i], t.to[i], a->softcap, a->max + begin + i, a->sum + begin + i);
-        memset(t.acc[i], 0, a->v_dim * sizeof(float));
-    }
-
-    if (all_from >= all_to)                                 /* nothing that all of them see: one by one */
-        all_from = all_to = LM_CHUNK;
-    for (int i = 0; i < count; i++)
-        if (t.from[i] < all_from)
-            (is_f16 ? attend_neon_ragged_f16 : attend_neon_ragged_f32)(&t, i, t.from[i], LM_MIN(t.to[i], all_from));
-    if (all_from < all_to)
-        attend_neon_all_values(&t, 0, all_from, all_to, is_f16, n_q, n_v);
-    for (int i = 0; i < count; i++)
-        if (t.to[i] > all_to)
-            (is_f16 ? attend_neon_ragged_f16 : attend_neon_ragged_f32)(&t, i, all_to, t.to[i]);
-}
-
-#define ATTEND_NEON_RUN(n_q, n_groups, n_v)                                                             \
-    static void attend_neon_run_f32_##n_q(const lm_attend_args *a, size_t begin, int count)             \
-    {                                                                                                   \
-        attend_neon_run(a, begin, count, 0, n_q, n_groups, n_v);                                        \
-    }                                                                                                   \
-    static void attend_neon_run_f16_##n_q(const lm_attend_args *a, size_t begin, int count)             \
-    {                                                                                                   \
-        attend_neon_run(a, begin, count, 1, n_q, n_groups, n_v);                                        \
-    }
-ATTEND_NEON_RUN(1, 4, 8)
-ATTEND_NEON_RUN(2, 2, 8)
-ATTEND_NEON_RUN(4, 1, 4)
-#undef ATTEND_NEON_RUN
-
-static void attend_neon_f32(const lm_attend_args *a)
-{
-    for (size_t i = 0; i < a->n_q; i += ATTEND_NEON_TILE) {
-        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_NEON_TILE);
-        (n > 2 ? attend_neon_run_f32_4 : n > 1 ? attend_neon_run_f32_2 : attend_neon_run_f32_1)(a, i, n);
-    }
-}
-
-static void attend_neon_f16(const lm_attend_args *a)
-{
-    for (size_t i = 0; i < a->n_q; i += ATTEND_NEON_TILE) {
-        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_NEON_TILE);
-        (n > 2 ? attend_neon_run_f16_4 : n > 1 ? attend_neon_run_f16_2 : attend_neon_run_f16_1)(a, i, n);
-    }
-}
+#define ATTEND(name) attend_neon_##name
+#define ATTEND_TILES(tile, type) tile(type, 1, 4, 8) tile(type, 2, 2, 8) tile(type, 4, 1, 4)
+enum { attend_neon_LANES = 4, attend_neon_TILE = 4, attend_neon_RAGGED = 8 };
+#include "kernels/attend_tile.inc"
 
 static void attend_neon_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
 {

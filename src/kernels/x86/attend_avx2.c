@@ -4,6 +4,7 @@
  * As attend_avx512.c, which says why: tiles of up to six queries; scores with lane = key, two registers for the sixteen keys
  * stored side by side; sums of V with lane = dimension over the keys that all queries of a tile see, the ragged ends query by
  * query. Stack: 6 KiB of scores. Threads: any. */
+#include "kernels/attend_tile.h"
 #include "kernels/kernels.h"
 #include "kernels/x86/math_avx2.h"
 #include "kernels/x86/x86.h"
@@ -17,28 +18,16 @@ LM_EXACT_ARITHMETIC
 #if LM_X86
 LM_TARGET_AVX2
 
-enum { ATTEND_AVX2_TILE = 6, ATTEND_AVX2_GROUPS = LM_CHUNK / LM_KEYS };
-
-/* What one tile of queries works on. Positions are within the chunk. Missing queries repeat the last one. */
-typedef struct attend_avx2_tile {
-    const lm_attend_args *args;
-    const float *q[ATTEND_AVX2_TILE];
-    float *acc[ATTEND_AVX2_TILE];
-    float *p[ATTEND_AVX2_TILE];                             /* [LM_CHUNK] scores, then probabilities */
-    int from[ATTEND_AVX2_TILE], to[ATTEND_AVX2_TILE];
-    const char *v[ATTEND_AVX2_GROUPS];                      /* sixteen rows of V each */
-} attend_avx2_tile;
-
 /* Eight stored numbers, widened. */
-LM_INLINE __m256 attend_avx2_load(const void *x, size_t i, int is_f16)
+LM_INLINE __m256 attend_avx2_load(const void *x, size_t i, int type)
 {
-    return is_f16 ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)x + i))) : _mm256_loadu_ps((const float *)x + i);
+    return type == LM_ATTEND_f16 ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)x + i))) : _mm256_loadu_ps((const float *)x + i);
 }
 
 /* The first n < 8 of them, zeros behind. */
-LM_INLINE __m256 attend_avx2_load_part(const void *x, size_t i, size_t n, int is_f16)
+LM_INLINE __m256 attend_avx2_load_part(const void *x, size_t i, size_t n, int type)
 {
-    if (!is_f16)
+    if (type == LM_ATTEND_f32)
         return _mm256_maskload_ps((const float *)x + i, math_avx2_mask(n));
     uint16_t part[8] = { 0 };
     for (size_t l = 0; l < n; l++)
@@ -46,9 +35,11 @@ LM_INLINE __m256 attend_avx2_load_part(const void *x, size_t i, size_t n, int is
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)part));
 }
 
-/* The scores of n_q queries against n_groups groups of keys: k[g] is group number[g]. What follows in k is fetched. */
-LM_INLINE void attend_avx2_scores(const attend_avx2_tile *t, const void *const *k, const int *number, int is_f16, int n_q, int n_groups)
+/* The scores of n_q queries against n_groups groups of keys, from `first` of t->k on. What follows in k is fetched. */
+LM_INLINE void attend_avx2_scores(const lm_attend_tile *t, int first, int type, int n_q, int n_groups)
 {
+    const void *const *k = t->k + first;
+    const int *number = t->number + first;
     size_t head_dim = t->args->head_dim;
     __m256 sum[12], scale = _mm256_set1_ps(t->args->scale);
 
@@ -59,10 +50,10 @@ LM_INLINE void attend_avx2_scores(const attend_avx2_tile *t, const void *const *
         __m256 key[8];
         LM_UNROLL
         for (int g = 0; g < n_groups * 2; g++)
-            key[g] = attend_avx2_load(k[g / 2], d * LM_KEYS + (size_t)(g % 2) * 8, is_f16);
+            key[g] = attend_avx2_load(k[g / 2], d * LM_KEYS + (size_t)(g % 2) * 8, type);
         LM_UNROLL
         for (int g = 0; g < n_groups; g++)
-            LM_PREFETCH((const char *)k[n_groups + g] + d * LM_KEYS * (is_f16 ? 2 : 4));
+            LM_PREFETCH((const char *)k[n_groups + g] + d * LM_KEYS * lm_attend_item(type));
         LM_UNROLL
         for (int i = 0; i < n_q; i++) {
             __m256 q = _mm256_broadcast_ss(t->q[i] + d);
@@ -111,9 +102,9 @@ static void attend_avx2_softmax(float *p, int from, int to, float softcap, float
 }
 
 /* acc += p V for the keys from..to and the dimensions d .. d + 8 n_v; part != 0: only so many of eight. */
-LM_INLINE void attend_avx2_values(const attend_avx2_tile *t, int first, int from, int to, size_t d, size_t part, int is_f16, int n_q, int n_v)
+LM_INLINE void attend_avx2_values(const lm_attend_tile *t, int first, int from, int to, size_t d, size_t part, int type, int n_q, int n_v)
 {
-    size_t v_dim = t->args->v_dim, item = is_f16 ? 2 : 4;
+    size_t v_dim = t->args->v_dim, item = lm_attend_item(type);
     __m256 sum[12];
 
     LM_UNROLL
@@ -129,12 +120,12 @@ LM_INLINE void attend_avx2_values(const attend_avx2_tile *t, int first, int from
         const char *row = t->v[group] + row_at, *next = t->v[end < to ? group + 1 : group] + row_at + d * item;
         for (; j < end; j++, row += v_dim * item, next += v_dim * item) {
             LM_UNROLL
-            for (int v = 0; v < n_v; v += 8 / (is_f16 ? 2 : 4))
+            for (int v = 0; v < n_v; v += 8 / (int)item)
                 LM_PREFETCH(next + (size_t)v * 8 * item);
             __m256 value[8];
             LM_UNROLL
             for (int v = 0; v < n_v; v++)
-                value[v] = part ? attend_avx2_load_part(row, d, part, is_f16) : attend_avx2_load(row, d + (size_t)v * 8, is_f16);
+                value[v] = part ? attend_avx2_load_part(row, d, part, type) : attend_avx2_load(row, d + (size_t)v * 8, type);
             LM_UNROLL
             for (int i = 0; i < n_q; i++) {
                 __m256 p = _mm256_broadcast_ss(t->p[first + i] + j);
@@ -156,106 +147,10 @@ LM_INLINE void attend_avx2_values(const attend_avx2_tile *t, int first, int from
     }
 }
 
-/* All dimensions: n_v registers at a time, then one at a time, the last in part. */
-LM_INLINE void attend_avx2_all_values(const attend_avx2_tile *t, int first, int from, int to, int is_f16, int n_q, int n_v)
-{
-    size_t v_dim = t->args->v_dim, d = 0;
-    for (; d + (size_t)n_v * 8 <= v_dim; d += (size_t)n_v * 8)
-        attend_avx2_values(t, first, from, to, d, 0, is_f16, n_q, n_v);
-    for (; d + 8 <= v_dim; d += 8)
-        attend_avx2_values(t, first, from, to, d, 0, is_f16, n_q, 1);
-    if (d < v_dim)
-        attend_avx2_values(t, first, from, to, d, v_dim - d, is_f16, n_q, 1);
-}
-
-static void attend_avx2_ragged_f32(const attend_avx2_tile *t, int i, int from, int to) { attend_avx2_all_values(t, i, from, to, 0, 1, 8); }
-static void attend_avx2_ragged_f16(const attend_avx2_tile *t, int i, int from, int to) { attend_avx2_all_values(t, i, from, to, 1, 1, 8); }
-
-/* The queries begin .. begin + count, count <= n_q. */
-LM_INLINE void attend_avx2_run(const lm_attend_args *a, size_t begin, int count, int is_f16, int n_q, int n_groups, int n_v)
-{
-    float scores[ATTEND_AVX2_TILE * LM_CHUNK];
-    attend_avx2_tile t = { .args = a };
-    int least = LM_CHUNK, most = 0, all_from = 0, all_to = LM_CHUNK;
-
-    for (int i = 0; i < n_q; i++) {
-        size_t query = begin + (size_t)LM_MIN(i, count - 1);
-        t.q[i] = a->q + query * a->q_stride;
-        t.acc[i] = a->acc + query * a->v_dim;
-        t.p[i] = scores + LM_MIN(i, count - 1) * LM_CHUNK;
-        t.from[i] = LM_MAX(a->lo[query], a->chunk_pos) - a->chunk_pos;
-        t.to[i] = LM_MIN(a->hi[query] - a->chunk_pos, LM_CHUNK);
-        least = LM_MIN(least, t.from[i]);
-        most = LM_MAX(most, t.to[i]);
-        all_from = LM_MAX(all_from, t.from[i]);
-        all_to = LM_MIN(all_to, t.to[i]);
-    }
-
-    const void *k[2 * ATTEND_AVX2_GROUPS];                  /* groups of K, then those of V */
-    int number[ATTEND_AVX2_GROUPS], n = 0, per_page = a->page_positions / LM_KEYS, g = 0;
-    size_t item = is_f16 ? 2 : 4;
-    for (int j = least / LM_KEYS; j < (most + LM_KEYS - 1) / LM_KEYS; j++) {
-        const char *page = a->k_pages[j / per_page];
-        if (!page)                                          /* between two windows */
-            continue;
-        k[n] = page + (size_t)(j % per_page) * LM_KEYS * a->head_dim * item;
-        t.v[j] = (const char *)a->v_pages[j / per_page] + (size_t)(j % per_page) * LM_KEYS * a->v_dim * item;
-        number[n++] = j;
-    }
-    for (int i = 0; i < n; i++)
-        k[n + i] = t.v[number[i]];
-    for (; g + n_groups <= n; g += n_groups)
-        attend_avx2_scores(&t, k + g, number + g, is_f16, n_q, n_groups);
-    for (; g < n; g++)
-        attend_avx2_scores(&t, k + g, number + g, is_f16, n_q, 1);
-
-    for (int i = 0; i < count; i++) {
-        attend_avx2_softmax(t.p[i], t.from[i], t.to[i], a->softcap, a->max + begin + i, a->sum + begin + i);
-        memset(t.acc[i], 0, a->v_dim * sizeof(float));
-    }
-
-    if (all_from >= all_to)                                 /* nothing that all of them see: one by one */
-        all_from = all_to = LM_CHUNK;
-    for (int i = 0; i < count; i++)
-        if (t.from[i] < all_from)
-            (is_f16 ? attend_avx2_ragged_f16 : attend_avx2_ragged_f32)(&t, i, t.from[i], LM_MIN(t.to[i], all_from));
-    if (all_from < all_to)
-        attend_avx2_all_values(&t, 0, all_from, all_to, is_f16, n_q, n_v);
-    for (int i = 0; i < count; i++)
-        if (t.to[i] > all_to)
-            (is_f16 ? attend_avx2_ragged_f16 : attend_avx2_ragged_f32)(&t, i, all_to, t.to[i]);
-}
-
-#define ATTEND_AVX2_RUN(n_q, n_groups, n_v)                                                             \
-    static void attend_avx2_run_f32_##n_q(const lm_attend_args *a, size_t begin, int count)             \
-    {                                                                                                   \
-        attend_avx2_run(a, begin, count, 0, n_q, n_groups, n_v);                                        \
-    }                                                                                                   \
-    static void attend_avx2_run_f16_##n_q(const lm_attend_args *a, size_t begin, int count)             \
-    {                                                                                                   \
-        attend_avx2_run(a, begin, count, 1, n_q, n_groups, n_v);                                        \
-    }
-ATTEND_AVX2_RUN(1, 4, 8)
-ATTEND_AVX2_RUN(2, 2, 4)
-ATTEND_AVX2_RUN(4, 1, 2)
-ATTEND_AVX2_RUN(6, 1, 2)
-#undef ATTEND_AVX2_RUN
-
-static void attend_avx2_f32(const lm_attend_args *a)
-{
-    for (size_t i = 0; i < a->n_q; i += ATTEND_AVX2_TILE) {
-        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_AVX2_TILE);
-        (n > 4 ? attend_avx2_run_f32_6 : n > 2 ? attend_avx2_run_f32_4 : n > 1 ? attend_avx2_run_f32_2 : attend_avx2_run_f32_1)(a, i, n);
-    }
-}
-
-static void attend_avx2_f16(const lm_attend_args *a)
-{
-    for (size_t i = 0; i < a->n_q; i += ATTEND_AVX2_TILE) {
-        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_AVX2_TILE);
-        (n > 4 ? attend_avx2_run_f16_6 : n > 2 ? attend_avx2_run_f16_4 : n > 1 ? attend_avx2_run_f16_2 : attend_avx2_run_f16_1)(a, i, n);
-    }
-}
+#define ATTEND(name) attend_avx2_##name
+#define ATTEND_TILES(tile, type) tile(type, 1, 4, 8) tile(type, 2, 2, 4) tile(type, 4, 1, 2) tile(type, 6, 1, 2)
+enum { attend_avx2_LANES = 8, attend_avx2_TILE = 6, attend_avx2_RAGGED = 8 };
+#include "kernels/attend_tile.inc"
 
 static void attend_avx2_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
 {

@@ -6,6 +6,7 @@
  * over the keys for each query. Keys that all queries of a tile see go through the tile; the ragged ends of those that see
  * more go query by query, so that an unseen key is never multiplied, not even by zero. Scores that no query sees are computed
  * (from whatever the page holds) and then masked. Stack: 8 KiB of scores. Threads: any. */
+#include "kernels/attend_tile.h"
 #include "kernels/kernels.h"
 #include "kernels/x86/math_avx512.h"
 #include "kernels/x86/x86.h"
@@ -19,34 +20,24 @@ LM_EXACT_ARITHMETIC
 #if LM_X86
 LM_TARGET_AVX512
 
-enum { ATTEND_AVX512_TILE = 8, ATTEND_AVX512_GROUPS = LM_CHUNK / LM_KEYS };
-
-/* What one tile of queries works on. Positions are within the chunk. Missing queries repeat the last one. */
-typedef struct attend_avx512_tile {
-    const lm_attend_args *args;
-    const float *q[ATTEND_AVX512_TILE];
-    float *acc[ATTEND_AVX512_TILE];
-    float *p[ATTEND_AVX512_TILE];                           /* [LM_CHUNK] scores, then probabilities */
-    int from[ATTEND_AVX512_TILE], to[ATTEND_AVX512_TILE];
-    const char *v[ATTEND_AVX512_GROUPS];                    /* sixteen rows of V each */
-} attend_avx512_tile;
-
 /* Sixteen stored numbers, widened. */
-LM_INLINE __m512 attend_avx512_load(const void *x, size_t i, int is_f16)
+LM_INLINE __m512 attend_avx512_load(const void *x, size_t i, int type)
 {
-    return is_f16 ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)x + i)))
-                  : _mm512_loadu_ps((const float *)x + i);
+    return type == LM_ATTEND_f16 ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)x + i)))
+                                 : _mm512_loadu_ps((const float *)x + i);
 }
 
-LM_INLINE __m512 attend_avx512_load_part(const void *x, size_t i, __mmask16 mask, int is_f16)
+LM_INLINE __m512 attend_avx512_load_part(const void *x, size_t i, __mmask16 mask, int type)
 {
-    return is_f16 ? _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, (const uint16_t *)x + i))
-                  : _mm512_maskz_loadu_ps(mask, (const float *)x + i);
+    return type == LM_ATTEND_f16 ? _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, (const uint16_t *)x + i))
+                                 : _mm512_maskz_loadu_ps(mask, (const float *)x + i);
 }
 
-/* The scores of n_q queries against n_groups groups of keys: k[g] is group number[g]. What follows in k is fetched. */
-LM_INLINE void attend_avx512_scores(const attend_avx512_tile *t, const void *const *k, const int *number, int is_f16, int n_q, int n_groups)
+/* The scores of n_q queries against n_groups groups of keys, from `first` of t->k on. What follows in k is fetched. */
+LM_INLINE void attend_avx512_scores(const lm_attend_tile *t, int first, int type, int n_q, int n_groups)
 {
+    const void *const *k = t->k + first;
+    const int *number = t->number + first;
     size_t head_dim = t->args->head_dim;
     __m512 sum[16], scale = _mm512_set1_ps(t->args->scale);
 
@@ -57,10 +48,10 @@ LM_INLINE void attend_avx512_scores(const attend_avx512_tile *t, const void *con
         __m512 key[4];
         LM_UNROLL
         for (int g = 0; g < n_groups; g++)
-            key[g] = attend_avx512_load(k[g], d * LM_KEYS, is_f16);
+            key[g] = attend_avx512_load(k[g], d * LM_KEYS, type);
         LM_UNROLL
         for (int g = 0; g < n_groups; g++)
-            LM_PREFETCH((const char *)k[n_groups + g] + d * LM_KEYS * (is_f16 ? 2 : 4));
+            LM_PREFETCH((const char *)k[n_groups + g] + d * LM_KEYS * lm_attend_item(type));
         LM_UNROLL
         for (int i = 0; i < n_q; i++) {
             __m512 q = _mm512_set1_ps(t->q[i][d]);
@@ -106,10 +97,11 @@ static void attend_avx512_softmax(float *p, int from, int to, float softcap, flo
     *sum = math_avx512_tree16(lanes);
 }
 
-/* acc += p V for the keys from..to and the dimensions d .. d + 16 n_v, the last under a mask. */
-LM_INLINE void attend_avx512_values(const attend_avx512_tile *t, int first, int from, int to, size_t d, __mmask16 mask, int is_f16, int n_q, int n_v)
+/* acc += p V for the keys from..to and the dimensions d .. d + 16 n_v; part != 0: only so many of sixteen. */
+LM_INLINE void attend_avx512_values(const lm_attend_tile *t, int first, int from, int to, size_t d, size_t part, int type, int n_q, int n_v)
 {
-    size_t v_dim = t->args->v_dim, item = is_f16 ? 2 : 4;
+    size_t v_dim = t->args->v_dim, item = lm_attend_item(type);
+    __mmask16 mask = part ? math_avx512_mask(part) : 0xffff;
     __m512 sum[16];
 
     LM_UNROLL
@@ -124,13 +116,13 @@ LM_INLINE void attend_avx512_values(const attend_avx512_tile *t, int first, int 
         const char *row = t->v[group] + row_at, *next = t->v[end < to ? group + 1 : group] + row_at + d * item;
         for (; j < end; j++, row += v_dim * item, next += v_dim * item) {
             LM_UNROLL
-            for (int v = 0; v < n_v; v += 4 / (is_f16 ? 2 : 4))
+            for (int v = 0; v < n_v; v += 4 / (int)item)
                 LM_PREFETCH(next + (size_t)v * 16 * item);
             __m512 value[4];
             LM_UNROLL
             for (int v = 0; v < n_v; v++)
-                value[v] = mask == 0xffff ? attend_avx512_load(row, d + (size_t)v * 16, is_f16)
-                                          : attend_avx512_load_part(row, d + (size_t)v * 16, mask, is_f16);
+                value[v] = part ? attend_avx512_load_part(row, d + (size_t)v * 16, mask, type)
+                                : attend_avx512_load(row, d + (size_t)v * 16, type);
             LM_UNROLL
             for (int i = 0; i < n_q; i++) {
                 __m512 p = _mm512_set1_ps(t->p[first + i][j]);
@@ -148,106 +140,10 @@ LM_INLINE void attend_avx512_values(const attend_avx512_tile *t, int first, int 
     }
 }
 
-/* All dimensions: n_v registers at a time, then one at a time, the last in part. */
-LM_INLINE void attend_avx512_all_values(const attend_avx512_tile *t, int first, int from, int to, int is_f16, int n_q, int n_v)
-{
-    size_t v_dim = t->args->v_dim, d = 0;
-    for (; d + (size_t)n_v * 16 <= v_dim; d += (size_t)n_v * 16)
-        attend_avx512_values(t, first, from, to, d, 0xffff, is_f16, n_q, n_v);
-    for (; d + 16 <= v_dim; d += 16)
-        attend_avx512_values(t, first, from, to, d, 0xffff, is_f16, n_q, 1);
-    if (d < v_dim)
-        attend_avx512_values(t, first, from, to, d, math_avx512_mask(v_dim - d), is_f16, n_q, 1);
-}
-
-static void attend_avx512_ragged_f32(const attend_avx512_tile *t, int i, int from, int to) { attend_avx512_all_values(t, i, from, to, 0, 1, 4); }
-static void attend_avx512_ragged_f16(const attend_avx512_tile *t, int i, int from, int to) { attend_avx512_all_values(t, i, from, to, 1, 1, 4); }
-
-/* The queries begin .. begin + count, count <= n_q. */
-LM_INLINE void attend_avx512_run(const lm_attend_args *a, size_t begin, int count, int is_f16, int n_q, int n_groups, int n_v)
-{
-    float scores[ATTEND_AVX512_TILE * LM_CHUNK];
-    attend_avx512_tile t = { .args = a };
-    int least = LM_CHUNK, most = 0, all_from = 0, all_to = LM_CHUNK;
-
-    for (int i = 0; i < n_q; i++) {
-        size_t query = begin + (size_t)LM_MIN(i, count - 1);
-        t.q[i] = a->q + query * a->q_stride;
-        t.acc[i] = a->acc + query * a->v_dim;
-        t.p[i] = scores + LM_MIN(i, count - 1) * LM_CHUNK;
-        t.from[i] = LM_MAX(a->lo[query], a->chunk_pos) - a->chunk_pos;
-        t.to[i] = LM_MIN(a->hi[query] - a->chunk_pos, LM_CHUNK);
-        least = LM_MIN(least, t.from[i]);
-        most = LM_MAX(most, t.to[i]);
-        all_from = LM_MAX(all_from, t.from[i]);
-        all_to = LM_MIN(all_to, t.to[i]);
-    }
-
-    const void *k[2 * ATTEND_AVX512_GROUPS];                /* groups of K, then those of V */
-    int number[ATTEND_AVX512_GROUPS], n = 0, per_page = a->page_positions / LM_KEYS, g = 0;
-    size_t item = is_f16 ? 2 : 4;
-    for (int j = least / LM_KEYS; j < (most + LM_KEYS - 1) / LM_KEYS; j++) {
-        const char *page = a->k_pages[j / per_page];
-        if (!page)                                          /* between two windows */
-            continue;
-        k[n] = page + (size_t)(j % per_page) * LM_KEYS * a->head_dim * item;
-        t.v[j] = (const char *)a->v_pages[j / per_page] + (size_t)(j % per_page) * LM_KEYS * a->v_dim * item;
-        number[n++] = j;
-    }
-    for (int i = 0; i < n; i++)
-        k[n + i] = t.v[number[i]];
-    for (; g + n_groups <= n; g += n_groups)
-        attend_avx512_scores(&t, k + g, number + g, is_f16, n_q, n_groups);
-    for (; g < n; g++)
-        attend_avx512_scores(&t, k + g, number + g, is_f16, n_q, 1);
-
-    for (int i = 0; i < count; i++) {
-        attend_avx512_softmax(t.p[i], t.from[i], t.to[i], a->softcap, a->max + begin + i, a->sum + begin + i);
-        memset(t.acc[i], 0, a->v_dim * sizeof(float));
-    }
-
-    if (all_from >= all_to)                                 /* nothing that all of them see: one by one */
-        all_from = all_to = LM_CHUNK;
-    for (int i = 0; i < count; i++)
-        if (t.from[i] < all_from)
-            (is_f16 ? attend_avx512_ragged_f16 : attend_avx512_ragged_f32)(&t, i, t.from[i], LM_MIN(t.to[i], all_from));
-    if (all_from < all_to)
-        attend_avx512_all_values(&t, 0, all_from, all_to, is_f16, n_q, n_v);
-    for (int i = 0; i < count; i++)
-        if (t.to[i] > all_to)
-            (is_f16 ? attend_avx512_ragged_f16 : attend_avx512_ragged_f32)(&t, i, all_to, t.to[i]);
-}
-
-#define ATTEND_AVX512_RUN(n_q, n_groups, n_v)                                                           \
-    static void attend_avx512_run_f32_##n_q(const lm_attend_args *a, size_t begin, int count)           \
-    {                                                                                                   \
-        attend_avx512_run(a, begin, count, 0, n_q, n_groups, n_v);                                      \
-    }                                                                                                   \
-    static void attend_avx512_run_f16_##n_q(const lm_attend_args *a, size_t begin, int count)           \
-    {                                                                                                   \
-        attend_avx512_run(a, begin, count, 1, n_q, n_groups, n_v);                                      \
-    }
-ATTEND_AVX512_RUN(1, 4, 4)
-ATTEND_AVX512_RUN(2, 4, 4)
-ATTEND_AVX512_RUN(4, 4, 4)
-ATTEND_AVX512_RUN(8, 2, 2)
-#undef ATTEND_AVX512_RUN
-
-static void attend_avx512_f32(const lm_attend_args *a)
-{
-    for (size_t i = 0; i < a->n_q; i += ATTEND_AVX512_TILE) {
-        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_AVX512_TILE);
-        (n > 4 ? attend_avx512_run_f32_8 : n > 2 ? attend_avx512_run_f32_4 : n > 1 ? attend_avx512_run_f32_2 : attend_avx512_run_f32_1)(a, i, n);
-    }
-}
-
-static void attend_avx512_f16(const lm_attend_args *a)
-{
-    for (size_t i = 0; i < a->n_q; i += ATTEND_AVX512_TILE) {
-        int n = (int)LM_MIN(a->n_q - i, (size_t)ATTEND_AVX512_TILE);
-        (n > 4 ? attend_avx512_run_f16_8 : n > 2 ? attend_avx512_run_f16_4 : n > 1 ? attend_avx512_run_f16_2 : attend_avx512_run_f16_1)(a, i, n);
-    }
-}
+#define ATTEND(name) attend_avx512_##name
+#define ATTEND_TILES(tile, type) tile(type, 1, 4, 4) tile(type, 2, 4, 4) tile(type, 4, 4, 4) tile(type, 8, 2, 2)
+enum { attend_avx512_LANES = 16, attend_avx512_TILE = 8, attend_avx512_RAGGED = 4 };
+#include "kernels/attend_tile.inc"
 
 static void attend_avx512_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
 {
