@@ -71,7 +71,7 @@ static const args_option options[] = {
     { 'c', "ctx-size", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
     { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
     { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon, neon-i8mm. The bits are the same" },
-    { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32 (default f16)" },
+    { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32, int8 (default f16)" },
 
     { 0, "temp", TOOL_RUN, KIND_FLOAT, AT(temperature), 0, 100, "X", "temperature; 0: always the likeliest token (default 0.8)" },
     { 0, "top-k", TOOL_RUN, KIND_INT, AT(top_k), 0, MANY, "N", "draw from the N likeliest; 0: off (default 40)" },
@@ -248,6 +248,7 @@ static const char *args_set(tool_args *args, const args_option *o, const char *t
         { "reference", LLM_CPU_REFERENCE }, { "avx2", LLM_CPU_AVX2 }, { "avx512", LLM_CPU_AVX512 }, { "neon", LLM_CPU_NEON },
         { "neon-i8mm", LLM_CPU_NEON_I8MM },
     };
+    static const struct { const char *name; int32_t type; } states[] = { { "f16", LLM_STATE_TYPE_F16 }, { "f32", LLM_STATE_TYPE_F32 }, { "int8", LLM_STATE_TYPE_INT8 } };
     void *place = (char *)args + o->place;
 
     switch (o->kind) {
@@ -296,10 +297,12 @@ static const char *args_set(tool_args *args, const args_option *o, const char *t
             }
         return "reference, avx2, avx512 or neon";
     case KIND_STATE:
-        if (strcmp(text, "f16") != 0 && strcmp(text, "f32") != 0)
-            return "f16 or f32";
-        *(int32_t *)place = strcmp(text, "f16") == 0 ? LLM_STATE_TYPE_F16 : LLM_STATE_TYPE_F32;
-        return NULL;
+        for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+            if (strcmp(text, states[i].name) == 0) {
+                *(int32_t *)place = states[i].type;
+                return NULL;
+            }
+        return "f16, f32 or int8";
     default:                            /* KIND_STOP */
         if (!*text || args->n_stops == TOOL_MAX_STOPS)
             return "a text, at most 16 times";

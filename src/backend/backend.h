@@ -27,6 +27,13 @@ typedef struct lm_exec lm_exec;
 typedef struct lm_run_arena lm_run_arena;
 typedef struct lm_run lm_run;
 
+/* Bytes of n items of one head at one position in the canonical layout: f32 or f16 as they are; int8 behind their scale, an f32 in the
+ * order of bytes of the host, as all of them are. 0: no such type. */
+static inline uint64_t lm_state_row_bytes(int32_t state_type, uint32_t n)
+{
+    return state_type == LLM_STATE_TYPE_F32 ? (uint64_t)n * 4 : state_type == LLM_STATE_TYPE_F16 ? (uint64_t)n * 2 : state_type == LLM_STATE_TYPE_INT8 ? (uint64_t)n + 4 : 0;
+}
+
 typedef struct lm_device {                              /* what the engine tells of it */
     const char *name;
     int32_t  kind;                                      /* LLM_DEVICE_KIND_* */
@@ -78,8 +85,8 @@ typedef struct lm_backend_table {
     void       (*page_give)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t page);
     /* to becomes a copy of from: before a session writes into a page that has another owner. */
     llm_status (*page_copy)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t from, uint32_t to, llm_error *error);
-    /* One page in the canonical layout, whatever is kept inside: for each stream of the class, in order, K [position][head][k_dim] then
-     * V [position][head][v_dim], items of the state type. n: bytes, pool_page_bytes. */
+    /* One page in the canonical layout, whatever is kept inside: for each stream of the class, in order, K [position][head] of k_dim items
+     * then V [position][head] of v_dim, each of lm_state_row_bytes. pool_page_bytes in all. */
     uint64_t   (*pool_page_bytes)(const lm_backend *backend, const lm_pool *pool, uint32_t page_class);
     llm_status (*page_export)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t page, void *out, llm_error *error);
     llm_status (*page_import)(lm_backend *backend, lm_pool *pool, uint32_t page_class, uint32_t page, const void *in, llm_error *error);

@@ -30,7 +30,9 @@ enum { LM_ACTS_F32 = 1, LM_ACTS_Q32 = 2, LM_ACTS_Q256 = 4 };
 
 /* One chunk of attention: n_q queries that read the same kv head, against the keys [chunk_pos, chunk_pos + LM_CHUNK). */
 typedef struct lm_attend_args {
-    const float *q; size_t q_stride;                    /* query i: q + i * q_stride, [head_dim] */
+    const float *q; size_t q_stride;                    /* query i: q + i * q_stride, [head_dim]; int8 state does not read it but */
+    const int8_t *q8; size_t q8_stride;                 /* query i: q8 + i * q8_stride, lm_i8_padded(head_dim) items of quantize_head, */
+    const float *q8_scale;                              /* and its scale */
     size_t n_q, head_dim, v_dim;
     const int32_t *lo, *hi;                             /* query i sees the keys with lo[i] <= position < hi[i], at least one of this chunk */
     const void *const *k_pages, *const *v_pages;        /* of this kv head: page_positions keys each, from chunk_pos on; NULL: no query sees it */
@@ -67,13 +69,19 @@ typedef struct lm_kernels {
     void (*rope_pairs)(float *x, const float *cs, size_t n_rot);
     void (*rope_halves)(float *x, const float *cs, size_t n_rot);
 
-    /* State. K of one head: [positions / 16][k_dim][16]; V: [positions][v_dim]; f32 or f16. `at`: position within the page. */
+    /* State. K of one head: [positions / 16][k_dim][16]; V: [positions][v_dim]; f32 or f16. `at`: position within the page.
+     * int8: groups of 16 positions, see lm_i8_k_group. */
     void (*store_k_f32)(void *k_page, size_t at, const float *k, size_t k_dim);
     void (*store_k_f16)(void *k_page, size_t at, const float *k, size_t k_dim);         /* clamped to +-65504; NaN stays */
     void (*store_v_f32)(void *v_page, size_t at, const float *v, size_t v_dim);
     void (*store_v_f16)(void *v_page, size_t at, const float *v, size_t v_dim);
+    void (*store_k_i8)(void *k_page, size_t at, const float *k, size_t k_dim);
+    void (*store_v_i8)(void *v_page, size_t at, const float *v, size_t v_dim);
+    /* One head to eight bits: returns the scale. q: lm_i8_padded(n) items, zeros behind. */
+    float (*quantize_head)(int8_t *q, const float *x, size_t n);
     void (*attend_f32)(const lm_attend_args *args);
     void (*attend_f16)(const lm_attend_args *args);
+    void (*attend_i8)(const lm_attend_args *args);
     /* Merges a later chunk's (max, sum, acc) of one query into the running ones. */
     void (*attend_merge)(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim);
     /* y = acc / sum: one division, then products. */
@@ -108,6 +116,15 @@ void lm_kernels_acts_neon(lm_kernels *table);
 void lm_kernels_attend_neon(lm_kernels *table);
 void lm_kernels_linear_dot(lm_kernels *table);
 void lm_kernels_linear_i8mm(lm_kernels *table);
+
+/* State in int8: a scale for each position and head. A group of 16 positions is its 16 scales, f32, and behind them K as [k_dim / 4, rounded
+ * up][16 positions][4] (zeros fill the last four), V as [8 pairs][v_dim][2 positions]: what one multiply-add of pairs or fours wants. */
+static inline size_t lm_i8_padded(size_t dim) { return (dim + 3) & ~(size_t)3; }
+static inline size_t lm_i8_k_group(size_t k_dim) { return LM_KEYS * (sizeof(float) + lm_i8_padded(k_dim)); }
+static inline size_t lm_i8_v_group(size_t v_dim) { return LM_KEYS * (sizeof(float) + v_dim); }
+/* Item d of position `at` of the group, in bytes from the group's beginning. */
+static inline size_t lm_i8_k_at(size_t at, size_t d) { return LM_KEYS * sizeof(float) + (d / 4 * LM_KEYS + at) * 4 + d % 4; }
+static inline size_t lm_i8_v_at(size_t at, size_t d, size_t v_dim) { return LM_KEYS * sizeof(float) + (at / 2 * v_dim + d) * 2 + at % 2; }
 
 /* Bytes of a packed group of 16 rows of k values; 0 if the type does not compute. */
 size_t lm_group_bytes(uint32_t type, size_t k);

@@ -118,9 +118,7 @@ llm_status lm_session_check_desc(const llm_session_desc *desc, llm_error *error)
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_session_desc.flags is 0x%x: an unknown flag is set", desc->flags);
     if (desc->n_ctx < 0 || desc->n_ctx > SESSION_MAX_CTX)
         return lm_fail(error, LLM_E_INVALID, "llm_session_desc.n_ctx is %d: expected 0 to %d", desc->n_ctx, SESSION_MAX_CTX);
-    if (desc->state_type == LLM_STATE_TYPE_INT8)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "state in int8 (LLM_STATE_TYPE_INT8) is not there yet");
-    if (desc->state_type != LLM_STATE_TYPE_F16 && desc->state_type != LLM_STATE_TYPE_F32)
+    if (desc->state_type != LLM_STATE_TYPE_F16 && desc->state_type != LLM_STATE_TYPE_F32 && desc->state_type != LLM_STATE_TYPE_INT8)
         return lm_fail(error, LLM_E_INVALID, "llm_session_desc.state_type is %d: expected LLM_STATE_TYPE_*", desc->state_type);
     return LLM_OK;
 }

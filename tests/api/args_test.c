@@ -325,7 +325,6 @@ static void test_session_desc(llm_engine *engine, llm_model *model)
     SESSION(LLM_E_INVALID, desc.n_ctx = INT32_MAX);
     SESSION(LLM_E_INVALID, desc.state_type = 3);
     SESSION(LLM_E_INVALID, desc.state_type = -1);
-    SESSION(LLM_E_UNSUPPORTED, desc.state_type = LLM_STATE_TYPE_INT8);
     SESSION(LLM_E_UNSUPPORTED, desc.flags = 2);
     s = tiny_session(model, 0, 0);
     llm_token one = 1, outside = 400;

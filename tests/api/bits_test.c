@@ -14,8 +14,9 @@ static llm_session *start(llm_model *model, int which)
     llm_error error;
     llm_token tokens[N_PROMPT];
     llm_generate_desc desc = LLM_INIT(llm_generate_desc);
+    static const int32_t types[3] = { LLM_STATE_TYPE_F16, LLM_STATE_TYPE_F32, LLM_STATE_TYPE_INT8 };
     size_t n = (size_t)(N_PROMPT - which * 41);
-    llm_session *s = tiny_session(model, 0, which & 1 ? LLM_STATE_TYPE_F32 : LLM_STATE_TYPE_F16);
+    llm_session *s = tiny_session(model, 0, types[which % 3]);
     tiny_tokens(tokens, n, shape.n_vocab, (uint32_t)which + 1);
     desc.max_tokens = N_REPLY;
     desc.flags = LLM_GENERATE_IGNORE_END;

@@ -99,7 +99,7 @@ static void test_estimates(void)
         source.path = path;
         source.path_len = LLM_NUL;
         check_estimate(names[i], &source, 0, LLM_STATE_TYPE_F16, 0);
-        check_estimate(names[i], &source, 100, LLM_STATE_TYPE_F32, LLM_SESSION_RESERVE);
+        check_estimate(names[i], &source, 100, i % 2 ? LLM_STATE_TYPE_INT8 : LLM_STATE_TYPE_F32, LLM_SESSION_RESERVE);
     }
     static const char *const real[] = { "stories260K-f32", "babyllama-tok105-f32" };
     for (size_t i = 0; i < 2; i++) {
@@ -120,6 +120,7 @@ static void test_estimates(void)
     check_estimate("tiny", &source, 0, LLM_STATE_TYPE_F16, 0);
     check_estimate("tiny", &source, 0, LLM_STATE_TYPE_F16, LLM_SESSION_RESERVE);
     check_estimate("tiny", &source, 65, LLM_STATE_TYPE_F32, 0);
+    check_estimate("tiny", &source, 0, LLM_STATE_TYPE_INT8, 0);
     free(file.data);
     shape.window = 200;                                     /* chunks of 512: a dozen pages of 32 */
     file = tiny_make(&shape);
@@ -127,6 +128,7 @@ static void test_estimates(void)
     source.data_len = file.size;
     check_estimate("tiny-window", &source, 0, LLM_STATE_TYPE_F16, 0);
     check_estimate("tiny-window", &source, 2048, LLM_STATE_TYPE_F32, LLM_SESSION_RESERVE);
+    check_estimate("tiny-window", &source, 0, LLM_STATE_TYPE_INT8, 0);
     free(file.data);
 }
 

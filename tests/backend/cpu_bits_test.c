@@ -275,7 +275,7 @@ int main(int argc, char **argv)
     size_t only = argc > 1 ? (size_t)atoi(argv[1]) : LM_COUNT(little_shapes);
     for (size_t s = 0; s < LM_COUNT(little_shapes); s++)
         if (argc < 2 || s == only)
-            bits_shape(&little_shapes[s], s == 2 ? LLM_STATE_TYPE_F32 : LLM_STATE_TYPE_F16);
+            bits_shape(&little_shapes[s], s == 2 ? LLM_STATE_TYPE_F32 : s == 1 || s == 3 ? LLM_STATE_TYPE_INT8 : LLM_STATE_TYPE_F16);
     bits_paused(&little_shapes[0]);
     bits_paused(&little_shapes[3]);
     return TEST_DONE();

@@ -100,12 +100,13 @@ static void fail_costs(void)
     CHECK(t->arena_open(backend, rig.exec, UINT32_MAX, 1, 1, UINT32_MAX, &too_big, &error) == LLM_E_MEMORY && !too_big);
     m.host.mem.limit = 0;
     CHECK(t->arena_open(backend, rig.exec, 0, 0, 1, 1, &too_big, &error) == LLM_E_INVALID);
-    CHECK(t->pool_open(backend, m.program, LLM_STATE_TYPE_INT8, &rig.pool, &error) == LLM_E_UNSUPPORTED);
+    CHECK(t->pool_open(backend, m.program, LLM_STATE_TYPE_INT8 + 1, &rig.pool, &error) == LLM_E_UNSUPPORTED);
     for (uint32_t o = 0; o < m.program->n_ops; o++) {
         const lm_op *op = &m.program->ops[o];
         bool state = lm_op_reads_state(op->kind) || lm_op_writes_state(op->kind);
         CHECK(t->can_run(backend, m.program, op, LLM_STATE_TYPE_F32, &error) == LLM_OK);
-        CHECK(t->can_run(backend, m.program, op, LLM_STATE_TYPE_INT8, &error) == (state ? LLM_E_UNSUPPORTED : LLM_OK));
+        CHECK(t->can_run(backend, m.program, op, LLM_STATE_TYPE_INT8, &error) == LLM_OK);
+        CHECK(t->can_run(backend, m.program, op, LLM_STATE_TYPE_INT8 + 1, &error) == (state ? LLM_E_UNSUPPORTED : LLM_OK));
     }
     lm_weight_info strange = { "strange", LM_TYPE_IQ2_XS, 0, 16, 256, 0 }, unknown = { "unknown", 5, 0, 16, 256, 0 };
     lm_weight *weight = NULL;
@@ -130,14 +131,7 @@ static void fail_costs(void)
     CHECK(atomic_load(&m.host.mem.used) == 0);
 }
 
-static uint16_t fail_f16(const uint8_t *at)
-{
-    uint16_t h;
-    memcpy(&h, at, 2);
-    return h;
-}
-
-static void fail_pages(void)
+static void fail_pages(int32_t state_type)
 {
     little m;
     little_rig rig = { 0 };
@@ -152,7 +146,7 @@ static void fail_pages(void)
     little_tokens(&m, tokens, N, 8);
     CHECK(lm_cpu_backend_open(&m.host, &desc, &backend, &error) == LLM_OK);
     const lm_backend_table *t = backend->table;
-    CHECK(little_rig_open(&rig, &m, backend, LLM_STATE_TYPE_F16, N, 1, 64, 3, &error) == LLM_OK);
+    CHECK(little_rig_open(&rig, &m, backend, state_type, N, 1, 64, 3, &error) == LLM_OK);
     little_session a, b, *one[1] = { &a };
     little_session_open(&a, &m, tokens, N);
     little_session_open(&b, &m, tokens, N);
@@ -161,7 +155,7 @@ static void fail_pages(void)
     CHECK(little_session_pages(&rig, &b, half, &error) == LLM_OK);
     uint64_t costs = 0;
     for (uint32_t c = 0; c < m.program->n_page_classes; c++)
-        costs += b.n_pages * t->pool_page_cost(backend, m.program, LLM_STATE_TYPE_F16, c);
+        costs += b.n_pages * t->pool_page_cost(backend, m.program, state_type, c);
     CHECK(fail_used(&m) - before == costs);
     /* b gets a's pages: some copied, some by way of the canonical layout. */
     for (uint32_t c = 0; c < m.program->n_page_classes; c++)
@@ -177,11 +171,14 @@ static void fail_pages(void)
             CHECK(memcmp(canonical, again, (size_t)bytes) == 0);
             /* The layout is the header's: V of head 1 stands behind that of head 0, position by position. */
             const lm_stream *s = &m.program->streams[c];
-            const uint8_t *v = canonical + (size_t)LM_PAGE_POSITIONS * s->n_heads * s->k_dim * 2;
-            bool different = false;
-            for (uint32_t d = 0; d < s->v_dim; d++)
-                different = different || fail_f16(v + 2 * d) != fail_f16(v + 2 * ((size_t)s->v_dim + d));
-            CHECK(different);
+            size_t k_bytes = (size_t)lm_state_row_bytes(state_type, s->k_dim), v_bytes = (size_t)lm_state_row_bytes(state_type, s->v_dim);
+            const uint8_t *v = canonical + LM_PAGE_POSITIONS * s->n_heads * k_bytes;
+            CHECK(bytes == LM_PAGE_POSITIONS * s->n_heads * (k_bytes + v_bytes) && memcmp(v, v + v_bytes, v_bytes) != 0);
+            /* int8: the scale is the largest of a head over 127, so that some level is 127 or -127. */
+            for (uint32_t d = 0, most = 0; state_type == LLM_STATE_TYPE_INT8 && d < s->v_dim; d++) {
+                most = LM_MAX(most, (uint32_t)abs((int8_t)v[4 + d]));
+                CHECK(d + 1 < s->v_dim || most == 127);
+            }
             free(canonical);
             free(again);
         }
@@ -344,7 +341,9 @@ int main(void)
 {
     fail_memory();
     fail_costs();
-    fail_pages();
+    fail_pages(LLM_STATE_TYPE_F16);
+    fail_pages(LLM_STATE_TYPE_F32);
+    fail_pages(LLM_STATE_TYPE_INT8);
     fail_batches();
     fail_programs();
     return TEST_DONE();

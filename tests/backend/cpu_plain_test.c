@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The CPU backend against the plain composition, bit for bit: every shape and type, state of f16 and f32, prompts of 1 to 70 rows in
+ * The CPU backend against the plain composition, bit for bit: every shape and type, state of every type, prompts of 1 to 70 rows in
  * one pass and then one by one, and one long enough for several chunks of attention. */
 #include "little.h"
 
@@ -50,8 +50,11 @@ int main(void)
     for (size_t s = 0; s < LM_COUNT(little_shapes); s++) {
         plain_shape(&little_shapes[s], LLM_STATE_TYPE_F16, 70, 1);
         plain_shape(&little_shapes[s], LLM_STATE_TYPE_F32, 70, 23);
+        plain_shape(&little_shapes[s], LLM_STATE_TYPE_INT8, 70, 19);
     }
     plain_shape(&little_shapes[1], LLM_STATE_TYPE_F16, 600, 549);
     plain_shape(&little_shapes[2], LLM_STATE_TYPE_F32, 800, 790);
+    plain_shape(&little_shapes[1], LLM_STATE_TYPE_INT8, 600, 549);
+    plain_shape(&little_shapes[2], LLM_STATE_TYPE_INT8, 800, 790);
     return TEST_DONE();
 }

@@ -379,8 +379,9 @@ typedef struct little_plain {
     little *m;
     int32_t state_type;
     float **values;                                         /* one row of each */
-    float **k, **v;                                         /* by stream: [position][head][dim] */
+    float **k, **v;                                         /* by stream: [position][head][dim]; int8: levels, and their scales: */
     double *freq, *mix;
+    float **k_scale, **v_scale;                             /* [position][head] */
 } little_plain;
 
 /* Output r of weight w times x: alone, through one column. */
@@ -415,6 +416,22 @@ static inline float little_round(const little_plain *p, float x)
     return lm_f32_from_f16(lm_f16_from_f32(x));
 }
 
+/* n numbers to levels of at most `most`; their scale. */
+static inline float little_levels(float *level, const float *x, uint32_t n, float most)
+{
+    float amax = 0;
+    bool finite = true;
+    for (uint32_t i = 0; i < n; i++) {
+        amax = fmaxf(amax, fabsf(x[i]));
+        finite = finite && isfinite(x[i]);
+    }
+    bool none = !finite || amax < 0x1p-100f;
+    float r = none ? 0 : most / amax;
+    for (uint32_t i = 0; i < n; i++)
+        level[i] = none ? 0 : nearbyintf(x[i] * r);
+    return !finite ? NAN : none ? 0 : amax / most;
+}
+
 static inline void little_plain_rope(const lm_op_head *u, float *x, const float *cs)
 {
     for (uint32_t j = 0; u->rope != LM_ROPE_NONE && j < u->n_rot / 2; j++) {
@@ -445,6 +462,11 @@ static inline void little_plain_head(little_plain *p, const lm_op *op, int32_t p
         if (op->weight[1] != LM_NONE)
             p->m->ref.rms_norm(k, k, little_vec(p->m, op->weight[1]), u->head_dim, u->eps);
         little_plain_rope(u, k, cs);
+        if (p->state_type == LLM_STATE_TYPE_INT8) {
+            p->k_scale[op->state][(size_t)position * u->n_head_kv + h] = little_levels(k, k, u->head_dim, 127);
+            p->v_scale[op->state][(size_t)position * u->n_head_kv + h] = little_levels(v, p->values[op->in[2]] + h * u->v_dim, u->v_dim, 127);
+            continue;
+        }
         for (uint32_t d = 0; d < u->head_dim; d++)
             k[d] = little_round(p, k[d]);
         for (uint32_t d = 0; d < u->v_dim; d++)
@@ -462,6 +484,52 @@ static inline float little_tree(const float *lane)
     return a[0];
 }
 
+/* A score before the soft cap. */
+static inline float little_plain_score(const little_plain *p, const lm_op *op, const float *q, int32_t j, uint32_t kv)
+{
+    const lm_op_attend *u = &op->u.attend;
+    size_t at = (size_t)j * u->n_head_kv + kv;
+    const float *k = p->k[op->state] + at * u->head_dim;
+    if (p->state_type == LLM_STATE_TYPE_INT8) {
+        float level[1024];
+        float c = little_levels(level, q, u->head_dim, 127) * u->scale, ck = c * p->k_scale[op->state][at];
+        int64_t dot = 0;
+        for (uint32_t d = 0; d < u->head_dim; d++)
+            dot += (int64_t)level[d] * (int64_t)k[d];
+        return (float)dot * ck;
+    }
+    float dot = 0;
+    for (uint32_t d = 0; d < u->head_dim; d++)
+        dot = fmaf(q[d], k[d], dot);
+    return dot * u->scale;
+}
+
+/* a[v_dim] from the probabilities of the keys [from, from + n). */
+static inline void little_plain_values(const little_plain *p, const lm_op *op, const float *e, int32_t from, int32_t n, uint32_t kv, float *a)
+{
+    const lm_op_attend *u = &op->u.attend;
+    const float *v = p->v[op->state] + ((size_t)from * u->n_head_kv + kv) * u->v_dim, *v_scale = p->v_scale[op->state] + (size_t)from * u->n_head_kv + kv;
+    float w[256], scale = 0;
+    if (p->state_type == LLM_STATE_TYPE_INT8) {
+        for (int32_t j = 0; j < n; j++)
+            w[j] = e[j] * v_scale[(size_t)j * u->n_head_kv];
+        scale = little_levels(w, w, (uint32_t)n, 32767);
+    }
+    for (uint32_t d = 0; d < u->v_dim; d++) {
+        int64_t sum = 0;
+        a[d] = 0;
+        for (int32_t j = 0; j < n; j++) {
+            float x = v[(size_t)j * u->n_head_kv * u->v_dim + d];
+            if (p->state_type == LLM_STATE_TYPE_INT8)
+                sum += (int64_t)w[j] * (int64_t)x;
+            else
+                a[d] = fmaf(e[j], x, a[d]);
+        }
+        if (p->state_type == LLM_STATE_TYPE_INT8)
+            a[d] = (float)sum * scale;
+    }
+}
+
 static inline void little_plain_attend(little_plain *p, const lm_op *op, int32_t position)
 {
     const lm_op_attend *u = &op->u.attend;
@@ -474,23 +542,17 @@ static inline void little_plain_attend(little_plain *p, const lm_op *op, int32_t
             int32_t from = chunk * 256 > lo ? chunk * 256 : lo, to = chunk * 256 + 256 < position + 1 ? chunk * 256 + 256 : position + 1;
             float s[256], m = -INFINITY, lane[16] = { 0 }, a[256] = { 0 };
             for (int32_t j = from; j < to; j++) {
-                const float *k = p->k[op->state] + ((size_t)j * u->n_head_kv + kv) * u->head_dim;
-                float dot = 0;
-                for (uint32_t d = 0; d < u->head_dim; d++)
-                    dot = fmaf(q[d], k[d], dot);
-                dot = dot * u->scale;
+                float dot = little_plain_score(p, op, q, j, kv);
                 if (u->softcap != 0)
                     dot = u->softcap * lm_tanhf(dot / u->softcap);
                 s[j - from] = dot;
                 m = dot > m ? dot : m;
             }
             for (int32_t j = from; j < to; j++) {
-                const float *v = p->v[op->state] + ((size_t)j * u->n_head_kv + kv) * u->v_dim;
-                float e = lm_expf(s[j - from] - m);
-                lane[j % 16] = lane[j % 16] + e;
-                for (uint32_t d = 0; d < u->v_dim; d++)
-                    a[d] = fmaf(e, v[d], a[d]);
+                s[j - from] = lm_expf(s[j - from] - m);
+                lane[j % 16] = lane[j % 16] + s[j - from];
             }
+            little_plain_values(p, op, s, from, to - from, kv, a);
             float l = little_tree(lane);
             if (chunk == lo / 256) {
                 M = m;
@@ -656,13 +718,16 @@ static inline float *little_plain_run(little *m, int32_t state_type, const llm_t
 {
     const lm_program *program = m->program;
     little_plain p = { m, state_type, calloc(program->n_values, sizeof(float *)), calloc(program->n_streams, sizeof(float *)),
-                       calloc(program->n_streams, sizeof(float *)), NULL, NULL };
+                       calloc(program->n_streams, sizeof(float *)), NULL, NULL, calloc(program->n_streams, sizeof(float *)),
+                       calloc(program->n_streams, sizeof(float *)) };
     float *logits = malloc((size_t)n * program->n_vocab * sizeof(float));
     for (uint32_t v = 0; v < program->n_values; v++)
         p.values[v] = calloc(program->values[v].width, sizeof(float));
     for (uint32_t s = 0; s < program->n_streams; s++) {
         p.k[s] = calloc((size_t)n * program->streams[s].n_heads * program->streams[s].k_dim, sizeof(float));
         p.v[s] = calloc((size_t)n * program->streams[s].n_heads * program->streams[s].v_dim, sizeof(float));
+        p.k_scale[s] = calloc((size_t)n * program->streams[s].n_heads, sizeof(float));
+        p.v_scale[s] = calloc((size_t)n * program->streams[s].n_heads, sizeof(float));
     }
     for (uint32_t r = 0; r < n; r++) {
         for (uint32_t o = 0; o < program->n_ops; o++) {
@@ -697,10 +762,14 @@ static inline float *little_plain_run(little *m, int32_t state_type, const llm_t
     for (uint32_t s = 0; s < program->n_streams; s++) {
         free(p.k[s]);
         free(p.v[s]);
+        free(p.k_scale[s]);
+        free(p.v_scale[s]);
     }
     free(p.values);
     free(p.k);
     free(p.v);
+    free(p.k_scale);
+    free(p.v_scale);
     return logits;
 }
 

@@ -38,13 +38,13 @@ static void golden_test_model(const gold_model *m)
     forward f;
     gold g;
     char path[512];
-    double error[2] = { NAN, NAN }, kl[2] = { NAN, NAN };
-    uint32_t n_wrong[2] = { 1, 1 };
-    static const int32_t types[2] = { LLM_STATE_TYPE_F32, LLM_STATE_TYPE_F16 };
+    double error[3] = { NAN, NAN, NAN }, kl[3] = { NAN, NAN, NAN };
+    uint32_t n_wrong[3] = { 1, 1, 1 };
+    static const int32_t types[3] = { LLM_STATE_TYPE_F32, LLM_STATE_TYPE_F16, LLM_STATE_TYPE_INT8 };
     gold_path(path, m->name, "gguf");
     if (!CHECK_MSG(gold_read(m->name, &g), "%s", m->name))
         return;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         if (CHECK_MSG(forward_open(&f, path, NULL, 0, 2, types[i], FORWARD_CTX) == LLM_OK, "%s: %s", m->name, f.error.message)) {
             if (CHECK_MSG(forward_all(&f, g.tokens, g.n_tokens, FORWARD_CTX, golden_logits) == LLM_OK, "%s: %s", m->name, f.error.message))
                 n_wrong[i] = golden_compare(&g, golden_logits, &error[i], &kl[i]);
@@ -52,9 +52,11 @@ static void golden_test_model(const gold_model *m)
         }
         CHECK(f.host.mem.used == 0);
     }
-    printf("%-14s f32 state: max error %.2e of the largest logit, KL %.2e; f16 state: max error %.2e, KL %.2e\n", m->name, error[0], kl[0], error[1], kl[1]);
+    printf("%-14s f32 state: max error %.2e of the largest logit, KL %.2e; f16 state: max error %.2e, KL %.2e; int8 state: max error %.2e, KL %.2e\n", m->name, error[0],
+           kl[0], error[1], kl[1], error[2], kl[2]);
     CHECK_MSG(error[0] <= m->max_error, "%s: max error %g", m->name, error[0]);
     CHECK_MSG(kl[1] <= m->max_kl, "%s: mean KL %g", m->name, kl[1]);
+    CHECK_MSG(error[2] <= GOLD_INT8_ERROR && kl[2] <= GOLD_INT8_KL, "%s: int8 state: max error %g, mean KL %g", m->name, error[2], kl[2]);
     CHECK_MSG(n_wrong[0] == 0 || m->max_error > 1e-4, "%s: %u of %u greedy tokens differ", m->name, n_wrong[0], g.n_positions);
     free(g.file);
 }

@@ -107,10 +107,14 @@ int main(void)
 {
     static const char *const full[] = { "llama-bias", "mixtral-q4_0", "qwen3-k" };
     for (int i = 0; i < GOLD_MODELS; i++) {
+        int32_t state_type = (i + 1) % 3;                   /* LLM_STATE_TYPE_* */
         bool all = false;
         for (size_t k = 0; k < LM_COUNT(full); k++)
-            all = all || strcmp(gold_models[i].name, full[k]) == 0;
-        invariance_test_model(gold_models[i].name, i % 2 ? LLM_STATE_TYPE_F32 : LLM_STATE_TYPE_F16, all);
+            if (strcmp(gold_models[i].name, full[k]) == 0) {
+                state_type = (int32_t)k;
+                all = true;
+            }
+        invariance_test_model(gold_models[i].name, state_type, all);
     }
     return TEST_DONE();
 }

@@ -42,7 +42,7 @@ static void walk(llm_model *model, uint64_t seed, int n_moves, int compare)
     llm_error error;
     llm_token tokens[N_CTX];
     for (int i = 0; i < N; i++)
-        s[i] = tiny_session(model, N_CTX, i == 5 ? LLM_STATE_TYPE_F32 : 0);
+        s[i] = tiny_session(model, N_CTX, i == 5 ? LLM_STATE_TYPE_F32 : i == 4 ? LLM_STATE_TYPE_INT8 : 0);
     for (int move = 0; move < n_moves; move++) {
         uint32_t i = walk_random(&r, N), n = walk_random(&r, 90);
         size_t have = llm_session_n_tokens(s[i]);

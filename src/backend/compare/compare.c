@@ -476,16 +476,43 @@ static llm_status compare_op(const lm_backend *backend, const compare_run *run, 
 
 /* ---- the state that a pass leaves behind */
 
-static double compare_item(const compare_pool *pool, const unsigned char *page, uint64_t item, uint32_t *bits)
+/* Item k of a head's row at one position: its bits, its number, and how far apart the numbers of neighbours are (0: not a matter of
+ * steps). An int8 row's item 0 is the scale; the others are levels, and as numbers levels times the scale. */
+static double compare_item(int32_t state_type, const unsigned char *row, uint64_t k, uint32_t *bits, double *step)
 {
     uint16_t half = 0;
-    if (pool->state_type == LLM_STATE_TYPE_F16) {
-        memcpy(&half, page + item * 2, 2);
+    float scale;
+    *step = 0;
+    if (state_type == LLM_STATE_TYPE_F16) {
+        memcpy(&half, row + k * 2, 2);
         *bits = half;
         return (double)lm_f32_from_f16(half);
     }
-    memcpy(bits, page + item * 4, 4);
+    if (state_type == LLM_STATE_TYPE_INT8 && k > 0) {
+        int8_t level = (int8_t)row[k + 3];
+        memcpy(&scale, row, 4);
+        *bits = (uint8_t)level;
+        *step = (double)scale;
+        return (double)level * *step;
+    }
+    memcpy(bits, row + k * 4, 4);
     return (double)lm_f32_from_bits(*bits);
+}
+
+/* One head at one position; the item that differs, -1: none. Where bits need not agree, a level may fall one step to either side. */
+static int64_t compare_state_row(const compare *c, int32_t state_type, uint64_t n, const unsigned char *const rows[COMPARE_BOTH], double values[COMPARE_BOTH],
+                                 uint32_t bits[COMPARE_BOTH])
+{
+    for (uint64_t k = 0; k < n; k++) {
+        double step[COMPARE_BOTH];
+        for (int i = 0; i < COMPARE_BOTH; i++)
+            values[i] = compare_item(state_type, rows[i], k, &bits[i], &step[i]);
+        double a = values[COMPARE_A], b = values[COMPARE_B], nearer = b > a ? b - step[COMPARE_B] : b + step[COMPARE_B];
+        bool exact = c->absolute == 0 && c->relative == 0 && !(a != a && b != b);
+        if (bits[COMPARE_A] != bits[COMPARE_B] && (exact || !(compare_same(c, a, b) || (step[COMPARE_B] > 0 && compare_same(c, a, nearer)))))
+            return (int64_t)k;
+    }
+    return -1;
 }
 
 /* Positions [0, n) of a page, exported by both. */
@@ -495,20 +522,22 @@ static llm_status compare_positions(const compare *c, const compare_pool *pool, 
     uint64_t at = 0;
     for (uint32_t s = 0; s < pool->program->n_streams; s++) {
         const lm_stream *stream = &pool->program->streams[s];
-        uint64_t widths[2] = { (uint64_t)stream->n_heads * stream->k_dim, (uint64_t)stream->n_heads * stream->v_dim };
         if (stream->page_class != page_class)
             continue;
-        for (int kv = 0; kv < 2; kv++)
-            for (uint32_t p = 0; p < LM_PAGE_POSITIONS; p++, at += widths[kv])
-                for (uint64_t k = 0; p < n && k < widths[kv]; k++) {
-                    uint32_t bits[COMPARE_BOTH];
-                    double a = compare_item(pool, pages[COMPARE_A], at + k, &bits[COMPARE_A]), b = compare_item(pool, pages[COMPARE_B], at + k, &bits[COMPARE_B]);
-                    bool exact = c->absolute == 0 && c->relative == 0 && !(a != a && b != b);
-                    if (bits[COMPARE_A] != bits[COMPARE_B] && (exact || !compare_same(c, a, b)))
-                        return lm_fail(error, LLM_E_INTERNAL, "compare: state of stream %u, %s at position %lld, item %llu: %s has %g (0x%x), %s has %g (0x%x)", s, kv ? "V" : "K",
-                                       (long long)(first + p), (unsigned long long)k, c->half[COMPARE_A]->table->name, a, bits[COMPARE_A], c->half[COMPARE_B]->table->name, b,
-                                       bits[COMPARE_B]);
-                }
+        for (int kv = 0; kv < 2; kv++) {
+            uint32_t dim = kv ? stream->v_dim : stream->k_dim;
+            uint64_t n_items = dim + (uint64_t)(pool->state_type == LLM_STATE_TYPE_INT8);
+            for (uint32_t row = 0; row < LM_PAGE_POSITIONS * stream->n_heads; row++, at += lm_state_row_bytes(pool->state_type, dim)) {
+                const unsigned char *rows[COMPARE_BOTH] = { pages[COMPARE_A] + at, pages[COMPARE_B] + at };
+                uint32_t bits[COMPARE_BOTH];
+                double values[COMPARE_BOTH];
+                int64_t item = row / stream->n_heads < n ? compare_state_row(c, pool->state_type, n_items, rows, values, bits) : -1;
+                if (item >= 0)
+                    return lm_fail(error, LLM_E_INTERNAL, "compare: state of stream %u, %s at position %lld, head %u, item %lld: %s has %g (0x%x), %s has %g (0x%x)", s,
+                                   kv ? "V" : "K", (long long)(first + row / stream->n_heads), row % stream->n_heads, (long long)item, c->half[COMPARE_A]->table->name,
+                                   values[COMPARE_A], bits[COMPARE_A], c->half[COMPARE_B]->table->name, values[COMPARE_B], bits[COMPARE_B]);
+            }
+        }
     }
     return LLM_OK;
 }

@@ -33,9 +33,7 @@ static uint32_t attention_most_queries(uint32_t group) { return LM_MAX((uint32_t
 static llm_status attention_can(const lm_cpu *cpu, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
 {
     (void)cpu, (void)program, (void)op;
-    if (state_type != LLM_STATE_TYPE_F16 && state_type != LLM_STATE_TYPE_F32)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "the CPU attends to state of f16 or f32, not of type %d", state_type);
-    return LLM_OK;
+    return lm_cpu_pool_can(state_type, error);
 }
 
 static void attention_need(const lm_cpu *cpu, const lm_program *program, const lm_op *op, lm_cpu_need *need)
@@ -45,7 +43,8 @@ static void attention_need(const lm_cpu *cpu, const lm_program *program, const l
     (void)cpu, (void)program;
     need->heads = op->u.attend.n_head;
     need->partial = (uint64_t)op->u.attend.n_head * (shape.v_dim + 2);
-    need->worker = n_q * (shape.head_dim + (uint64_t)shape.v_dim + 4) * sizeof(float);
+    /* queries as they are, and for int8 state in eight bits: see attention_scratch */
+    need->worker = n_q * ((shape.head_dim + (uint64_t)shape.v_dim + 5) * sizeof(float) + lm_i8_padded(shape.head_dim));
 }
 
 /* What a row sees: positions [lo, hi). */
@@ -114,32 +113,39 @@ static uint32_t attention_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
 /* ---- one chunk ----------------------------------------------------------------------------------------------------------- */
 
 /* Scratch of a thread. */
-typedef struct attention_scratch { float *q, *acc, *max, *sum; int32_t *lo, *hi; } attention_scratch;
+typedef struct attention_scratch { float *q, *acc, *max, *sum, *q8_scale; int32_t *lo, *hi; int8_t *q8; } attention_scratch;
 
 static attention_scratch attention_places(const lm_cpu_run *run, const lm_op *op, uint32_t worker)
 {
     attention_shape shape = attention_of(op);
     size_t n_q = attention_most_queries(shape.group);
     float *at = (float *)(void *)lm_cpu_scratch(run, worker);
-    attention_scratch places = { at, at + n_q * shape.head_dim, NULL, NULL, NULL, NULL };
+    attention_scratch places = { .q = at, .acc = at + n_q * shape.head_dim };
     places.max = places.acc + n_q * shape.v_dim;
     places.sum = places.max + n_q;
-    places.lo = (int32_t *)(void *)(places.sum + n_q);
+    places.q8_scale = places.sum + n_q;
+    places.lo = (int32_t *)(void *)(places.q8_scale + n_q);
     places.hi = places.lo + n_q;
+    places.q8 = (int8_t *)(void *)(places.hi + n_q);
     return places;
 }
 
-/* The queries of rows [row, row + n_rows) that read kv head h, side by side; and what they see. */
+/* The queries of rows [row, row + n_rows) that read kv head h, side by side, as the state's type wants them; and what they see. */
 static void attention_gather(const lm_cpu_run *run, const lm_op *op, const lm_cpu_segment *segment, uint32_t row, uint32_t n_rows, uint32_t h, const attention_scratch *to)
 {
     attention_shape shape = attention_of(op);
+    bool int8 = run->pool->state_type == LLM_STATE_TYPE_INT8;
     for (uint32_t r = 0; r < n_rows; r++) {
         int32_t position = segment->position + (int32_t)(row - segment->first_row + r);
-        memcpy(to->q + (size_t)r * shape.group * shape.head_dim, lm_cpu_value(run, op->in[0], row + r) + (size_t)h * shape.group * shape.head_dim,
-               (size_t)shape.group * shape.head_dim * sizeof(float));
+        const float *q = lm_cpu_value(run, op->in[0], row + r) + (size_t)h * shape.group * shape.head_dim;
+        if (!int8)
+            memcpy(to->q + (size_t)r * shape.group * shape.head_dim, q, (size_t)shape.group * shape.head_dim * sizeof(float));
         for (uint32_t g = 0; g < shape.group; g++) {
-            to->lo[r * shape.group + g] = attention_lo(op, position);
-            to->hi[r * shape.group + g] = position + 1;
+            size_t i = (size_t)r * shape.group + g;
+            if (int8)
+                to->q8_scale[i] = run->cpu->kernels.quantize_head(to->q8 + i * lm_i8_padded(shape.head_dim), q + (size_t)g * shape.head_dim, shape.head_dim);
+            to->lo[i] = attention_lo(op, position);
+            to->hi[i] = position + 1;
         }
     }
 }
@@ -172,7 +178,8 @@ static void attention_chunk(const lm_cpu_run *run, const lm_op *op, const lm_cpu
         v_pages[i] = page ? page + stream->offset + h * stream->head_bytes + stream->k_bytes : NULL;
     }
     lm_attend_args args = {
-        .q = from->q + (size_t)q0 * shape.head_dim, .q_stride = shape.head_dim, .n_q = n_q, .head_dim = shape.head_dim, .v_dim = shape.v_dim,
+        .q = from->q + (size_t)q0 * shape.head_dim, .q_stride = shape.head_dim,
+        .q8 = from->q8 + (size_t)q0 * lm_i8_padded(shape.head_dim), .q8_stride = lm_i8_padded(shape.head_dim), .q8_scale = from->q8_scale + q0, .n_q = n_q, .head_dim = shape.head_dim, .v_dim = shape.v_dim,
         .lo = from->lo + q0, .hi = from->hi + q0, .k_pages = k_pages, .v_pages = v_pages,
         .chunk_pos = (int32_t)(chunk * LM_CHUNK), .page_positions = LM_PAGE_POSITIONS,
         .scale = op->u.attend.scale, .softcap = op->u.attend.softcap, .max = max, .sum = sum, .acc = acc,

@@ -79,7 +79,8 @@ void       lm_cpu_weight_free(lm_backend *backend, lm_weight *weight);
 
 /* ---- pages.c ----------------------------------------------------------------------------------------------------------- */
 
-/* Where a stream's head h lies in its pages: K at offset + h * head_bytes, V behind it at + k_bytes. */
+/* Where a stream's head h lies in its pages: K at offset + h * head_bytes, V behind it at + k_bytes. In bytes: what is between is the
+ * kernels' (kernels/kernels.h). */
 typedef struct lm_cpu_stream {
     uint32_t page_class, n_heads, k_dim, v_dim;
     uint64_t offset, k_bytes, head_bytes;
@@ -96,11 +97,12 @@ typedef struct lm_cpu_page_table {
 
 typedef struct lm_cpu_pool {
     int32_t state_type;
-    uint32_t item_bytes, n_streams, n_classes;
+    uint32_t n_streams, n_classes;
     lm_cpu_page_table classes[LM_MAX_PAGE_CLASSES];
     lm_cpu_stream streams[];
 } lm_cpu_pool;
 
+llm_status lm_cpu_pool_can(int32_t state_type, llm_error *error);       /* state of this type is kept here */
 llm_status lm_cpu_pool_open(lm_backend *backend, const lm_program *program, int32_t state_type, lm_pool **out, llm_error *error);
 void       lm_cpu_pool_close(lm_backend *backend, lm_pool *pool);
 uint64_t   lm_cpu_pool_page_cost(const lm_backend *backend, const lm_program *program, int32_t state_type, uint32_t page_class);

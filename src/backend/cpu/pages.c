@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * State of the CPU backend, page by page. Owns the bytes; who owns a page number, and how often, is the session's.
  *
- * A page of a class holds LM_PAGE_POSITIONS positions of every stream of the class: stream by stream, head by head, K as
- * [positions / 16][k_dim][16], then V as [positions][v_dim], f16 or f32. Each page is one block of the allocator, given back when the page is.
+ * A page of a class holds LM_PAGE_POSITIONS positions of every stream of the class: stream by stream, head by head, K then V. Of f16 and
+ * f32 K is [positions / 16][k_dim][16] and V [positions][v_dim]; of int8 both are groups of 16 positions with their scales
+ * (kernels/kernels.h). Each page is one block of the allocator, given back when the page is.
  * Nothing in a new page is set: positions that no row has written take no part in anything.
  *
  * Invariants: a number below 64 << n_segments is a pointer (even: taken) or a link of the free list (odd). Segments never
@@ -16,22 +17,32 @@
 
 enum { PAGES_NONE = 0x7fffffff };                          /* end of the free list; also the most numbers there can be */
 
-/* Item bytes of a state type; 0: not here. */
-static uint32_t cpu_pages_item(int32_t state_type)
+llm_status lm_cpu_pool_can(int32_t state_type, llm_error *error)
 {
-    return state_type == LLM_STATE_TYPE_F16 ? 2 : state_type == LLM_STATE_TYPE_F32 ? 4 : 0;
+    if (lm_state_row_bytes(state_type, 1) == 0)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "the CPU keeps state as f16, f32 or int8, not as type %d", state_type);
+    return LLM_OK;
+}
+
+/* Bytes of 16 positions of one head, K or V, as the kernels keep them. */
+static size_t cpu_pages_group(int32_t state_type, bool is_v, uint32_t dim)
+{
+    if (state_type == LLM_STATE_TYPE_INT8)
+        return is_v ? lm_i8_v_group(dim) : lm_i8_k_group(dim);
+    return LM_KEYS * (size_t)lm_state_row_bytes(state_type, dim);
 }
 
 /* Places of one class's streams; returns the page's bytes, UINT64_MAX if they do not fit. */
-static uint64_t cpu_pages_layout(const lm_program *program, uint32_t item, uint32_t page_class, lm_cpu_stream *streams)
+static uint64_t cpu_pages_layout(const lm_program *program, int32_t state_type, uint32_t page_class, lm_cpu_stream *streams)
 {
-    uint64_t at = 0;
+    uint64_t at = 0, n_groups = LM_PAGE_POSITIONS / LM_KEYS;
     for (uint32_t s = 0; s < program->n_streams; s++) {
         const lm_stream *from = &program->streams[s];
         uint64_t k_bytes, v_bytes, head_bytes, bytes;
         if (from->page_class != page_class)
             continue;
-        if (!lm_mul_u64((uint64_t)LM_PAGE_POSITIONS * item, from->k_dim, &k_bytes) || !lm_mul_u64((uint64_t)LM_PAGE_POSITIONS * item, from->v_dim, &v_bytes) ||
+        if (!lm_mul_u64(n_groups, cpu_pages_group(state_type, false, from->k_dim), &k_bytes) ||
+            !lm_mul_u64(n_groups, cpu_pages_group(state_type, true, from->v_dim), &v_bytes) ||
             !lm_add_u64(k_bytes, v_bytes, &head_bytes) || !lm_mul_u64(head_bytes, from->n_heads, &bytes))
             return UINT64_MAX;
         if (streams)
@@ -44,30 +55,26 @@ static uint64_t cpu_pages_layout(const lm_program *program, uint32_t item, uint3
 
 uint64_t lm_cpu_pool_page_cost(const lm_backend *backend, const lm_program *program, int32_t state_type, uint32_t page_class)
 {
-    uint32_t item = cpu_pages_item(state_type);
     (void)backend;
-    uint64_t bytes = item ? cpu_pages_layout(program, item, page_class, NULL) : UINT64_MAX;
+    uint64_t bytes = lm_state_row_bytes(state_type, 1) != 0 ? cpu_pages_layout(program, state_type, page_class, NULL) : UINT64_MAX;
     return bytes == UINT64_MAX ? UINT64_MAX : lm_mem_cost(bytes);
 }
 
 llm_status lm_cpu_pool_open(lm_backend *backend, const lm_program *program, int32_t state_type, lm_pool **out, llm_error *error)
 {
-    uint32_t item = cpu_pages_item(state_type);
     size_t size = sizeof(lm_cpu_pool) + program->n_streams * sizeof(lm_cpu_stream);
-    if (!item)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "the CPU keeps state as f16 or f32, not as type %d", state_type);
+    LM_TRY(lm_cpu_pool_can(state_type, error));
     if (program->n_page_classes > LM_MAX_PAGE_CLASSES)
         return lm_fail(error, LLM_E_INTERNAL, "%u page classes of at most %d", program->n_page_classes, LM_MAX_PAGE_CLASSES);
     lm_cpu_pool *pool = lm_mem_new(&backend->host->mem, size, LLM_MEMORY_STATE);
     if (!pool)
         return lm_fail_memory(error, "the state's pool", size);
     pool->state_type = state_type;
-    pool->item_bytes = item;
     pool->n_streams = program->n_streams;
     pool->n_classes = program->n_page_classes;
     for (uint32_t c = 0; c < pool->n_classes; c++) {
         pool->classes[c].first_free = PAGES_NONE;
-        pool->classes[c].page_bytes = cpu_pages_layout(program, item, c, pool->streams);
+        pool->classes[c].page_bytes = cpu_pages_layout(program, state_type, c, pool->streams);
         if (pool->classes[c].page_bytes == UINT64_MAX) {
             lm_mem_free(&backend->host->mem, pool);
             return lm_fail(error, LLM_E_LIMIT, "a page of state does not fit: %d positions of %u streams", LM_PAGE_POSITIONS, program->n_streams);
@@ -184,29 +191,45 @@ uint64_t lm_cpu_pool_page_bytes(const lm_backend *backend, const lm_pool *handle
 {
     const lm_cpu_pool *pool = (const lm_cpu_pool *)handle;
     (void)backend;
-    return page_class < pool->n_classes ? pool->classes[page_class].page_bytes : 0;
+    uint64_t bytes = 0;
+    for (uint32_t s = 0; s < pool->n_streams; s++) {
+        const lm_cpu_stream *stream = &pool->streams[s];
+        if (stream->page_class == page_class)
+            bytes += LM_PAGE_POSITIONS * stream->n_heads * (lm_state_row_bytes(pool->state_type, stream->k_dim) + lm_state_row_bytes(pool->state_type, stream->v_dim));
+    }
+    return bytes;
 }
 
-/* Between the canonical layout, stream by stream K [position][head][k_dim] then V [position][head][v_dim], and ours. */
+/* One head at one position between its row of the canonical layout and `part`, its K or V of all the page's positions. */
+static void cpu_pages_row(int32_t state_type, bool is_v, uint32_t dim, size_t p, uint8_t *part, uint8_t *row, bool out)
+{
+    size_t item = state_type == LLM_STATE_TYPE_INT8 ? 1 : state_type == LLM_STATE_TYPE_F16 ? 2 : 4, at = p % LM_KEYS;
+    uint8_t *group = part + p / LM_KEYS * cpu_pages_group(state_type, is_v, dim);
+    if (state_type == LLM_STATE_TYPE_INT8) {
+        memcpy(out ? row : group + at * sizeof(float), out ? group + at * sizeof(float) : row, sizeof(float));
+        row += sizeof(float);
+        for (size_t d = dim; !out && !is_v && d < lm_i8_padded(dim); d++)
+            group[lm_i8_k_at(at, d)] = 0;
+    }
+    for (size_t d = 0; d < dim; d++, row += item) {
+        size_t i = state_type == LLM_STATE_TYPE_INT8 ? is_v ? lm_i8_v_at(at, d, dim) : lm_i8_k_at(at, d) : (is_v ? at * dim + d : d * LM_KEYS + at) * item;
+        memcpy(out ? row : group + i, out ? group + i : row, item);
+    }
+}
+
+/* Between the canonical layout, stream by stream K [position][head] then V [position][head], and ours. */
 static void cpu_pages_convert(const lm_cpu_pool *pool, uint32_t page_class, uint8_t *page, uint8_t *canonical, bool out)
 {
-    size_t item = pool->item_bytes;
     for (uint32_t s = 0; s < pool->n_streams; s++) {
         const lm_cpu_stream *stream = &pool->streams[s];
         if (stream->page_class != page_class)
             continue;
-        for (size_t p = 0; p < LM_PAGE_POSITIONS; p++)
-            for (uint32_t h = 0; h < stream->n_heads; h++) {
-                uint8_t *k = page + stream->offset + h * stream->head_bytes + (p / LM_KEYS * stream->k_dim * LM_KEYS + p % LM_KEYS) * item;
-                for (uint32_t d = 0; d < stream->k_dim; d++, k += LM_KEYS * item, canonical += item)
-                    memcpy(out ? canonical : k, out ? k : canonical, item);
-            }
-        for (size_t p = 0; p < LM_PAGE_POSITIONS; p++)
-            for (uint32_t h = 0; h < stream->n_heads; h++) {
-                uint8_t *v = page + stream->offset + h * stream->head_bytes + stream->k_bytes + p * stream->v_dim * item;
-                memcpy(out ? canonical : v, out ? v : canonical, stream->v_dim * item);
-                canonical += stream->v_dim * item;
-            }
+        for (int is_v = 0; is_v < 2; is_v++) {
+            uint32_t dim = is_v ? stream->v_dim : stream->k_dim;
+            for (size_t p = 0; p < LM_PAGE_POSITIONS; p++)
+                for (uint32_t h = 0; h < stream->n_heads; h++, canonical += lm_state_row_bytes(pool->state_type, dim))
+                    cpu_pages_row(pool->state_type, is_v, dim, p, page + stream->offset + h * stream->head_bytes + (is_v ? stream->k_bytes : 0), canonical, out);
+        }
     }
 }
 

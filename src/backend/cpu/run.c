@@ -329,6 +329,28 @@ static llm_status run_pool(const lm_program *program, const lm_cpu_pool *pool, l
     return same ? LLM_OK : lm_fail(error, LLM_E_INTERNAL, "the pool was made for other streams than the program's");
 }
 
+/* For the state's type, which the pool has checked. */
+static void run_state_kernels(lm_cpu_run *run)
+{
+    const lm_kernels *kernels = &run->cpu->kernels;
+    switch (run->pool->state_type) {
+    case LLM_STATE_TYPE_F32:
+        run->store_k = kernels->store_k_f32;
+        run->store_v = kernels->store_v_f32;
+        run->attend = kernels->attend_f32;
+        break;
+    case LLM_STATE_TYPE_INT8:
+        run->store_k = kernels->store_k_i8;
+        run->store_v = kernels->store_v_i8;
+        run->attend = kernels->attend_i8;
+        break;
+    default:
+        run->store_k = kernels->store_k_f16;
+        run->store_v = kernels->store_v_f16;
+        run->attend = kernels->attend_f16;
+    }
+}
+
 llm_status lm_cpu_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm_run_arena *handle, const lm_batch *batch, lm_run **out, llm_error *error)
 {
     lm_cpu *cpu = (lm_cpu *)backend;
@@ -351,10 +373,7 @@ llm_status lm_cpu_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, l
     run->n_rows[LM_ROWS_OUT] = batch->n_out;
     LM_TRY(run_rows(run, batch, program->n_vocab, error));
     LM_TRY(run_pages(run, batch, error));
-    bool f16 = run->pool->state_type == LLM_STATE_TYPE_F16;
-    run->store_k = f16 ? cpu->kernels.store_k_f16 : cpu->kernels.store_k_f32;
-    run->store_v = f16 ? cpu->kernels.store_v_f16 : cpu->kernels.store_v_f32;
-    run->attend = f16 ? cpu->kernels.attend_f16 : cpu->kernels.attend_f32;
+    run_state_kernels(run);
     run->op = run->stage = run->round = run->finished = run->held = 0;
     run->stop_op = LM_RUN_ALL_OPS;
     run_publish(run, run_advance(run));

@@ -107,9 +107,7 @@ static void stages_angles_task(lm_cpu_run *run, const lm_op *op, uint32_t task, 
 static llm_status stages_head_can(const lm_cpu *cpu, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
 {
     (void)cpu, (void)program, (void)op;
-    if (state_type != LLM_STATE_TYPE_F16 && state_type != LLM_STATE_TYPE_F32)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "the CPU keeps state as f16 or f32, not as type %d", state_type);
-    return LLM_OK;
+    return lm_cpu_pool_can(state_type, error);
 }
 
 static void stages_head_need(const lm_cpu *cpu, const lm_program *program, const lm_op *op, lm_cpu_need *need)

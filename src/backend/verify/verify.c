@@ -39,7 +39,8 @@ typedef struct verify_class { verify_page **pages; uint32_t cap, n_taken, cursor
 
 typedef struct verify_pool {
     const lm_program *program;
-    uint32_t item_bytes, n_runs;
+    int32_t state_type;
+    uint32_t n_runs;
     verify_class classes[LM_MAX_PAGE_CLASSES];
 } verify_pool;
 
@@ -140,7 +141,7 @@ static llm_status verify_can_run(const lm_backend *backend, const lm_program *pr
     (void)backend, (void)program;
     if (op->kind >= LM_OP_COUNT)
         return lm_fail(error, LLM_E_UNSUPPORTED, "operation %u is unknown", op->kind);
-    if (state_type != LLM_STATE_TYPE_F16 && state_type != LLM_STATE_TYPE_F32)
+    if (lm_state_row_bytes(state_type, 1) == 0)
         return lm_fail(error, LLM_E_UNSUPPORTED, "state of type %d", state_type);
     return LLM_OK;
 }
@@ -214,14 +215,22 @@ static void verify_weight_free(lm_backend *backend, lm_weight *weight)
 
 /* ---- pages of state */
 
-static uint64_t verify_position_bytes(const lm_stream *stream, uint32_t item_bytes) { return (uint64_t)stream->n_heads * (stream->k_dim + stream->v_dim) * item_bytes; }
+/* Bytes of one position of a stream, in the canonical layout: K, and V. */
+static void verify_position_bytes(const lm_stream *stream, int32_t state_type, uint64_t bytes[2])
+{
+    bytes[0] = stream->n_heads * lm_state_row_bytes(state_type, stream->k_dim);
+    bytes[1] = stream->n_heads * lm_state_row_bytes(state_type, stream->v_dim);
+}
 
-static uint64_t verify_page_size(const lm_program *program, uint32_t page_class, uint32_t item_bytes)
+static uint64_t verify_page_size(const lm_program *program, uint32_t page_class, int32_t state_type)
 {
     uint64_t bytes = 0;
-    for (uint32_t s = 0; s < program->n_streams; s++)
+    for (uint32_t s = 0; s < program->n_streams; s++) {
+        uint64_t part[2];
+        verify_position_bytes(&program->streams[s], state_type, part);
         if (program->streams[s].page_class == page_class)
-            bytes += verify_position_bytes(&program->streams[s], item_bytes) * LM_PAGE_POSITIONS;
+            bytes += (part[0] + part[1]) * LM_PAGE_POSITIONS;
+    }
     return bytes;
 }
 
@@ -229,7 +238,7 @@ static size_t verify_page_block(const lm_program *program) { return sizeof(verif
 
 static llm_status verify_pool_open(lm_backend *backend, const lm_program *program, int32_t state_type, lm_pool **out, llm_error *error)
 {
-    if (state_type != LLM_STATE_TYPE_F16 && state_type != LLM_STATE_TYPE_F32)
+    if (lm_state_row_bytes(state_type, 1) == 0)
         return lm_fail(error, LLM_E_UNSUPPORTED, "verify: state of type %d", state_type);
     LM_TRY(lm_program_check(program, error));
     verify *v = NULL;
@@ -237,9 +246,9 @@ static llm_status verify_pool_open(lm_backend *backend, const lm_program *progra
     verify_pool *pool = verify_new(v, sizeof *pool, LLM_MEMORY_STATE, "a pool of pages", error);
     if (pool) {
         pool->program = program;
-        pool->item_bytes = state_type == LLM_STATE_TYPE_F16 ? 2 : 4;
+        pool->state_type = state_type;
         for (uint32_t c = 0; c < program->n_page_classes; c++)
-            pool->classes[c].page_bytes = verify_page_size(program, c, pool->item_bytes);
+            pool->classes[c].page_bytes = verify_page_size(program, c, state_type);
         *out = (lm_pool *)pool;
     }
     return verify_leave(v, pool ? LLM_OK : LLM_E_MEMORY);
@@ -372,9 +381,10 @@ static void verify_page_bytes(const verify_pool *pool, uint32_t page_class, veri
     uint64_t at = 0;
     for (uint32_t s = 0; s < pool->program->n_streams; s++) {
         const lm_stream *stream = &pool->program->streams[s];
-        uint64_t part[2] = { (uint64_t)stream->n_heads * stream->k_dim * pool->item_bytes, (uint64_t)stream->n_heads * stream->v_dim * pool->item_bytes };
+        uint64_t part[2];
         if (stream->page_class != page_class)
             continue;
+        verify_position_bytes(stream, pool->state_type, part);
         if (in)
             page->written[s] = 0;
         for (int kv = 0; kv < 2; kv++)

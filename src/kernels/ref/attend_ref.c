@@ -43,6 +43,61 @@ static void attend_ref_store_v_f16(void *v_page, size_t at, const float *v, size
         value[d] = attend_ref_to_f16(v[d]);
 }
 
+/* ---- int8 ---- */
+
+/* The scale of n values, and what to multiply them by; 0, 0 for next to nothing; NaN, 0 where one is NaN or infinite. */
+static float attend_ref_scale(const float *x, size_t n, float most, float *r)
+{
+    uint32_t bits = 0;                                      /* as integers: NaN > infinity > numbers */
+    for (size_t i = 0; i < n; i++)
+        bits = LM_MAX(bits, lm_bits_from_f32(x[i]) & 0x7fffffffu);
+    float amax = lm_f32_from_bits(bits);
+    *r = 0.0f;
+    if (bits >= 0x7f800000u)
+        return NAN;
+    if (amax < 0x1p-100f)
+        return 0.0f;
+    *r = most / amax;
+    return amax / most;
+}
+
+/* r 0: 0, whatever x is. */
+static int32_t attend_ref_level(float x, float r)
+{
+    if (r == 0)
+        return 0;
+    float rounded = x * r + 0x1.8p23f;                      /* to nearest even */
+    return (int32_t)(rounded - 0x1.8p23f);
+}
+
+static float attend_ref_quantize_head(int8_t *q, const float *x, size_t n)
+{
+    float r, scale = attend_ref_scale(x, n, 127.0f, &r);
+    for (size_t d = 0; d < lm_i8_padded(n); d++)
+        q[d] = (int8_t)(d < n ? attend_ref_level(x[d], r) : 0);
+    return scale;
+}
+
+static void attend_ref_store_k_i8(void *k_page, size_t at, const float *k, size_t k_dim)
+{
+    unsigned char *group = (unsigned char *)k_page + at / LM_KEYS * lm_i8_k_group(k_dim);
+    float r, scale = attend_ref_scale(k, k_dim, 127.0f, &r);
+    memcpy(group + at % LM_KEYS * sizeof(float), &scale, sizeof(float));
+    for (size_t d = 0; d < lm_i8_padded(k_dim); d++)
+        group[lm_i8_k_at(at % LM_KEYS, d)] = (unsigned char)(d < k_dim ? attend_ref_level(k[d], r) : 0);
+}
+
+static void attend_ref_store_v_i8(void *v_page, size_t at, const float *v, size_t v_dim)
+{
+    unsigned char *group = (unsigned char *)v_page + at / LM_KEYS * lm_i8_v_group(v_dim);
+    float r, scale = attend_ref_scale(v, v_dim, 127.0f, &r);
+    memcpy(group + at % LM_KEYS * sizeof(float), &scale, sizeof(float));
+    for (size_t d = 0; d < v_dim; d++)
+        group[lm_i8_v_at(at % LM_KEYS, d, v_dim)] = (unsigned char)attend_ref_level(v[d], r);
+}
+
+/* ---- attention ---- */
+
 /* Element d of key j of the chunk. */
 static float attend_ref_key(const lm_attend_args *a, int is_f16, int32_t j, size_t d)
 {
@@ -58,18 +113,11 @@ static float attend_ref_value(const lm_attend_args *a, int is_f16, int32_t j, si
     return is_f16 ? lm_f32_from_f16(((const uint16_t *)page)[i]) : ((const float *)page)[i];
 }
 
-static void attend_ref_query(const lm_attend_args *a, int is_f16, size_t i)
+/* Scores of [from, to) to probabilities; their maximum and sum. */
+static void attend_ref_softmax(const lm_attend_args *a, float *p, int32_t from, int32_t to, size_t i)
 {
-    const float *q = a->q + i * a->q_stride;
-    int32_t from = LM_MAX(a->lo[i], a->chunk_pos) - a->chunk_pos;
-    int32_t to = LM_MIN(a->hi[i], a->chunk_pos + LM_CHUNK) - a->chunk_pos;
-    float p[LM_CHUNK], most = -INFINITY, lane[16] = { 0 };
-
+    float most = -INFINITY, lane[16] = { 0 };
     for (int32_t j = from; j < to; j++) {
-        float dot = 0.0f;
-        for (size_t d = 0; d < a->head_dim; d++)
-            dot = lm_fmaf(q[d], attend_ref_key(a, is_f16, j, d), dot);
-        p[j] = dot * a->scale;
         if (a->softcap != 0)
             p[j] = a->softcap * lm_tanhf(p[j] / a->softcap);
         if (p[j] > most)                                    /* never a NaN; it comes back through the sum */
@@ -88,6 +136,22 @@ static void attend_ref_query(const lm_attend_args *a, int is_f16, size_t i)
     float d0 = c[0] + c[2], d1 = c[1] + c[3];
     a->max[i] = most;
     a->sum[i] = d0 + d1;
+}
+
+static void attend_ref_query(const lm_attend_args *a, int is_f16, size_t i)
+{
+    const float *q = a->q + i * a->q_stride;
+    int32_t from = LM_MAX(a->lo[i], a->chunk_pos) - a->chunk_pos;
+    int32_t to = LM_MIN(a->hi[i], a->chunk_pos + LM_CHUNK) - a->chunk_pos;
+    float p[LM_CHUNK];
+
+    for (int32_t j = from; j < to; j++) {
+        float dot = 0.0f;
+        for (size_t d = 0; d < a->head_dim; d++)
+            dot = lm_fmaf(q[d], attend_ref_key(a, is_f16, j, d), dot);
+        p[j] = dot * a->scale;
+    }
+    attend_ref_softmax(a, p, from, to, i);
     for (size_t d = 0; d < a->v_dim; d++) {
         float acc = 0.0f;
         for (int32_t j = from; j < to; j++)
@@ -106,6 +170,55 @@ static void attend_ref_f16(const lm_attend_args *args)
 {
     for (size_t i = 0; i < args->n_q; i++)
         attend_ref_query(args, 1, i);
+}
+
+/* The group that key j of the chunk lies in. */
+static const unsigned char *attend_ref_group(const lm_attend_args *a, const void *const *pages, size_t group_bytes, int32_t j)
+{
+    return (const unsigned char *)pages[j / a->page_positions] + (size_t)(j % a->page_positions / LM_KEYS) * group_bytes;
+}
+
+static float attend_ref_group_scale(const unsigned char *group, int32_t j)
+{
+    float scale;
+    memcpy(&scale, group + (size_t)j % LM_KEYS * sizeof(float), sizeof(float));
+    return scale;
+}
+
+/* Integers between the scales: the products of a query and a key, and those of probabilities, 15 bits of them, and values. Both sums
+ * are exact: |q k| <= 127 * 127 a dimension, and 256 * 32767 * 127 < 2^31. */
+static void attend_ref_query_i8(const lm_attend_args *a, size_t i)
+{
+    const int8_t *q = a->q8 + i * a->q8_stride;
+    int32_t from = LM_MAX(a->lo[i], a->chunk_pos) - a->chunk_pos;
+    int32_t to = LM_MIN(a->hi[i], a->chunk_pos + LM_CHUNK) - a->chunk_pos, level[LM_CHUNK];
+    float p[LM_CHUNK], r, c = a->q8_scale[i] * a->scale;
+
+    for (int32_t j = from; j < to; j++) {
+        const unsigned char *group = attend_ref_group(a, a->k_pages, lm_i8_k_group(a->head_dim), j);
+        int32_t dot = 0;
+        for (size_t d = 0; d < a->head_dim; d++)
+            dot += q[d] * (int8_t)group[lm_i8_k_at((size_t)j % LM_KEYS, d)];
+        p[j] = (float)dot * (c * attend_ref_group_scale(group, j));
+    }
+    attend_ref_softmax(a, p, from, to, i);
+    for (int32_t j = from; j < to; j++)
+        p[j] = p[j] * attend_ref_group_scale(attend_ref_group(a, a->v_pages, lm_i8_v_group(a->v_dim), j), j);
+    float scale = attend_ref_scale(p + from, (size_t)(to - from), 32767.0f, &r);
+    for (int32_t j = from; j < to; j++)
+        level[j] = attend_ref_level(p[j], r);
+    for (size_t d = 0; d < a->v_dim; d++) {
+        int32_t sum = 0;
+        for (int32_t j = from; j < to; j++)
+            sum += level[j] * (int8_t)attend_ref_group(a, a->v_pages, lm_i8_v_group(a->v_dim), j)[lm_i8_v_at((size_t)j % LM_KEYS, d, a->v_dim)];
+        a->acc[i * a->v_dim + d] = (float)sum * scale;
+    }
+}
+
+static void attend_ref_i8(const lm_attend_args *args)
+{
+    for (size_t i = 0; i < args->n_q; i++)
+        attend_ref_query_i8(args, i);
 }
 
 static void attend_ref_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
@@ -131,8 +244,12 @@ void lm_kernels_attend_ref(lm_kernels *table)
     table->store_k_f16 = attend_ref_store_k_f16;
     table->store_v_f32 = attend_ref_store_v_f32;
     table->store_v_f16 = attend_ref_store_v_f16;
+    table->store_k_i8 = attend_ref_store_k_i8;
+    table->store_v_i8 = attend_ref_store_v_i8;
+    table->quantize_head = attend_ref_quantize_head;
     table->attend_f32 = attend_ref_f32;
     table->attend_f16 = attend_ref_f16;
+    table->attend_i8 = attend_ref_i8;
     table->attend_merge = attend_ref_merge;
     table->attend_finish = attend_ref_finish;
 }
