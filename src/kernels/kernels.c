@@ -20,6 +20,7 @@ static int32_t kernels_fill_x86(lm_kernels *table, uint32_t features, int32_t mo
     lm_kernels_linear_256_avx2(table);
     lm_kernels_acts_avx2(table);
     lm_kernels_attend_avx2(table);
+    lm_kernels_pack_avx2(table);
 
     if ((features & avx512) != avx512 || (most != 0 && most < LM_TIER_AVX512))
         return LM_TIER_AVX2;
@@ -43,6 +44,7 @@ static int32_t kernels_fill_arm(lm_kernels *table, uint32_t features, int32_t mo
     lm_kernels_linear_neon(table);
     lm_kernels_acts_neon(table);
     lm_kernels_attend_neon(table);
+    lm_kernels_pack_neon(table);
     if (features & LM_CPU_DOTPROD)
         lm_kernels_linear_dot(table);
 

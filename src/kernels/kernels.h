@@ -106,6 +106,7 @@ void lm_kernels_linear_32_avx2(lm_kernels *table);
 void lm_kernels_linear_256_avx2(lm_kernels *table);
 void lm_kernels_acts_avx2(lm_kernels *table);
 void lm_kernels_attend_avx2(lm_kernels *table);
+void lm_kernels_pack_avx2(lm_kernels *table);
 void lm_kernels_linear_avx512(lm_kernels *table);
 void lm_kernels_linear_32_avx512(lm_kernels *table);
 void lm_kernels_linear_256_avx512(lm_kernels *table);
@@ -114,6 +115,7 @@ void lm_kernels_attend_avx512(lm_kernels *table);
 void lm_kernels_linear_neon(lm_kernels *table);
 void lm_kernels_acts_neon(lm_kernels *table);
 void lm_kernels_attend_neon(lm_kernels *table);
+void lm_kernels_pack_neon(lm_kernels *table);
 void lm_kernels_linear_dot(lm_kernels *table);
 void lm_kernels_linear_i8mm(lm_kernels *table);
 
