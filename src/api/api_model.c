@@ -149,10 +149,7 @@ llm_status llm_model_quantize(llm_engine *engine, const llm_source *const *parts
     if (full.reserved != 0)
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_quantize_desc.reserved must be 0");
     LM_TRY(api_model_parts_take(engine, parts, n_parts, &taken, error));
-    llm_parallel parallel = LLM_INIT(llm_parallel);
-    parallel.n_threads = (uint32_t)engine->n_threads;
-    parallel.user = engine;
-    parallel.run = lm_engine_parallel;
+    llm_parallel parallel = lm_engine_threads(engine);
     llm_status status = lm_model_quantize(&engine->host, taken.list, n_parts, &full_sink, &full, &parallel, &ours, error);
     lm_mem_free(&engine->host.mem, taken.block);
     if (status == LLM_OK && info)

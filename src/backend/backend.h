@@ -8,7 +8,8 @@
  *             --- arena  (memory of one pass)
  *             --- run    (one pass in progress: rows, exec, pool, arena, cursor)
  *
- * Threads: a backend may be used from any threads at once, with these exceptions: one weight is filled by one thread; pages of a
+ * Threads: a backend may be used from any threads at once, with these exceptions: one weight is filled by one thread (but see
+ * any_order); pages of a
  * pool are taken and given back under the caller's lock; run_step on a backend is called by one thread at a time (the engine's
  * turnstile), while other runs exist paused. Everything may be NULL-freed. */
 #ifndef LM_BACKEND_BACKEND_H
@@ -63,6 +64,7 @@ struct lm_backend {
     lm_host *host;
 };
 
+enum { LM_ROW_GROUP = 16 };
 typedef struct lm_backend_table {
     const char *name;                                   /* "cpu" */
     void (*close)(lm_backend *backend);
@@ -70,7 +72,10 @@ typedef struct lm_backend_table {
     /* Can this operation, with these weights and streams, run here? The same row that runs it answers. E_UNSUPPORTED says what. */
     llm_status (*can_run)(const lm_backend *backend, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error);
 
-    /* Weights. begin, rows in rising order without gaps, end. rows: file bytes, row_bytes apart. */
+    /* Weights. begin, rows in rising order without gaps, end. rows: file bytes, row_bytes apart. With any_order rows may also come in
+     * any order and from several threads at once, each exactly once, in pieces that begin at a multiple of LM_ROW_GROUP and have a
+     * multiple of it or end the matrix. */
+    bool any_order;
     uint64_t   (*weight_cost)(const lm_backend *backend, const lm_weight_info *info);      /* bytes from the allocator */
     llm_status (*weight_begin)(lm_backend *backend, const lm_weight_info *info, lm_weight **out, llm_error *error);
     llm_status (*weight_rows)(lm_backend *backend, lm_weight *weight, uint64_t row, uint64_t n, const void *rows, llm_error *error);

@@ -180,6 +180,8 @@ static llm_status catalogue_read(lm_catalogue *c, const llm_source *const *parts
         c->n_tensors = first.n_tensors;
     }
     for (size_t i = 0; i < c->n_sources; i++)
+        c->reads_alone |= lm_source_reads_alone(c->sources[i]);
+    for (size_t i = 0; i < c->n_sources; i++)
         if (!lm_add_u64(c->file_bytes, lm_source_size(c->sources[i]), &c->file_bytes))
             return lm_fail(error, LLM_E_LIMIT, "the sources together pass 64 bits");
     return catalogue_index(c, error);
@@ -251,6 +253,15 @@ llm_status lm_catalogue_rows(lm_catalogue *catalogue, const lm_tensor *tensor, u
         return lm_fail_at(error, LLM_E_INVALID, tensor->name.ptr, tensor->name.len, UINT64_MAX, "tensor '%s' has %llu rows: %llu from row %llu were asked for", tensor->name.ptr,
                           (unsigned long long)tensor->n_rows, (unsigned long long)n, (unsigned long long)row);
     return lm_source_read(catalogue->sources[tensor->source], tensor->offset + skip, out, (size_t)bytes, error);
+}
+
+const void *lm_catalogue_peek(const lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t row, uint64_t n)
+{
+    uint64_t bytes, skip;
+    if (tensor->source >= catalogue->n_sources || row > tensor->n_rows || n > tensor->n_rows - row || !lm_mul_u64(n, tensor->row_bytes, &bytes) ||
+        !lm_mul_u64(row, tensor->row_bytes, &skip))
+        return NULL;
+    return lm_source_peek(catalogue->sources[tensor->source], tensor->offset + skip, bytes);
 }
 
 llm_status lm_catalogue_bytes(lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t offset, size_t n, void *out, llm_error *error)

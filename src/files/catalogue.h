@@ -5,7 +5,7 @@
  * Invariants after lm_catalogue_open: every key is unique, valid UTF-8, without NUL; every array's items lie in the file and
  * have been decoded; every tensor has a known type, 1..4 dims >= 1 whose product and bytes were checked, a unique name,
  * and lies inside its source without overlapping another. String values may hold any bytes. Nothing was allocated by a count
- * that the file's size does not bear. Threads: shared for keys and infos; lm_catalogue_rows one at a time. */
+ * that the file's size does not bear. Threads: shared, but for reading rows where reads_alone says so. */
 #ifndef LM_FILES_CATALOGUE_H
 #define LM_FILES_CATALOGUE_H
 
@@ -46,6 +46,7 @@ typedef struct lm_catalogue {
     lm_source **sources; size_t n_sources;
     uint64_t file_bytes;                /* of all sources together */
     uint32_t *key_index, *tensor_index; /* sorted by name: files/gguf.h */
+    bool reads_alone;                   /* a host's reader is among the sources: one thread at a time, the one that loads */
 } lm_catalogue;
 
 /* Reads the header of a GGUF file, or of all parts of a split one: `parts` are all parts in order, or the first one by path
@@ -60,6 +61,8 @@ const lm_tensor *lm_catalogue_tensor(const lm_catalogue *catalogue, const char *
 
 /* Rows [row, row + n) of a tensor, as file bytes, to out (n * row_bytes). */
 llm_status lm_catalogue_rows(lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t row, uint64_t n, void *out, llm_error *error);
+/* The same rows where the host has them in memory, at any alignment, until the catalogue is released; NULL: they must be read. */
+const void *lm_catalogue_peek(const lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t row, uint64_t n);
 /* The same in bytes: [offset, offset + n) of a tensor's. */
 llm_status lm_catalogue_bytes(lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t offset, size_t n, void *out, llm_error *error);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Sources of bytes: see source.h. Knows nothing of what the bytes mean. Invariants: `size` is what was seen at opening and never
- * changes; no read goes beyond it; only a PATH source owns its file. Threads: one at a time. */
+ * changes; no read goes beyond it; only a PATH source owns its file. Threads: see source.h. */
 #include "files/source.h"
 
 #include "base/os.h"
@@ -146,6 +146,16 @@ llm_status lm_source_read(lm_source *source, uint64_t offset, void *out, size_t 
         return lm_file_read(source->file, source->offset + offset, out, n, error);
     }
 }
+
+const void *lm_source_peek(const lm_source *source, uint64_t offset, uint64_t n)
+{
+    uint64_t end;
+    if (source->kind != LLM_SOURCE_BUFFER || !lm_add_u64(offset, n, &end) || end > source->size)
+        return NULL;
+    return source->data + offset;
+}
+
+bool lm_source_reads_alone(const lm_source *source) { return source->kind == LLM_SOURCE_READER; }
 
 const char *lm_source_name(const lm_source *source)
 {

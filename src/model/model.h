@@ -29,7 +29,8 @@ typedef struct lm_load {
     bool vocab_only;
     bool plain_norms;                   /* norms are operations of their own, so that the inputs of products can be read */
     bool plan_only;                     /* stop before weights: for estimates. model->exec and ->weights stay NULL */
-    int32_t (*progress)(void *user, float fraction);
+    const llm_parallel *parallel;       /* threads to read and lay out weights with; NULL: the caller's alone */
+    int32_t (*progress)(void *user, float fraction);    /* on the caller's thread */
     void *user;
 } lm_load;
 
@@ -37,9 +38,10 @@ typedef struct lm_load {
 llm_status lm_model_open(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_load *load, lm_model **out, llm_error *error);
 void       lm_model_close(lm_model *model);
 
-/* Bytes of weights on the backend; and what reading them asks of the allocator on top, given back before the model is there. */
+/* Bytes of weights on the backend; and what reading them, with such threads, asks of the allocator on top, given back before the model
+ * is there. */
 uint64_t   lm_model_weight_cost(const lm_model *model);
-uint64_t   lm_model_staging_cost(const lm_model *model);
+uint64_t   lm_model_staging_cost(const lm_model *model, const llm_parallel *parallel);
 
 /* ---- architectures: one file each in model/arch/, one line each in model/arch/arch.h -------------------------------------- */
 

@@ -159,6 +159,15 @@ void lm_engine_parallel(void *engine, uint32_t n, void (*job)(void *data, uint32
     lm_turnstile_leave(&e->turnstile);
 }
 
+llm_parallel lm_engine_threads(llm_engine *engine)
+{
+    llm_parallel parallel = LLM_INIT(llm_parallel);
+    parallel.n_threads = (uint32_t)engine->n_threads;
+    parallel.user = engine;
+    parallel.run = lm_engine_parallel;
+    return parallel;
+}
+
 /* ---- lanes ------------------------------------------------------------------------------------------------------------ */
 
 /* The arrays of a lane in one block, the strictest alignment first. Returns the block's size; places the arrays if lane is given. */

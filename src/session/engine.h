@@ -61,6 +61,8 @@ llm_status lm_engine_backend(const llm_engine *engine, int32_t device, lm_backen
 
 /* job(data, i) for every i < n on the engine's threads, in turn with passes: keep it to a few milliseconds. A llm_parallel's run. */
 void lm_engine_parallel(void *engine, uint32_t n, void (*job)(void *data, uint32_t i), void *data);
+/* All that as a llm_parallel. */
+llm_parallel lm_engine_threads(llm_engine *engine);
 
 /* LLM_OK: *out is a lane with an arena for this exec and at least this size. LLM_MORE: all are taken. */
 llm_status lm_engine_take_lane(llm_engine *engine, lm_backend *backend, const lm_exec *exec, const lm_lane_need *need, lm_lane **out,

@@ -30,18 +30,19 @@ static uint64_t estimate_arenas(const llm_engine *engine, const lm_model *model,
     return (uint64_t)engine->n_arenas * (one + lm_mem_cost(lm_lane_tables_bytes(&need)));
 }
 
-static void estimate_sum(const llm_engine *engine, const lm_model *model, const lm_mem *mem, const llm_session_desc *desc, uint64_t sums,
+static void estimate_sum(llm_engine *engine, const lm_model *model, const lm_mem *mem, const llm_session_desc *desc, uint64_t sums,
                          llm_estimate_info *out)
 {
     const lm_program *program = model->program;
     uint32_t n_ctx = lm_session_n_ctx(desc, model->n_ctx_train);
+    llm_parallel parallel = lm_engine_threads(engine);
     uint64_t kept = sums + engine->base_bytes + atomic_load(&mem->used) + lm_mem_cost(sizeof(llm_model)) +
                     lm_mem_cost(program->n_weights * sizeof(lm_weight *)) + lm_mem_cost(program->n_weights * 8 + program->n_ops * 24);
     out->weight_bytes = lm_model_weight_cost(model);
     out->arena_bytes = estimate_arenas(engine, model, n_ctx);
     out->session_bytes = estimate_session(engine, model, desc, n_ctx);
     uint64_t planning = engine->base_bytes + atomic_load(&mem->peak);
-    uint64_t loading = kept + out->weight_bytes + lm_model_staging_cost(model);
+    uint64_t loading = kept + out->weight_bytes + lm_model_staging_cost(model, &parallel);
     uint64_t running = kept + out->weight_bytes + out->arena_bytes + out->session_bytes;
     out->total_bytes = LM_MAX(LM_MAX(planning, loading), running);
     out->model_bytes = out->total_bytes - out->weight_bytes - out->arena_bytes - out->session_bytes;

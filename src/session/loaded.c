@@ -66,8 +66,9 @@ llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, siz
     lm_engine_hold(engine);
     model->engine = engine;
     atomic_init(&model->refs, 1);
+    llm_parallel parallel = lm_engine_threads(engine);
     lm_load load = { .vocab_only = (desc->flags & LLM_MODEL_VOCAB_ONLY) != 0, .plain_norms = (desc->flags & LLM_MODEL_OBSERVE) != 0,
-                     .progress = desc->progress, .user = desc->user };
+                     .parallel = &parallel, .progress = desc->progress, .user = desc->user };
     status = loaded_open(&engine->host, backend, parts, n_parts, &load, &model->model, error);
     if (status == LLM_OK && load.plain_norms && model->model->program)
         status = lm_importance_new(&engine->host, model->model->program, &model->importance, error);

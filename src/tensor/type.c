@@ -5,6 +5,7 @@
 
 #include "tensor/blocks.h"
 
+#include "base/compiler.h"
 #include "base/size.h"
 
 #include <string.h>
@@ -49,25 +50,34 @@ static bool type_plain_finite(const unsigned char *row, uint64_t n, uint64_t ite
     return true;
 }
 
-static uint32_t type_f16_bad(const unsigned char *at)
+/* n_f16 scales (1 or 2, side by side) at byte `at` of each block. The carry of a bad one stays in bit 15 or 31 of what was seen. */
+LM_INLINE uint32_t type_scales_carry(const unsigned char *at, int n_f16)
 {
-    uint16_t h;
-    memcpy(&h, at, 2);
-    return ((h & 0x7fffu) + 0x400u) & 0x8000u;
+    uint16_t one;
+    uint32_t two;
+    if (n_f16 == 2) {
+        memcpy(&two, at, 4);
+        return (two & 0x7fff7fffu) + 0x04000400u;
+    }
+    memcpy(&one, at, 2);
+    return (one & 0x7fffu) + 0x0400u;
 }
 
-/* n_f16 scales (1 or 2, side by side) at byte `at` of each block. */
-static bool type_scales_finite(const unsigned char *row, uint64_t n_blocks, uint64_t block_bytes, uint64_t at, int n_f16, uint64_t *bad)
+LM_INLINE bool type_scales_finite(const unsigned char *row, uint64_t n_blocks, uint64_t block_bytes, uint64_t at, int n_f16, uint64_t *bad)
 {
     uint32_t seen = 0;
-    for (uint64_t i = 0; i < n_blocks; i++)
-        seen |= type_f16_bad(row + i * block_bytes + at) | type_f16_bad(row + i * block_bytes + at + 2 * (uint64_t)(n_f16 - 1));
-    for (uint64_t i = 0; seen && i < n_blocks; i++)
-        if (type_f16_bad(row + i * block_bytes + at) | type_f16_bad(row + i * block_bytes + at + 2 * (uint64_t)(n_f16 - 1))) {
-            *bad = i;
-            return false;
-        }
-    return true;
+    uint64_t i = 0;
+    for (; i + 4 <= n_blocks; i += 4)
+        for (uint64_t k = i; k < i + 4; k++)
+            seen |= type_scales_carry(row + k * block_bytes + at, n_f16);
+    for (; i < n_blocks; i++)
+        seen |= type_scales_carry(row + i * block_bytes + at, n_f16);
+    if (!(seen & 0x80008000u))
+        return true;
+    for (i = 0; !(type_scales_carry(row + i * block_bytes + at, n_f16) & 0x80008000u); i++)
+        ;
+    *bad = i;
+    return false;
 }
 
 /* The scales of MXFP4, one byte a block. */
@@ -88,18 +98,21 @@ bool lm_type_row_finite(uint32_t type, const void *row, uint64_t n, uint64_t *ba
     case LM_TYPE_F32: return type_plain_finite(row, n, 4, 0x7fffffff7fffffffu, 0x0080000000800000u, bad_block);
     case LM_TYPE_F16: return type_plain_finite(row, n, 2, 0x7fff7fff7fff7fffu, 0x0400040004000400u, bad_block);
     case LM_TYPE_BF16: return type_plain_finite(row, n, 2, 0x7fff7fff7fff7fffu, 0x0080008000800080u, bad_block);
-    case LM_TYPE_Q4_0:
-    case LM_TYPE_Q5_0:
-    case LM_TYPE_IQ4_NL:
-    case LM_TYPE_IQ4_XS:
-    case LM_TYPE_Q8_0: return type_scales_finite(row, n / info->block, info->block_bytes, 0, 1, bad_block);
-    case LM_TYPE_Q4_1:
-    case LM_TYPE_Q5_1:
-    case LM_TYPE_Q5_K:
-    case LM_TYPE_Q4_K: return type_scales_finite(row, n / info->block, info->block_bytes, 0, 2, bad_block);
-    case LM_TYPE_Q2_K: return type_scales_finite(row, n / info->block, info->block_bytes, offsetof(lm_block_q2_k, d), 2, bad_block);
-    case LM_TYPE_Q3_K: return type_scales_finite(row, n / info->block, info->block_bytes, offsetof(lm_block_q3_k, d), 1, bad_block);
-    case LM_TYPE_Q6_K: return type_scales_finite(row, n / info->block, info->block_bytes, offsetof(lm_block_q6_k, d), 1, bad_block);
+#define TYPE_LOOK(type, block_type, n_values, first, n_f16) \
+    case LM_TYPE_##type: return type_scales_finite(row, n / (n_values), sizeof(block_type), offsetof(block_type, first), n_f16, bad_block);
+    TYPE_LOOK(Q4_0, lm_block_q4_0, 32, d, 1)
+    TYPE_LOOK(Q5_0, lm_block_q5_0, 32, d, 1)
+    TYPE_LOOK(Q8_0, lm_block_q8_0, 32, d, 1)
+    TYPE_LOOK(IQ4_NL, lm_block_iq4_nl, 32, d, 1)
+    TYPE_LOOK(IQ4_XS, lm_block_iq4_xs, 256, d, 1)
+    TYPE_LOOK(Q4_1, lm_block_q4_1, 32, d, 2)
+    TYPE_LOOK(Q5_1, lm_block_q5_1, 32, d, 2)
+    TYPE_LOOK(Q4_K, lm_block_q4_k, 256, d, 2)
+    TYPE_LOOK(Q5_K, lm_block_q5_k, 256, d, 2)
+    TYPE_LOOK(Q2_K, lm_block_q2_k, 256, d, 2)
+    TYPE_LOOK(Q3_K, lm_block_q3_k, 256, d, 1)
+    TYPE_LOOK(Q6_K, lm_block_q6_k, 256, d, 1)
+#undef TYPE_LOOK
     case LM_TYPE_MXFP4: return type_e8m0_finite(row, n / info->block, info->block_bytes, bad_block);
     default: return true;
     }

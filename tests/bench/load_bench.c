@@ -47,11 +47,13 @@ typedef struct sample { double v[8]; } sample;
 
 static double seconds(void) { return (double)lm_now_ns() * 1e-9; }
 
-static double cpu_seconds(void)
+/* of all threads of this process: in the system, and in all */
+static void cpu_seconds(double out[2])
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    return (double)u.ru_stime.tv_sec + (double)u.ru_stime.tv_usec * 1e-6;
+    out[0] = (double)u.ru_stime.tv_sec + (double)u.ru_stime.tv_usec * 1e-6;
+    out[1] = out[0] + (double)u.ru_utime.tv_sec + (double)u.ru_utime.tv_usec * 1e-6;
 }
 
 /* Runs body in a child with little memory of its own. */
@@ -99,7 +101,7 @@ static void read_whole(sample *out, int how)
         done += (size_t)n;
     }
     out->v[0] = seconds() - begin;
-    out->v[1] = cpu_seconds();
+    cpu_seconds(&out->v[1]);
 }
 
 /* ---- the whole load ------------------------------------------------------------------------------------------------------ */
@@ -120,7 +122,7 @@ static void load_whole(sample *out, int n_threads)
     llm_model *model = NULL;
     MUST(llm_model_load(open_engine(n_threads, NULL), path, LLM_NUL, NULL, &model, &error));
     out->v[0] = seconds() - begin;
-    out->v[1] = cpu_seconds();
+    cpu_seconds(&out->v[1]);
 }
 
 static void load_vocabulary(sample *out, int how)
@@ -286,7 +288,7 @@ static double median(const double *v, int n)
 int main(int argc, char **argv)
 {
     static const int32_t tiers[2] = { 0, LM_TIER_REFERENCE };
-    double base[ROUNDS_MAX], base_system[ROUNDS_MAX], load[3][ROUNDS_MAX], system[3][ROUNDS_MAX], ratio[3][ROUNDS_MAX], vocabulary[ROUNDS_MAX];
+    double wall[3][ROUNDS_MAX], system[3][ROUNDS_MAX], cpu[3][ROUNDS_MAX], ratio[3][ROUNDS_MAX], vocabulary[ROUNDS_MAX];
     int n = argc > 2 ? atoi(argv[2]) : 5;
     struct stat info;
     sample s;
@@ -295,24 +297,21 @@ int main(int argc, char **argv)
     path = argv[1];
     in_child(read_whole, 0);                                /* into the page cache */
     for (int i = 0; i < n; i++) {
-        s = in_child(read_whole, 0);
-        base[i] = s.v[0];
-        base_system[i] = s.v[1];
-        for (int t = 1; t <= 2; t++) {
-            s = in_child(load_whole, t);
-            load[t][i] = s.v[0];
+        for (int t = 0; t <= 2; t++) {                      /* threads; 0: read() */
+            s = in_child(t ? load_whole : read_whole, t);
+            wall[t][i] = s.v[0];
             system[t][i] = s.v[1];
-            ratio[t][i] = load[t][i] / base[i];
+            cpu[t][i] = s.v[2];
+            ratio[t][i] = s.v[0] / wall[0][i];
         }
         vocabulary[i] = in_child(load_vocabulary, 0).v[0];
     }
     double mb = (double)info.st_size / 1e6;
     printf("%s, %.1f MB, medians of %d\n", path, mb, n);
-    printf("read() of the file into fresh memory    %7.1f ms  %5.2f GB/s  (system %.1f ms)\n", 1e3 * median(base, n), mb / 1e3 / median(base, n),
-           1e3 * median(base_system, n));
-    for (int t = 1; t <= 2; t++)
-        printf("load, %d thread%s                         %7.1f ms  %5.2f GB/s  (system %.1f ms): %.2f of read()\n", t, t == 1 ? " " : "s", 1e3 * median(load[t], n),
-               mb / 1e3 / median(load[t], n), 1e3 * median(system[t], n), median(ratio[t], n));
+    for (int t = 0; t <= 2; t++)
+        printf("%-38s %7.1f ms  %5.2f GB/s  %.2f of read()  (processor time %.1f ms, of which system %.1f)\n",
+               t == 0 ? "read() of the file into fresh memory" : t == 1 ? "load, 1 thread" : "load, 2 threads", 1e3 * median(wall[t], n),
+               mb / 1e3 / median(wall[t], n), median(ratio[t], n), 1e3 * median(cpu[t], n), 1e3 * median(system[t], n));
     printf("of that header and tokenizer            %7.1f ms\n", 1e3 * median(vocabulary, n));
     for (int t = 0; t < 2; t++) {
         s = in_child(parts, tiers[t]);

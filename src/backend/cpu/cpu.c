@@ -44,6 +44,7 @@ static const lm_backend_table cpu_backend_table = {
     .close = cpu_backend_close,
     .device = cpu_backend_device,
     .can_run = cpu_backend_can_run,
+    .any_order = true,
     .weight_cost = lm_cpu_weight_cost,
     .weight_begin = lm_cpu_weight_begin,
     .weight_rows = lm_cpu_weight_rows,

@@ -65,7 +65,7 @@ struct lm_cpu {
 typedef struct lm_cpu_weight {
     lm_weight_info info;
     uint64_t row_bytes, group_bytes, bytes;             /* of the file's row, of a packed group, of all */
-    uint64_t n_done;                                    /* rows taken in */
+    _Atomic uint64_t n_done;                            /* rows taken in */
     uint8_t *data;                                      /* packed groups; a vector: n_cols f32 */
     uint8_t *staging;                                   /* rows of a group not yet full; NULL: none were cut so */
     uint32_t n_staged, complete;

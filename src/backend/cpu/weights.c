@@ -2,15 +2,17 @@
  * Weights of the CPU backend: matrices packed in groups of 16 rows while their rows stream in, vectors as f32. Owns the packed
  * bytes. Does not know what a file is, nor the layout inside a group: that is the kernels'.
  *
- * Rows may come in any cut. Whole groups are packed straight from the caller's rows; rows of a group cut in two wait in a
- * staging of one group, which is given back at the end and is not part of the cost.
+ * Whole groups are packed straight from the caller's rows, in any order and on any threads. Other cuts come in order from one thread:
+ * rows of a group cut in two wait in a staging of one group, which is given back at the end and is not part of the cost.
  *
- * Threads: one weight, one thread; complete weights are only read. */
+ * Threads: as backend.h says of any_order; complete weights are only read. */
 #include "backend/cpu/cpu.h"
 
 #include "base/size.h"
 
 #include <string.h>
+
+_Static_assert((int)LM_ROW_GROUP == (int)LM_GROUP, "whole groups need no staging");
 
 static const char *cpu_weights_name(const lm_weight_info *info) { return info->name ? info->name : "a weight"; }
 
@@ -86,52 +88,70 @@ static void cpu_weights_pack(lm_cpu *cpu, lm_cpu_weight *w, uint64_t group, cons
     cpu->kernels.pack[w->info.type](w->data + group * w->group_bytes, rows, (size_t)w->row_bytes, n, (size_t)w->info.n_cols);
 }
 
-llm_status lm_cpu_weight_rows(lm_backend *backend, lm_weight *weight, uint64_t row, uint64_t n, const void *rows, llm_error *error)
+/* Rows that begin and end with groups, or with the matrix. */
+static void cpu_weights_groups(lm_cpu *cpu, lm_cpu_weight *w, uint64_t row, uint64_t n, const uint8_t *from)
 {
-    lm_cpu *cpu = (lm_cpu *)backend;
-    lm_cpu_weight *w = (lm_cpu_weight *)weight;
-    const uint8_t *from = rows;
-    if (row != w->n_done || n > w->info.n_rows - w->n_done)
-        return lm_fail(error, LLM_E_INTERNAL, "%s: rows %llu..%llu pushed after %llu of %llu", cpu_weights_name(&w->info), (unsigned long long)row,
-                       (unsigned long long)(row + n), (unsigned long long)w->n_done, (unsigned long long)w->info.n_rows);
-    if (n == 0)
-        return LLM_OK;
-    if (w->info.is_vector) {
-        LM_TRY(cpu_weights_vector(cpu, w, rows, error));
-        w->n_done = 1;
-        return LLM_OK;
-    }
-    if (n % LM_GROUP != 0 && !w->staging && w->n_done + n < w->info.n_rows) {
+    for (uint64_t done = 0; done < n; done += LM_GROUP)
+        cpu_weights_pack(cpu, w, (row + done) / LM_GROUP, from + done * w->row_bytes, (size_t)LM_MIN(n - done, (uint64_t)LM_GROUP));
+    atomic_fetch_add_explicit(&w->n_done, n, memory_order_relaxed);
+}
+
+/* Rows that follow those before them, in any cut. */
+static llm_status cpu_weights_in_order(lm_cpu *cpu, lm_cpu_weight *w, uint64_t row, uint64_t n, const uint8_t *from, llm_error *error)
+{
+    if (!w->staging) {
         w->staging = lm_mem_raw(&cpu->base.host->mem, (size_t)w->group_bytes, LLM_MEMORY_OTHER);
         if (!w->staging)
             return lm_fail_memory(error, cpu_weights_name(&w->info), (size_t)w->group_bytes);
     }
     while (n > 0) {
-        uint64_t group = w->n_done / LM_GROUP;
-        bool last = w->n_done + n == w->info.n_rows;
         uint64_t take = LM_MIN(n, (uint64_t)LM_GROUP - w->n_staged);
-        if (w->n_staged == 0 && (take == LM_GROUP || last)) {
-            cpu_weights_pack(cpu, w, group, from, (size_t)take);
+        if (w->n_staged == 0 && take == LM_GROUP) {
+            cpu_weights_pack(cpu, w, row / LM_GROUP, from, (size_t)take);
         } else {
             memcpy(w->staging + w->n_staged * w->row_bytes, from, (size_t)(take * w->row_bytes));
             w->n_staged += (uint32_t)take;
-            if (w->n_staged == LM_GROUP || (last && take == n)) {
-                cpu_weights_pack(cpu, w, group, w->staging, w->n_staged);
+            if (w->n_staged == LM_GROUP || row + take == w->info.n_rows) {
+                cpu_weights_pack(cpu, w, row / LM_GROUP, w->staging, w->n_staged);
                 w->n_staged = 0;
             }
         }
-        w->n_done += take;
+        atomic_fetch_add_explicit(&w->n_done, take, memory_order_relaxed);
+        row += take;
         from += take * w->row_bytes;
         n -= take;
     }
     return LLM_OK;
 }
 
+llm_status lm_cpu_weight_rows(lm_backend *backend, lm_weight *weight, uint64_t row, uint64_t n, const void *rows, llm_error *error)
+{
+    lm_cpu *cpu = (lm_cpu *)backend;
+    lm_cpu_weight *w = (lm_cpu_weight *)weight;
+    uint64_t n_rows = w->info.n_rows, n_done = atomic_load_explicit(&w->n_done, memory_order_relaxed);
+    bool fits = row <= n_rows && n <= n_rows - row && n <= n_rows - n_done, groups = row % LM_GROUP == 0 && (n % LM_GROUP == 0 || row + n == n_rows);
+    if (!fits || (!groups && row != n_done))
+        return lm_fail(error, LLM_E_INTERNAL, "%s: rows %llu..%llu pushed after %llu of %llu", cpu_weights_name(&w->info), (unsigned long long)row,
+                       (unsigned long long)(row + n), (unsigned long long)n_done, (unsigned long long)n_rows);
+    if (n == 0)
+        return LLM_OK;
+    if (w->info.is_vector) {
+        LM_TRY(cpu_weights_vector(cpu, w, rows, error));
+        atomic_store_explicit(&w->n_done, 1, memory_order_relaxed);
+        return LLM_OK;
+    }
+    if (!groups)
+        return cpu_weights_in_order(cpu, w, row, n, rows, error);
+    cpu_weights_groups(cpu, w, row, n, rows);
+    return LLM_OK;
+}
+
 llm_status lm_cpu_weight_end(lm_backend *backend, lm_weight *weight, llm_error *error)
 {
     lm_cpu_weight *w = (lm_cpu_weight *)weight;
-    if (w->n_done != w->info.n_rows)
-        return lm_fail(error, LLM_E_INTERNAL, "%s: ended after %llu of %llu rows", cpu_weights_name(&w->info), (unsigned long long)w->n_done,
+    uint64_t n_done = atomic_load_explicit(&w->n_done, memory_order_relaxed);
+    if (n_done != w->info.n_rows)
+        return lm_fail(error, LLM_E_INTERNAL, "%s: ended after %llu of %llu rows", cpu_weights_name(&w->info), (unsigned long long)n_done,
                        (unsigned long long)w->info.n_rows);
     lm_mem_free(&backend->host->mem, w->staging);
     w->staging = NULL;
