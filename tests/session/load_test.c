@@ -263,7 +263,7 @@ static void load_test_reader_fails(const tiny_file *file)
 {
     uint32_t fail_at = 1;
     llm_status status = LLM_E_IO;
-    for (; status == LLM_E_IO && fail_at < 1000; fail_at += 3) {
+    for (; status == LLM_E_IO; fail_at += 3 + fail_at / 4) {
         llm_engine *engine = load_engine(2, LOAD_OWN, 0);
         load_reader state = { .file = file, .fail_at = fail_at };
         llm_reader reader = LLM_INIT(llm_reader);
