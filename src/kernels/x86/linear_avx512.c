@@ -457,13 +457,13 @@ LINEAR512_FLOAT(f16, 2)
 LINEAR512_FLOAT(bf16, 2)
 #undef LINEAR512_FLOAT
 
-LINEAR512(f32, linear512_tile_f32, linear512_panel_float, 4, k * 16 * 4)
-LINEAR512(f16, linear512_tile_f16, linear512_panel_float, 4, k * 16 * 2)
-LINEAR512(bf16, linear512_tile_bf16, linear512_panel_float, 4, k * 16 * 2)
-LINEAR512(q8_0, linear512_tile_q8_0, linear512_panel32, 1, k / 32 * sizeof(lm_packed_q8_0))
-LINEAR512(q4_0, linear512_tile_q4_0, linear512_panel32, 1, k / 32 * sizeof(lm_packed_q4_0))
-LINEAR512(q4_k, linear512_tile_q4_k, linear512_panel_q4_k, 1, k / 256 * sizeof(lm_packed_q4_k))
-LINEAR512(q6_k, linear512_tile_q6_k, linear512_panel_q6_k, 1, k / 256 * sizeof(lm_packed_q6_k))
+LINEAR512(f32, linear512_tile_f32, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 4)
+LINEAR512(f16, linear512_tile_f16, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2)
+LINEAR512(bf16, linear512_tile_bf16, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2)
+LINEAR512(q8_0, linear512_tile_q8_0, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q8_0))
+LINEAR512(q4_0, linear512_tile_q4_0, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q4_0))
+LINEAR512(q4_k, linear512_tile_q4_k, linear512_panel_q4_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q4_k))
+LINEAR512(q6_k, linear512_tile_q6_k, linear512_panel_q6_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q6_k))
 
 LM_TARGET_END
 

@@ -4,7 +4,7 @@
  * Two ways through a matrix:
  *  - few columns ("direct"): one pass over the packed bytes, a group at a time, unpacked in registers. Bound by memory: the
  *    stream is prefetched 2 to 3 KB ahead, across the borders of blocks and groups.
- *  - many columns ("panels"): 256 values of two groups are unpacked once to bytes and scales in the first-level cache, and all
+ *  - many columns ("panels"): 256 or 512 values of two groups are unpacked once to bytes and scales in the first-level cache, and all
  *    columns of a block pass over them in tiles of 32 rows x up to 6 columns: 12 integer and 12 float accumulators, each
  *    broadcast of activations feeding two products. Between panels the running sums wait in y. A chain over k is cut in time,
  *    never in order, so the bits do not know of it.
@@ -33,6 +33,7 @@ enum {
     LINEAR512_COLS = 6,                         /* columns of a tile */
     LINEAR512_DIRECT = 3,                       /* columns up to which the packed bytes are read directly */
     LINEAR512_VALUES = 256,                     /* values of k in a panel */
+    LINEAR512_VALUES32 = 512,                   /* the same for blocks of 32: the sums wait in y half as often */
     LINEAR512_AHEAD = 2560,                     /* bytes of prefetch */
     LINEAR512_X_BYTES = 512 * 1024              /* activations of a block of columns: they should stay in the second-level cache */
 };
@@ -175,9 +176,9 @@ LM_INLINE void linear512_put(const linear512_tile *t, int c, int g, __m512 v)
 /* ---- blocks of 32: unsigned bytes, `bias` above their value, a scale, and a minimum where a type has one ------------------- */
 
 typedef struct linear512_panel32 {
-    _Alignas(64) uint8_t q[LINEAR512_VALUES / 4][2][64];        /* [4 values][group][row][4] */
-    _Alignas(64) float d[LINEAR512_VALUES / 32][2][16];
-    _Alignas(64) float m[LINEAR512_VALUES / 32][2][16];         /* the minimum, where a type has one */
+    _Alignas(64) uint8_t q[LINEAR512_VALUES32 / 4][2][64];      /* [4 values][group][row][4] */
+    _Alignas(64) float d[LINEAR512_VALUES32 / 32][2][16];
+    _Alignas(64) float m[LINEAR512_VALUES32 / 32][2][16];         /* the minimum, where a type has one */
 } linear512_panel32;
 
 LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, const int C, const int bias, const int has_min)
@@ -187,17 +188,17 @@ LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, cons
     const int8_t *x = t->x->q32 + t->col * k + t->at;
     const float *d = t->x->d32 + t->col * (k / 32) + t->at / 32;
     const int32_t *sums = t->x->s32 + t->col * (k / 32) + t->at / 32;
-    _Alignas(32) int32_t start[LINEAR512_COLS][8];
-    _Alignas(32) float ones[LINEAR512_COLS][8];
+    _Alignas(64) int32_t start[LINEAR512_COLS][16];
+    _Alignas(64) float ones[LINEAR512_COLS][16];
     __m512 acc[LINEAR512_COLS][2];
 
     LM_UNROLL
     for (int c = 0; c < C; c++) {
-        __m256i sum = _mm256_maskz_loadu_epi32((__mmask8)((1u << n_blocks) - 1), sums + (size_t)c * (k / 32));
+        __m512i sum = _mm512_maskz_loadu_epi32((__mmask16)((1u << n_blocks) - 1), sums + (size_t)c * (k / 32));
 
-        _mm256_store_si256((__m256i *)(void *)start[c], _mm256_mullo_epi32(sum, _mm256_set1_epi32(-bias)));
+        _mm512_store_si512(start[c], _mm512_mullo_epi32(sum, _mm512_set1_epi32(-bias)));
         if (has_min)
-            _mm256_store_ps(ones[c], _mm256_cvtepi32_ps(sum));
+            _mm512_store_ps(ones[c], _mm512_cvtepi32_ps(sum));
     }
     LM_UNROLL
     for (int c = 0; c < C; c++)
@@ -246,7 +247,7 @@ typedef void linear512_unpack_fn(void *panel, const void *group, int g, size_t a
 typedef void linear512_tile_fn(const void *panel, const linear512_tile *t);
 
 LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const uint8_t *w, size_t group_bytes, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols,
-                                size_t x_bytes, linear512_unpack_fn *unpack, linear512_tile_fn *const *tiles)
+                                size_t x_bytes, size_t values, linear512_unpack_fn *unpack, linear512_tile_fn *const *tiles)
 {
     const size_t block = LM_MAX(LINEAR512_X_BYTES / (k * x_bytes) / LINEAR512_COLS, (size_t)4) * LINEAR512_COLS;
 
@@ -255,8 +256,8 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
             const uint8_t *group = w + r / LM_GROUP * group_bytes;
             const int second = n_rows - r > LM_GROUP;           /* without one, the first stands in and is not stored */
 
-            for (size_t at = 0; at < k; at += LINEAR512_VALUES) {
-                size_t n = LM_MIN(k - at, (size_t)LINEAR512_VALUES), left = LM_MIN(n_cols - c0, block), n_tiles = (left + LINEAR512_COLS - 1) / LINEAR512_COLS;
+            for (size_t at = 0; at < k; at += values) {
+                size_t n = LM_MIN(k - at, values), left = LM_MIN(n_cols - c0, block), n_tiles = (left + LINEAR512_COLS - 1) / LINEAR512_COLS;
                 linear512_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, x, {linear512_mask(n_rows - r), second ? linear512_mask(n_rows - r - LM_GROUP) : 0}};
 
                 unpack(panel, group, 0, at, n);
@@ -286,7 +287,7 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
             _mm512_mask_storeu_ps(y + (size_t)c * y_stride + r, linear512_mask(n_rows - r), acc[c]);             \
     }
 
-#define LINEAR512(type, tile, panel_type, x_bytes, group_size)                                                   \
+#define LINEAR512(type, tile, panel_type, x_bytes, values, group_size)                                           \
     static void linear512_##type##_1(const void *p, const linear512_tile *t) { tile(p, t, 1); }                  \
     static void linear512_##type##_2(const void *p, const linear512_tile *t) { tile(p, t, 2); }                  \
     static void linear512_##type##_3(const void *p, const linear512_tile *t) { tile(p, t, 3); }                  \
@@ -316,7 +317,7 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
         if (n_cols <= LINEAR512_DIRECT)                                                                          \
             linear512_##type##_few(y, y_stride, w, n_rows, k, x, n_cols);                                        \
         else                                                                                                     \
-            linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols, (x_bytes), linear512_unpack_##type, linear512_##type##_tiles); \
+            linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols, (x_bytes), (values), linear512_unpack_##type, linear512_##type##_tiles); \
     }
 
 LM_TARGET_END
