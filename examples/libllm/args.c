@@ -63,6 +63,7 @@ static const args_option options[] = {
     { 'p', "prompt", TOOL_BENCH, KIND_LIST, AT(prompts), 0, MANY, "N,...", "prefill: tokens of the prompt (default 512)" },
     { 'n', "predict", TOOL_BENCH, KIND_LIST, AT(replies), 0, MANY, "N,...", "decode: tokens one by one (default 128)" },
     { 'd', "depth", TOOL_BENCH, KIND_LIST, AT(depths), 0, MANY, "N,...", "tokens that are in the context before (default 0)" },
+    { 0, "sessions", TOOL_BENCH, KIND_LIST, AT(sessions), 1, 64, "N,...", "decode: so many sessions together, a token of each in every pass (default 1)" },
     { 't', "threads", TOOL_BENCH, KIND_LIST, AT(threads), 0, 1024, "N,...", "threads; 0: one per performance core (default 0)" },
     { 'r', "repetitions", TOOL_BENCH, KIND_INT, AT(repetitions), 1, 1000, "N", "runs of each test; the median counts (default 3)" },
 
@@ -328,6 +329,7 @@ static void args_defaults(tool_args *args)
     args->replies = (tool_list){ 1, { 128 } };
     args->depths = (tool_list){ 1, { 0 } };
     args->threads = (tool_list){ 1, { 0 } };
+    args->sessions = (tool_list){ 1, { 1 } };
     args->repetitions = 3;
     args->n_predict = -1;
     args->temperature = 0.8f;

@@ -12,13 +12,13 @@
 
 typedef struct bench_result {
     bool   decode;
-    int    threads;
+    int    threads, sessions;           /* sessions that go on together, a token each in a step */
     int64_t tokens, depth;
-    double rate, least, most;           /* tokens a second: median, slowest, fastest run */
+    double rate, least, most;           /* tokens a second, of all sessions: median, slowest, fastest run */
     double work;                        /* of one token: bytes read (decode), operations (prefill) */
 } bench_result;
 
-enum { BENCH_MAX_RESULTS = 2 * TOOL_MAX_LIST * TOOL_MAX_LIST * TOOL_MAX_LIST };
+enum { BENCH_MAX_RESULTS = 2 * TOOL_MAX_LIST * TOOL_MAX_LIST * TOOL_MAX_LIST * TOOL_MAX_LIST, BENCH_MOST_SESSIONS = 64 };
 
 typedef struct bench {
     const tool_args *args;
@@ -103,12 +103,12 @@ static llm_token bench_token(bench *b, int32_t n_vocab)
     return (llm_token)((b->random >> 33) % (uint64_t)n_vocab);
 }
 
-static llm_status bench_finish(llm_session *session, llm_error *error)
+static llm_status bench_finish(llm_session *const *sessions, size_t n, llm_error *error)
 {
     llm_status status;
 
     do {
-        status = tool_interrupted() ? LLM_E_CANCELLED : llm_session_step(&session, 1, LLM_FOREVER, 0, error);
+        status = tool_interrupted() ? LLM_E_CANCELLED : llm_session_step(sessions, n, LLM_FOREVER, 0, error);
     } while (status == LLM_MORE);
     if (status == LLM_E_CANCELLED && tool_interrupted()) {
         error->status = LLM_E_CANCELLED;
@@ -117,70 +117,78 @@ static llm_status bench_finish(llm_session *session, llm_error *error)
     return status;
 }
 
-/* Appends n tokens of the seed and computes them: at once, or one by one. */
-static llm_status bench_feed(bench *b, llm_session *session, int32_t n_vocab, int64_t n, bool one_by_one, llm_error *error)
+/* Appends n tokens of the seed to each session and computes them: at once, or one by one. */
+static llm_status bench_feed(bench *b, llm_session *const *sessions, size_t n_sessions, int32_t n_vocab, int64_t n, bool one_by_one, llm_error *error)
 {
     llm_token piece[256];
     llm_status status = LLM_OK;
 
     while (n > 0 && status == LLM_OK) {
         size_t k = one_by_one ? 1 : n < 256 ? (size_t)n : 256;
-        for (size_t i = 0; i < k; i++)
-            piece[i] = bench_token(b, n_vocab);
-        status = llm_session_append(session, piece, k, 0, error);
+        for (size_t s = 0; s < n_sessions && status == LLM_OK; s++) {
+            for (size_t i = 0; i < k; i++)
+                piece[i] = bench_token(b, n_vocab);
+            status = llm_session_append(sessions[s], piece, k, 0, error);
+        }
         if (one_by_one && status == LLM_OK)
-            status = bench_finish(session, error);
+            status = bench_finish(sessions, n_sessions, error);
         n -= (int64_t)k;
     }
-    return status == LLM_OK ? bench_finish(session, error) : status;
+    return status == LLM_OK ? bench_finish(sessions, n_sessions, error) : status;
 }
 
 /* Back to the depth, with nothing pending. */
-static llm_status bench_rewind(llm_session *session, int64_t depth, llm_error *error)
+static llm_status bench_rewind(llm_session *const *sessions, size_t n, int64_t depth, llm_error *error)
 {
-    llm_status status = llm_session_rewind(session, (size_t)depth, error);
-    return status == LLM_OK ? bench_finish(session, error) : status;
+    llm_status status = LLM_OK;
+
+    for (size_t s = 0; s < n && status == LLM_OK; s++)
+        status = llm_session_rewind(sessions[s], (size_t)depth, error);
+    return status == LLM_OK ? bench_finish(sessions, n, error) : status;
 }
 
-static llm_status bench_test(bench *b, tool_model *opened, int at, bool decode, int64_t tokens, int64_t depth, llm_error *error)
+static llm_status bench_test(bench *b, tool_model *opened, int at, bool decode, int64_t tokens, int64_t depth, int64_t n_sessions, llm_error *error)
 {
     enum { MOST = 1000 };
     static double rates[MOST];
     llm_session_desc desc = LLM_INIT(llm_session_desc);
     llm_session_info info = LLM_INIT(llm_session_info);
-    llm_session *session = NULL;
-    llm_status status;
+    llm_session *sessions[BENCH_MOST_SESSIONS] = { NULL };
+    llm_status status = LLM_OK;
     int32_t n_vocab = llm_tokenizer_n_vocab(llm_model_tokenizer(opened->model));
+    size_t n = (size_t)n_sessions;
     int runs = (int)b->args->repetitions, done = 0;
     int64_t warm = decode ? (tokens < 4 ? tokens : 4) : tokens;
     bench_result *r = &b->results[b->n_results];
 
     desc.n_ctx = (int32_t)(b->args->n_ctx > depth + tokens ? b->args->n_ctx : depth + tokens + 1);
     desc.state_type = b->args->state_type;
-    status = llm_session_create(opened->model, &desc, &session, error);
+    for (size_t s = 0; s < n && status == LLM_OK; s++)
+        status = llm_session_create(opened->model, &desc, &sessions[s], error);
     if (status == LLM_OK)
-        tool_watch(session);
+        tool_watch(sessions[0]);
     if (status == LLM_OK && depth > 0)
-        status = bench_feed(b, session, n_vocab, depth, false, error);
+        status = bench_feed(b, sessions, n, n_vocab, depth, false, error);
     if (status == LLM_OK)
-        status = llm_session_get_info(session, &info, error);
+        status = llm_session_get_info(sessions[0], &info, error);
     if (status == LLM_OK)
-        status = bench_feed(b, session, n_vocab, warm, decode, error);
+        status = bench_feed(b, sessions, n, n_vocab, warm, decode, error);
     while (status == LLM_OK && done < runs) {
         double start;
-        status = bench_rewind(session, depth, error);
+        status = bench_rewind(sessions, n, depth, error);
         start = tool_seconds();
         if (status == LLM_OK)
-            status = bench_feed(b, session, n_vocab, tokens, decode, error);
-        rates[done++] = (double)tokens / (tool_seconds() - start);
+            status = bench_feed(b, sessions, n, n_vocab, tokens, decode, error);
+        rates[done++] = (double)(tokens * n_sessions) / (tool_seconds() - start);
     }
     tool_watch(NULL);
-    llm_session_free(session);
+    for (size_t s = 0; s < n; s++)
+        llm_session_free(sessions[s]);
     if (status != LLM_OK)
         return status;
     qsort(rates, (size_t)runs, sizeof *rates, bench_by_value);
-    *r = (bench_result){ decode, b->threads[at], tokens, depth, rates[runs / 2], rates[0], rates[runs - 1],
-                         decode ? b->token_bytes + (double)info.state_bytes : b->token_ops };
+    *r = (bench_result){ decode, b->threads[at], (int)n_sessions, tokens, depth, rates[runs / 2], rates[0], rates[runs - 1],
+                         decode ? b->token_bytes / (double)n_sessions + (double)info.state_bytes : b->token_ops };
     b->n_results++;
     return LLM_OK;
 }
@@ -209,14 +217,16 @@ static int bench_threads(bench *b, int at)
                 if (args->prompts.at[p] > 0) {
                     snprintf(line, sizeof line, "prefill %lld at depth %lld, threads %d", (long long)args->prompts.at[p], (long long)args->depths.at[d], b->threads[at]);
                     bench_say(b, line);
-                    status = bench_test(b, &opened, at, false, args->prompts.at[p], args->depths.at[d], &error);
+                    status = bench_test(b, &opened, at, false, args->prompts.at[p], args->depths.at[d], 1, &error);
                 }
-            for (int n = 0; n < args->replies.n && status == LLM_OK; n++)
-                if (args->replies.at[n] > 0) {
-                    snprintf(line, sizeof line, "decode %lld at depth %lld, threads %d", (long long)args->replies.at[n], (long long)args->depths.at[d], b->threads[at]);
-                    bench_say(b, line);
-                    status = bench_test(b, &opened, at, true, args->replies.at[n], args->depths.at[d], &error);
-                }
+            for (int n = 0; n < args->replies.n * args->sessions.n && status == LLM_OK; n++) {
+                int64_t reply = args->replies.at[n / args->sessions.n], sessions = args->sessions.at[n % args->sessions.n];
+                if (reply == 0)
+                    continue;
+                snprintf(line, sizeof line, "decode %lld at depth %lld, threads %d, sessions %lld", (long long)reply, (long long)args->depths.at[d], b->threads[at], (long long)sessions);
+                bench_say(b, line);
+                status = bench_test(b, &opened, at, true, reply, args->depths.at[d], sessions, &error);
+            }
         }
         if (status == LLM_OK)
             status = llm_engine_get_info(opened.engine, &engine, &error);
@@ -287,13 +297,13 @@ static void bench_print(const bench *b)
         printf(", %s", b->args->type);
     printf(": %.1f million parameters, %s of weights, loaded in %.2f s, %s of memory, %s kernels\n\n", (double)b->n_params / 1e6, weights,
            b->load_seconds, memory, tool_tier_name(b->tier));
-    printf("%-8s %7s %7s %8s %12s %12s %12s %10s\n", "test", "tokens", "depth", "threads", "tokens/s", "slowest", "fastest", "of ceiling");
+    printf("%-8s %7s %7s %8s %8s %12s %12s %12s %10s\n", "test", "tokens", "depth", "threads", "sessions", "tokens/s", "slowest", "fastest", "of ceiling");
     for (int i = 0; i < b->n_results; i++) {
         const bench_result *r = &b->results[i];
         const char *name;
         double ceiling = bench_ceiling(b, r, &name);
-        printf("%-8s %7lld %7lld %8d %12.2f %12.2f %12.2f", r->decode ? "decode" : "prefill", (long long)r->tokens, (long long)r->depth, r->threads,
-               r->rate, r->least, r->most);
+        printf("%-8s %7lld %7lld %8d %8d %12.2f %12.2f %12.2f", r->decode ? "decode" : "prefill", (long long)r->tokens, (long long)r->depth, r->threads,
+               r->sessions, r->rate, r->least, r->most);
         if (ceiling > 0)
             printf(" %5.1f %% %s\n", 100 * r->rate * r->work / ceiling, name);
         else
@@ -353,6 +363,7 @@ static void bench_json(const bench *b)
         json_int(&j, "tokens", r->tokens);
         json_int(&j, "depth", r->depth);
         json_int(&j, "threads", r->threads);
+        json_int(&j, "sessions", r->sessions);
         json_number(&j, "tokens_per_second", r->rate);
         json_number(&j, "slowest", r->least);
         json_number(&j, "fastest", r->most);
@@ -383,7 +394,7 @@ static int bench_hash(bench *b)
         desc.state_type = b->args->state_type;
         status = llm_session_create(opened.model, &desc, &session, &error);
         if (status == LLM_OK)
-            status = bench_feed(b, session, n_vocab, PROMPT, false, &error);
+            status = bench_feed(b, &session, 1, n_vocab, PROMPT, false, &error);
         for (int i = 0; i <= REPLY && status == LLM_OK; i++) {
             const float *logits;
             llm_token_score best;
@@ -400,7 +411,7 @@ static int bench_hash(bench *b)
             if (status == LLM_OK && i < REPLY)
                 status = llm_session_append(session, &best.token, 1, 0, &error);
             if (status == LLM_OK && i < REPLY)
-                status = bench_finish(session, &error);
+                status = bench_finish(&session, 1, &error);
         }
         if (status == LLM_OK)
             printf("%016llx\n", (unsigned long long)hash);

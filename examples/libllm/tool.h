@@ -24,7 +24,7 @@ typedef struct tool_args {
     uint64_t    weight_seed;
     const char *output;                 /* make */
     const char *prompt, *prompt_file;
-    tool_list   prompts, replies, depths, threads;      /* bench: -p, -n, -d, -t */
+    tool_list   prompts, replies, depths, sessions, threads;    /* bench: -p, -n, -d, --sessions, -t */
     int64_t     n_predict, n_ctx, n_threads, n_chunk, repetitions;
     int32_t     cpu_tier, state_type;   /* LLM_CPU_*, LLM_STATE_TYPE_* */
     float       temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
