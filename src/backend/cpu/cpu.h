@@ -239,6 +239,13 @@ typedef struct lm_cpu_stage {
 /* Most items of a product's tile. */
 enum { LM_CPU_TILE = 16384 };
 
+/* As many groups as stand side by side in the kernels, rounded up unless the tile has no room for it. */
+static inline uint64_t lm_cpu_beside(const lm_cpu_grain *grain, uint64_t groups, uint64_t tile)
+{
+    uint64_t more = (groups + grain->groups - 1) / grain->groups * grain->groups;
+    return more <= tile ? more : LM_MAX(groups - groups % grain->groups, 1);
+}
+
 /* What an operation is here: can it run, what does it need, how does it run. */
 typedef struct lm_cpu_op {
     llm_status (*can)(const lm_cpu *cpu, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error);

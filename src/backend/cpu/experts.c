@@ -152,7 +152,7 @@ static uint32_t experts_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
     uint64_t fair = all * run->n_jobs / (4 * (uint64_t)run->cpu->n_threads), tile = LM_CPU_TILE / (LM_GROUP * widest);
     groups = LM_MAX(LM_MIN(LM_MIN(groups, fair), LM_MIN(tile, all)), 1);
     if (widest >= grain->tile)                              /* see products_plan */
-        groups = (groups + grain->groups - 1) / grain->groups * grain->groups;
+        groups = lm_cpu_beside(grain, groups, tile);
     run->cut_groups = (uint32_t)groups;
     run->n_blocks = (uint32_t)((all + groups - 1) / groups);
     return run->n_blocks * run->n_jobs;

@@ -145,7 +145,7 @@ static uint32_t products_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
     uint64_t fair = all * n_cols / (4 * (uint64_t)run->cpu->n_threads), tile = LM_CPU_TILE / (LM_GROUP * cols);
     groups = LM_MAX(LM_MIN(LM_MIN(groups, fair), LM_MIN(tile, all)), 1);
     if (cols >= grain->tile)                                /* kernels that lack a neighbour multiply by the same group twice */
-        groups = (groups + grain->groups - 1) / grain->groups * grain->groups;
+        groups = lm_cpu_beside(grain, groups, tile);
     run->cut_groups = (uint32_t)groups;
     run->cut_cols = (uint32_t)cols;
     run->n_blocks = (uint32_t)((all + groups - 1) / groups);
