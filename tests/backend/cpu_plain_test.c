@@ -50,7 +50,7 @@ int main(void)
     for (size_t s = 0; s < LM_COUNT(little_shapes); s++) {
         plain_shape(&little_shapes[s], LLM_STATE_TYPE_F16, 70, 1);
         plain_shape(&little_shapes[s], LLM_STATE_TYPE_F32, 70, 23);
-        plain_shape(&little_shapes[s], LLM_STATE_TYPE_INT8, 70, 19);
+        plain_shape(&little_shapes[s], LLM_STATE_TYPE_INT8, 70, 34);
     }
     plain_shape(&little_shapes[1], LLM_STATE_TYPE_F16, 600, 549);
     plain_shape(&little_shapes[2], LLM_STATE_TYPE_F32, 800, 790);
