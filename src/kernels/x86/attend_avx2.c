@@ -147,9 +147,157 @@ LM_INLINE void attend_avx2_values(const lm_attend_tile *t, int first, int from, 
     }
 }
 
+/* ---- int8: vpmaddubsw wants one side without a sign, so a key gives its sign to the query; vpmaddwd adds what two keys give ---- */
+
+LM_INLINE int32_t attend_avx2_i8_begin(const int8_t *q, size_t n)
+{
+    (void)q, (void)n;
+    return 0;
+}
+
+/* Four bytes, or two of sixteen bits, in all lanes. */
+LM_INLINE __m256i attend_avx2_set4(const void *x)
+{
+    int32_t four;
+    memcpy(&four, x, 4);
+    return _mm256_set1_epi32(four);
+}
+
+/* Keys n_halves * 8 of a group from `half` on, as many as the registers have room for. 2 * 127 * 127 fits sixteen bits. */
+LM_INLINE void attend_avx2_i8_half(const lm_attend_tile *t, const lm_attend_i8 *x, int g, int half, int n_q, int n_halves)
+{
+    const char *k = (const char *)t->k[g] + half * 32, *next = (const char *)t->k[g + 1];
+    size_t n = lm_i8_padded(t->args->head_dim), scales = LM_KEYS * sizeof(float);
+    __m256i sum[8], ones = _mm256_set1_epi16(1);
+
+    LM_UNROLL
+    for (int i = 0; i < n_q * n_halves; i++)
+        sum[i] = _mm256_setzero_si256();
+    for (size_t d = 0; d < n; d += 4) {
+        __m256i key[2], size[2];
+        LM_UNROLL
+        for (int h = 0; h < n_halves; h++) {
+            key[h] = _mm256_loadu_si256((const __m256i *)(k + scales + d * LM_KEYS + h * 32));
+            size[h] = _mm256_abs_epi8(key[h]);
+        }
+        LM_PREFETCH(next + d * LM_KEYS);
+        LM_UNROLL
+        for (int i = 0; i < n_q; i++) {
+            __m256i q = attend_avx2_set4(t->q8[i] + d);
+            LM_UNROLL
+            for (int h = 0; h < n_halves; h++) {
+                __m256i twos = _mm256_maddubs_epi16(size[h], _mm256_sign_epi8(q, key[h]));
+                sum[i * n_halves + h] = _mm256_add_epi32(sum[i * n_halves + h], _mm256_madd_epi16(twos, ones));
+            }
+        }
+    }
+    LM_UNROLL
+    for (int h = 0; h < n_halves; h++) {
+        __m256 k_scale = _mm256_loadu_ps((const float *)t->k[g] + (half + h) * 8);
+        LM_UNROLL
+        for (int i = 0; i < n_q; i++)
+            _mm256_storeu_ps(t->p[i] + t->number[g] * LM_KEYS + (half + h) * 8,
+                             _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i * n_halves + h]), _mm256_mul_ps(_mm256_set1_ps(x->q_scale[i]), k_scale)));
+    }
+}
+
+LM_INLINE void attend_avx2_i8_scores(const lm_attend_tile *t, const lm_attend_i8 *x, int first, int n_q, int n_groups)
+{
+    LM_UNROLL
+    for (int g = first; g < first + n_groups; g++) {
+        if (n_q <= 4) {
+            attend_avx2_i8_half(t, x, g, 0, n_q, 2);
+        } else {
+            attend_avx2_i8_half(t, x, g, 0, n_q, 1);
+            attend_avx2_i8_half(t, x, g, 1, n_q, 1);
+        }
+    }
+}
+
+LM_INLINE __m256i attend_avx2_magnitude(__m256 x) { return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff)); }
+
+LM_INLINE uint32_t attend_avx2_most(__m256i most)
+{
+    __m128i m = _mm_max_epu32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+    m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epu32(m, _mm_shuffle_epi32(m, 0xb1)));
+}
+
+static float attend_avx2_i8_levels(const lm_attend_tile *t, int i, int16_t *level)
+{
+    float *p = t->p[i], r, scale;
+    __m256i most = _mm256_setzero_si256();
+    for (int g = 0; g < t->n_groups; g++) {
+        const float *v_scale = t->k[t->n_groups + g];
+        LM_UNROLL
+        for (int h = 0; h < 2; h++) {
+            int j = t->number[g] * LM_KEYS + h * 8;
+            __m256 w = _mm256_mul_ps(_mm256_loadu_ps(p + j), _mm256_loadu_ps(v_scale + h * 8));
+            w = _mm256_and_ps(w, _mm256_castsi256_ps(math_avx2_between(j, t->from[i], t->to[i])));
+            most = _mm256_max_epu32(most, attend_avx2_magnitude(w));
+            _mm256_storeu_ps(p + j, w);
+        }
+    }
+    scale = lm_attend_scale(attend_avx2_most(most), 32767.0f, &r);
+    __m256 times = _mm256_set1_ps(r);
+    for (int g = 0; g < t->n_groups; g++) {
+        int j = t->number[g] * LM_KEYS;
+        __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(p + j), times)), b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(p + j + 8), times));
+        __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+        _mm256_storeu_si256((__m256i *)(level + j), r > 0 ? both : _mm256_setzero_si256());
+    }
+    return scale;
+}
+
+LM_INLINE void attend_avx2_i8_values(const lm_attend_tile *t, const lm_attend_i8 *x, size_t d, size_t part, int n_q, int n_v)
+{
+    size_t row_bytes = t->args->v_dim * 2, scales = LM_KEYS * sizeof(float);
+    __m256i sum[12];
+
+    LM_UNROLL
+    for (int i = 0; i < n_q * n_v; i++)
+        sum[i] = _mm256_setzero_si256();
+    for (int g = 0; g < t->n_groups; g++) {
+        int j = t->number[g] * LM_KEYS;
+        const char *row = t->v[t->number[g]] + scales + d * 2, *next = t->v[t->number[LM_MIN(g + 1, t->n_groups - 1)]] + scales + d * 2;
+        for (int pair = 0; pair < LM_KEYS / 2; pair++, row += row_bytes, next += row_bytes) {
+            __m256i value[8];
+            char some[16] = { 0 };
+            if (part)
+                memcpy(some, row, 2 * part);
+            LM_UNROLL
+            for (int v = 0; v < n_v; v += 4)
+                LM_PREFETCH(next + v * 16);
+            LM_UNROLL
+            for (int v = 0; v < n_v; v++)
+                value[v] = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(part ? some : row + v * 16)));
+            LM_UNROLL
+            for (int i = 0; i < n_q; i++) {
+                __m256i p = attend_avx2_set4(x->level[i] + j + 2 * pair);
+                LM_UNROLL
+                for (int v = 0; v < n_v; v++)
+                    sum[i * n_v + v] = _mm256_add_epi32(sum[i * n_v + v], _mm256_madd_epi16(value[v], p));
+            }
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        LM_UNROLL
+        for (int v = 0; v < n_v; v++) {
+            __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i * n_v + v]), _mm256_set1_ps(x->w_scale[i]));
+            if (part)
+                _mm256_maskstore_ps(t->acc[i] + d, math_avx2_mask(part), y);
+            else
+                _mm256_storeu_ps(t->acc[i] + d + (size_t)v * 8, y);
+        }
+    }
+}
+
 #define ATTEND(name) attend_avx2_##name
+#define ATTEND_I8_TILES(tile) tile(1, 1, 8) tile(2, 1, 4) tile(4, 1, 2) tile(6, 1, 2)
 #define ATTEND_TILES(tile, type) tile(type, 1, 4, 8) tile(type, 2, 2, 4) tile(type, 4, 1, 2) tile(type, 6, 1, 2)
-enum { attend_avx2_LANES = 8, attend_avx2_TILE = 6, attend_avx2_RAGGED = 8 };
+enum { attend_avx2_LANES = 8, attend_avx2_TILE = 6, attend_avx2_RAGGED = 8, attend_avx2_I8_LANES = 8 };
+#include "kernels/attend_i8.inc"
 #include "kernels/attend_tile.inc"
 
 static void attend_avx2_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
@@ -213,6 +361,66 @@ static void attend_avx2_store_v_f16(void *v_page, size_t at, const float *v, siz
     }
 }
 
+/* The scale of a head, and what to multiply it by. */
+LM_INLINE float attend_avx2_head_scale(const float *x, size_t n, float *r)
+{
+    __m256i most = _mm256_setzero_si256();
+    size_t d = 0;
+    for (; d + 8 <= n; d += 8)
+        most = _mm256_max_epu32(most, attend_avx2_magnitude(_mm256_loadu_ps(x + d)));
+    if (d < n)
+        most = _mm256_max_epu32(most, attend_avx2_magnitude(_mm256_maskload_ps(x + d, math_avx2_mask(n - d))));
+    return lm_attend_scale(attend_avx2_most(most), 127.0f, r);
+}
+
+/* Up to eight levels of a head with `left` to go, zeros behind. */
+LM_INLINE void attend_avx2_head_levels(int8_t out[8], const float *x, size_t left, float r)
+{
+    __m256 values = left >= 8 ? _mm256_loadu_ps(x) : _mm256_maskload_ps(x, math_avx2_mask(left));
+    __m256i wide = r > 0 ? _mm256_cvtps_epi32(_mm256_mul_ps(values, _mm256_set1_ps(r))) : _mm256_setzero_si256();
+    __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storel_epi64((__m128i *)out, _mm_packs_epi16(half, half));
+}
+
+static float attend_avx2_quantize_head(int8_t *q, const float *x, size_t n)
+{
+    float r, scale = attend_avx2_head_scale(x, n, &r);
+    for (size_t d = 0; d < n; d += 8) {
+        int8_t eight[8];
+        attend_avx2_head_levels(eight, x + d, n - d, r);
+        memcpy(q + d, eight, n - d > 4 ? 8 : 4);
+    }
+    return scale;
+}
+
+static void attend_avx2_store_k_i8(void *k_page, size_t at, const float *k, size_t k_dim)
+{
+    char *group = (char *)k_page + at / LM_KEYS * lm_i8_k_group(k_dim);
+    float r, scale = attend_avx2_head_scale(k, k_dim, &r);
+    memcpy(group + at % LM_KEYS * sizeof(float), &scale, sizeof(float));
+    for (size_t d = 0; d < k_dim; d += 8) {
+        int8_t eight[8];
+        attend_avx2_head_levels(eight, k + d, k_dim - d, r);
+        memcpy(group + lm_i8_k_at(at % LM_KEYS, d), eight, 4);
+        if (k_dim - d > 4)
+            memcpy(group + lm_i8_k_at(at % LM_KEYS, d + 4), eight + 4, 4);
+    }
+}
+
+/* Byte by byte: another thread may store the position beside this one. */
+static void attend_avx2_store_v_i8(void *v_page, size_t at, const float *v, size_t v_dim)
+{
+    char *group = (char *)v_page + at / LM_KEYS * lm_i8_v_group(v_dim);
+    float r, scale = attend_avx2_head_scale(v, v_dim, &r);
+    memcpy(group + at % LM_KEYS * sizeof(float), &scale, sizeof(float));
+    for (size_t d = 0; d < v_dim; d += 8) {
+        int8_t eight[8];
+        attend_avx2_head_levels(eight, v + d, v_dim - d, r);
+        for (size_t i = 0; i < LM_MIN(v_dim - d, (size_t)8); i++)
+            group[lm_i8_v_at(at % LM_KEYS, d + i, v_dim)] = (char)eight[i];
+    }
+}
+
 LM_TARGET_END
 
 /* f32 state is moved, not computed: the reference stores it. */
@@ -222,6 +430,10 @@ void lm_kernels_attend_avx2(lm_kernels *table)
     table->store_v_f16 = attend_avx2_store_v_f16;
     table->attend_f32 = attend_avx2_f32;
     table->attend_f16 = attend_avx2_f16;
+    table->store_k_i8 = attend_avx2_store_k_i8;
+    table->store_v_i8 = attend_avx2_store_v_i8;
+    table->quantize_head = attend_avx2_quantize_head;
+    table->attend_i8 = attend_avx2_i8;
     table->attend_merge = attend_avx2_merge;
     table->attend_finish = attend_avx2_finish;
 }

@@ -5,7 +5,7 @@
  * side by side as K is stored, one chain over head_dim for each query and group of keys. Sums of V: lane = dimension, one chain
  * over the keys for each query. Keys that all queries of a tile see go through the tile; the ragged ends of those that see
  * more go query by query, so that an unseen key is never multiplied, not even by zero. Scores that no query sees are computed
- * (from whatever the page holds) and then masked. Stack: 8 KiB of scores. Threads: any. */
+ * (from whatever the page holds) and then masked. Stack: 8 KiB of scores, 12 KiB with int8. Threads: any. */
 #include "kernels/attend_tile.h"
 #include "kernels/kernels.h"
 #include "kernels/x86/math_avx512.h"
@@ -140,9 +140,126 @@ LM_INLINE void attend_avx512_values(const lm_attend_tile *t, int first, int from
     }
 }
 
+/* ---- int8: vpdpbusd adds four products of a byte without a sign and one with, vpdpwssd two of sixteen bits ---- */
+
+/* Keys get 128 added, to be without a sign: 128 (sum of q) too much. */
+LM_INLINE int32_t attend_avx512_i8_begin(const int8_t *q, size_t n)
+{
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t d = 0; d < n; d += 64) {
+        __mmask64 mask = n - d >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << (n - d)) - 1;
+        sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8((char)0x80), _mm512_maskz_loadu_epi8(mask, q + d));
+    }
+    return -_mm512_reduce_add_epi32(sum);
+}
+
+/* Four bytes, or two of sixteen bits, in all lanes. */
+LM_INLINE __m512i attend_avx512_set4(const void *x)
+{
+    int32_t four;
+    memcpy(&four, x, 4);
+    return _mm512_set1_epi32(four);
+}
+
+LM_INLINE void attend_avx512_i8_scores(const lm_attend_tile *t, const lm_attend_i8 *x, int first, int n_q, int n_groups)
+{
+    const void *const *k = t->k + first;
+    const int *number = t->number + first;
+    size_t n = lm_i8_padded(t->args->head_dim), scales = LM_KEYS * sizeof(float);
+    __m512i sum[16], flip = _mm512_set1_epi8((char)0x80);
+
+    LM_UNROLL
+    for (int i = 0; i < n_q * n_groups; i++)
+        sum[i] = _mm512_set1_epi32(x->begin[i / n_groups]);
+    for (size_t d = 0; d < n; d += 4) {
+        __m512i key[4];
+        LM_UNROLL
+        for (int g = 0; g < n_groups; g++) {
+            key[g] = _mm512_xor_si512(_mm512_loadu_si512((const char *)k[g] + scales + d * LM_KEYS), flip);
+            LM_PREFETCH((const char *)k[n_groups + g] + d * LM_KEYS);
+        }
+        LM_UNROLL
+        for (int i = 0; i < n_q; i++) {
+            __m512i q = attend_avx512_set4(t->q8[i] + d);
+            LM_UNROLL
+            for (int g = 0; g < n_groups; g++)
+                sum[i * n_groups + g] = _mm512_dpbusd_epi32(sum[i * n_groups + g], key[g], q);
+        }
+    }
+    LM_UNROLL
+    for (int g = 0; g < n_groups; g++) {
+        __m512 k_scale = _mm512_loadu_ps(k[g]);
+        LM_PREFETCH((const char *)k[n_groups + g] + n * LM_KEYS);
+        LM_UNROLL
+        for (int i = 0; i < n_q; i++)
+            _mm512_storeu_ps(t->p[i] + number[g] * LM_KEYS,
+                             _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i * n_groups + g]), _mm512_mul_ps(_mm512_set1_ps(x->q_scale[i]), k_scale)));
+    }
+}
+
+static float attend_avx512_i8_levels(const lm_attend_tile *t, int i, int16_t *level)
+{
+    float *p = t->p[i], r, scale;
+    __m512i most = _mm512_setzero_si512(), magnitude = _mm512_set1_epi32(0x7fffffff);
+    for (int g = 0; g < t->n_groups; g++) {
+        int j = t->number[g] * LM_KEYS;
+        __mmask16 seen = j < t->to[i] ? attend_avx512_seen(j, t->from[i], t->to[i]) : 0;
+        __m512 w = _mm512_maskz_mul_ps(seen, _mm512_loadu_ps(p + j), _mm512_loadu_ps(t->k[t->n_groups + g]));
+        most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(w), magnitude));
+        _mm512_storeu_ps(p + j, w);
+    }
+    scale = lm_attend_scale(_mm512_reduce_max_epu32(most), 32767.0f, &r);
+    for (int g = 0; g < t->n_groups; g++) {
+        int j = t->number[g] * LM_KEYS;
+        __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(p + j), _mm512_set1_ps(r)));
+        _mm256_storeu_si256((__m256i *)(level + j), _mm512_cvtepi32_epi16(r > 0 ? q : _mm512_setzero_si512()));
+    }
+    return scale;
+}
+
+LM_INLINE void attend_avx512_i8_values(const lm_attend_tile *t, const lm_attend_i8 *x, size_t d, size_t part, int n_q, int n_v)
+{
+    size_t row_bytes = t->args->v_dim * 2, scales = LM_KEYS * sizeof(float);
+    __mmask16 mask = part ? math_avx512_mask(part) : 0xffff;
+    __mmask32 pairs = part ? (__mmask32)((1ull << 2 * part) - 1) : ~(__mmask32)0;
+    __m512i sum[16];
+
+    LM_UNROLL
+    for (int i = 0; i < n_q * n_v; i++)
+        sum[i] = _mm512_setzero_si512();
+    for (int g = 0; g < t->n_groups; g++) {
+        int j = t->number[g] * LM_KEYS;
+        const char *row = t->v[t->number[g]] + scales + d * 2, *next = t->v[t->number[LM_MIN(g + 1, t->n_groups - 1)]] + scales + d * 2;
+        for (int pair = 0; pair < LM_KEYS / 2; pair++, row += row_bytes, next += row_bytes) {
+            __m512i value[4];
+            LM_UNROLL
+            for (int v = 0; v < n_v; v += 2)
+                LM_PREFETCH(next + v * 32);
+            LM_UNROLL
+            for (int v = 0; v < n_v; v++)
+                value[v] = _mm512_cvtepi8_epi16(part ? _mm256_maskz_loadu_epi8(pairs, row) : _mm256_loadu_si256((const __m256i *)(row + v * 32)));
+            LM_UNROLL
+            for (int i = 0; i < n_q; i++) {
+                __m512i p = attend_avx512_set4(x->level[i] + j + 2 * pair);
+                LM_UNROLL
+                for (int v = 0; v < n_v; v++)
+                    sum[i * n_v + v] = _mm512_dpwssd_epi32(sum[i * n_v + v], value[v], p);
+            }
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        LM_UNROLL
+        for (int v = 0; v < n_v; v++)
+            _mm512_mask_storeu_ps(t->acc[i] + d + (size_t)v * 16, mask, _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i * n_v + v]), _mm512_set1_ps(x->w_scale[i])));
+    }
+}
+
 #define ATTEND(name) attend_avx512_##name
+#define ATTEND_I8_TILES(tile) tile(1, 4, 4) tile(2, 4, 4) tile(4, 4, 4) tile(8, 2, 2)
 #define ATTEND_TILES(tile, type) tile(type, 1, 4, 4) tile(type, 2, 4, 4) tile(type, 4, 4, 4) tile(type, 8, 2, 2)
-enum { attend_avx512_LANES = 16, attend_avx512_TILE = 8, attend_avx512_RAGGED = 4 };
+enum { attend_avx512_LANES = 16, attend_avx512_TILE = 8, attend_avx512_RAGGED = 4, attend_avx512_I8_LANES = 16 };
+#include "kernels/attend_i8.inc"
 #include "kernels/attend_tile.inc"
 
 static void attend_avx512_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
@@ -174,6 +291,7 @@ void lm_kernels_attend_avx512(lm_kernels *table)
 {
     table->attend_f32 = attend_avx512_f32;
     table->attend_f16 = attend_avx512_f16;
+    table->attend_i8 = attend_avx512_i8;
     table->attend_merge = attend_avx512_merge;
     table->attend_finish = attend_avx512_finish;
 }
