@@ -148,7 +148,7 @@ static void acts_avx2_silu_mul(float *y, const float *gate, const float *up, siz
 {
     for (size_t i = 0; i < n; i += 8) {
         __m256 g = acts_avx2_load(gate + i, n - i);
-        __m256 e = math_avx2_exp(_mm256_xor_ps(g, _mm256_set1_ps(-0.0f)));
+        __m256 e = lm_expf8(_mm256_xor_ps(g, _mm256_set1_ps(-0.0f)));
         __m256 a = _mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
         acts_avx2_store(y + i, n - i, _mm256_mul_ps(a, acts_avx2_load(up + i, n - i)));
     }
@@ -159,7 +159,7 @@ static void acts_avx2_gelu_mul(float *y, const float *gate, const float *up, siz
     for (size_t i = 0; i < n; i += 8) {
         __m256 g = acts_avx2_load(gate + i, n - i);
         __m256 u = _mm256_mul_ps(g, _mm256_fmadd_ps(_mm256_set1_ps(LM_GELUF_C1), _mm256_mul_ps(g, g), _mm256_set1_ps(LM_GELUF_C0)));
-        __m256 e = math_avx2_exp(_mm256_xor_ps(u, _mm256_set1_ps(-0.0f)));
+        __m256 e = lm_expf8(_mm256_xor_ps(u, _mm256_set1_ps(-0.0f)));
         __m256 a = _mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
         acts_avx2_store(y + i, n - i, _mm256_mul_ps(a, acts_avx2_load(up + i, n - i)));
     }
@@ -175,7 +175,7 @@ static void acts_avx2_softcap(float *y, const float *x, float cap, size_t n)
 /* exp(x - most) of up to eight values, zeros behind; stored in y. */
 LM_INLINE __m256 acts_avx2_softmax_part(float *y, const float *x, size_t left, __m256 most)
 {
-    __m256 p = math_avx2_exp(_mm256_sub_ps(acts_avx2_load(x, left), most));
+    __m256 p = lm_expf8(_mm256_sub_ps(acts_avx2_load(x, left), most));
     p = _mm256_and_ps(p, _mm256_castsi256_ps(math_avx2_mask(left)));
     acts_avx2_store(y, left, p);
     return p;

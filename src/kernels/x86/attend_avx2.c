@@ -88,8 +88,8 @@ static void attend_avx2_softmax(float *p, int from, int to, float softcap, float
     most4 = _mm_add_ss(_mm_max_ss(most4, _mm_movehdup_ps(most4)), _mm_setzero_ps());
     __m256 most = _mm256_broadcastss_ps(most4);
     for (int j = from / LM_KEYS * LM_KEYS; j < to; j += LM_KEYS) {
-        __m256 a = math_avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(p + j), most));
-        __m256 b = math_avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(p + j + 8), most));
+        __m256 a = lm_expf8(_mm256_sub_ps(_mm256_loadu_ps(p + j), most));
+        __m256 b = lm_expf8(_mm256_sub_ps(_mm256_loadu_ps(p + j + 8), most));
         a = _mm256_and_ps(a, _mm256_castsi256_ps(math_avx2_between(j, from, to)));
         b = _mm256_and_ps(b, _mm256_castsi256_ps(math_avx2_between(j + 8, from, to)));
         low = _mm256_add_ps(low, a);
@@ -303,7 +303,7 @@ enum { attend_avx2_LANES = 8, attend_avx2_TILE = 6, attend_avx2_RAGGED = 8, atte
 static void attend_avx2_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
 {
     float most = chunk_max > *max ? chunk_max : *max;
-    __m256 u = math_avx2_exp(_mm256_set1_ps(*max - most)), w = math_avx2_exp(_mm256_set1_ps(chunk_max - most));
+    __m256 u = lm_expf8(_mm256_set1_ps(*max - most)), w = lm_expf8(_mm256_set1_ps(chunk_max - most));
     *max = most;
     *sum = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(*sum), _mm256_castps256_ps128(u), _mm_set_ss(chunk_sum * _mm256_cvtss_f32(w))));
     size_t d = 0;

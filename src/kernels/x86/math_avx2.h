@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What the AVX2 kernels of activations and attention share: lm_expf and lm_tanhf in eight lanes, the sum of sixteen lanes in
- * two registers, masks for the last part of a row. Same operations in the same order as base/fmath.c and docs/ARITHMETIC.md.
- * Floor 5. */
+ * What the AVX2 kernels of activations and attention share: lm_tanhf in eight lanes (lm_expf8 is base/fmath_avx2.h's), the sum of
+ * sixteen lanes in two registers, masks for the last part of a row. Same operations in the same order as base/fmath.c and
+ * docs/ARITHMETIC.md. Floor 5. */
 #ifndef LM_KERNELS_X86_MATH_AVX2_H
 #define LM_KERNELS_X86_MATH_AVX2_H
 
 #include "kernels/x86/x86.h"
 #include "base/compiler.h"
-#include "base/fmath.h"
+#include "base/fmath_avx2.h"
 
 #include <stddef.h>
 
@@ -25,25 +25,6 @@ LM_INLINE __m256i math_avx2_between(int base, int first, int last)
 /* The first n lanes of eight; n >= 8: all. */
 LM_INLINE __m256i math_avx2_mask(size_t n) { return math_avx2_between(0, 0, n >= 8 ? 8 : (int)n); }
 
-LM_INLINE __m256 math_avx2_exp(__m256 x)
-{
-    __m256 t = _mm256_fmadd_ps(x, _mm256_set1_ps(LM_EXPF_LOG2E), _mm256_set1_ps(LM_EXPF_ROUND));
-    __m256 n = _mm256_sub_ps(t, _mm256_set1_ps(LM_EXPF_ROUND));
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LM_EXPF_LN2_HIGH), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LM_EXPF_LN2_LOW), r);
-    __m256 p = _mm256_set1_ps(LM_EXPF_C6);
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LM_EXPF_C5));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LM_EXPF_C4));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LM_EXPF_C3));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LM_EXPF_C2));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
-    __m256 y = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
-    y = _mm256_blendv_ps(y, _mm256_set1_ps(INFINITY), _mm256_cmp_ps(x, _mm256_set1_ps(LM_EXPF_HIGH), _CMP_GT_OQ));
-    y = _mm256_and_ps(y, _mm256_cmp_ps(x, _mm256_set1_ps(LM_EXPF_LOW), _CMP_NLT_UQ));
-    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-}
-
 LM_INLINE __m256 math_avx2_tanh(__m256 x)
 {
     __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_and_ps(x, _mm256_set1_ps(-0.0f)), z = _mm256_xor_ps(x, sign);
@@ -53,7 +34,7 @@ LM_INLINE __m256 math_avx2_tanh(__m256 x)
     p = _mm256_fmadd_ps(p, z2, _mm256_set1_ps(LM_TANHF_C1));
     p = _mm256_fmadd_ps(p, z2, _mm256_set1_ps(LM_TANHF_C0));
     __m256 near = _mm256_fmadd_ps(_mm256_mul_ps(z2, p), z, z);
-    __m256 e = math_avx2_exp(_mm256_add_ps(z, z));
+    __m256 e = lm_expf8(_mm256_add_ps(z, z));
     __m256 far = _mm256_sub_ps(one, _mm256_div_ps(_mm256_set1_ps(2.0f), _mm256_add_ps(e, one)));
     __m256 y = _mm256_blendv_ps(far, near, _mm256_cmp_ps(z, _mm256_set1_ps(LM_TANHF_BORDER), _CMP_LT_OQ));
     return _mm256_or_ps(y, sign);
