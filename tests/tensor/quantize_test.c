@@ -13,7 +13,7 @@
 
 #include "test.h"
 
-enum { ROWS = 64, COLS = 512, SETS = 5 };
+enum { ROWS = 64, FIRST = 4, COLS = 512, SETS = 5 };
 
 static lm_kernels kernels;
 
@@ -167,7 +167,7 @@ static void test_errors(void)
     char *text = test_read_file(LLM_TEST_TREE "/tensor/data/errors.txt", &size), last[32] = "", name[32];
     float *x = NULL, *w = NULL, *y = NULL;
     unsigned char *bytes = NULL;
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = 0xcbf29ce484222325u, first = hash;
     if (!CHECK(text != NULL))
         return;
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
@@ -181,28 +181,35 @@ static void test_errors(void)
             bool made = name[0] >= '0' && name[0] <= '9';
             rows = ROWS;
             cols = made ? COLS : 1024;
-            x = made ? make_matrix(atoi(name)) : read_model(name, &rows);
+            x = made ? make_matrix(atoi(name)) : TEST_EMULATED ? NULL : read_model(name, &rows);
             w = make_weights(cols);
             y = malloc(cols * sizeof *y);
             bytes = malloc(cols * 4);
-            if (!x)
+            if (!x && !TEST_EMULATED)
                 fprintf(stderr, "skipped: the model %s is not there\n", name);
             strcpy(last, name);
         }
         if (!x)
             continue;
         lm_type_row_bytes(type, cols, &row_bytes);
-        for (size_t r = 0; r < rows; r++) {
+        for (size_t r = 0; r < (TEST_EMULATED ? FIRST : rows); r++) {
             ours += row_error(type, x + r * cols, weighted ? w : NULL, cols, bytes, y);
             if (name[0] <= '9')
                 hash = hash_bytes(hash, bytes, (size_t)row_bytes);
+            if (name[0] <= '9' && r < FIRST)
+                first = hash_bytes(first, bytes, (size_t)row_bytes);
         }
+        if (TEST_EMULATED)                                  /* not all rows: no sum to compare */
+            continue;
         printf("%-12s %-6s %s %.4f of ggml's error\n", name, lm_type_get(type)->name, weighted ? "weighted" : "plain   ", ours / theirs);
         CHECK_MSG(ours <= theirs, "%s, type %s, %s: an error of %.9g, ggml has %.9g", name, lm_type_get(type)->name, weighted ? "weighted" : "plain", ours, theirs);
     }
     free(x), free(w), free(y), free(bytes), free(text);
-    /* One arithmetic: this machine gives the bytes of all others. Changing the search changes it, and only that may. */
-    CHECK_MSG(hash == 0x10119961c25185e1u, "the bytes hash to 0x%016llx", (unsigned long long)hash);
+    /* One arithmetic: this machine gives the bytes of all others. Changing the search changes it, and only that may. The first rows have a
+     * hash of their own, which is all that an emulated processor is asked for. */
+    CHECK_MSG(first == 0xb44af49b1ad7e950u, "the bytes of the first rows hash to 0x%016llx", (unsigned long long)first);
+    if (!TEST_EMULATED)
+        CHECK_MSG(hash == 0x10119961c25185e1u, "the bytes hash to 0x%016llx", (unsigned long long)hash);
 }
 
 /* ---- ends */
@@ -216,7 +223,7 @@ static void test_ends(void)
     for (size_t t = 0; t < sizeof types / sizeof types[0]; t++)
         for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
             for (int shape = 0; shape < 6; shape++)
-                for (int weighted = 0; weighted < 4; weighted++) {
+                for (int weighted = 0; weighted < 4; weighted += TEST_EMULATED ? 3 : 1) {
                     double sum = 0, error = 0;
                     uint64_t bad;
                     for (int i = 0; i < 256; i++) {
