@@ -48,13 +48,18 @@ static void plain_shape(const little_shape *shape, int32_t state_type, uint32_t 
 int main(void)
 {
     for (size_t s = 0; s < LM_COUNT(little_shapes); s++) {
-        plain_shape(&little_shapes[s], LLM_STATE_TYPE_F16, 70, 1);
-        plain_shape(&little_shapes[s], LLM_STATE_TYPE_F32, 70, 23);
-        plain_shape(&little_shapes[s], LLM_STATE_TYPE_INT8, 70, 34);
+        plain_shape(&little_shapes[s], LLM_STATE_TYPE_F16, TEST_EMULATED ? 40 : 70, TEST_EMULATED ? 19 : 1);
+        plain_shape(&little_shapes[s], LLM_STATE_TYPE_F32, TEST_EMULATED ? 20 : 70, TEST_EMULATED ? 18 : 23);
+        plain_shape(&little_shapes[s], LLM_STATE_TYPE_INT8, TEST_EMULATED ? 20 : 70, TEST_EMULATED ? 18 : 34);
     }
-    plain_shape(&little_shapes[1], LLM_STATE_TYPE_F16, 600, 549);
-    plain_shape(&little_shapes[2], LLM_STATE_TYPE_F32, 800, 790);
-    plain_shape(&little_shapes[1], LLM_STATE_TYPE_INT8, 600, 549);
-    plain_shape(&little_shapes[2], LLM_STATE_TYPE_INT8, 800, 790);
+    if (TEST_EMULATED) {                                    /* two chunks are several */
+        plain_shape(&little_shapes[1], LLM_STATE_TYPE_F16, 280, 275);
+        plain_shape(&little_shapes[2], LLM_STATE_TYPE_INT8, 280, 275);
+    } else {
+        plain_shape(&little_shapes[1], LLM_STATE_TYPE_F16, 600, 549);
+        plain_shape(&little_shapes[2], LLM_STATE_TYPE_F32, 800, 790);
+        plain_shape(&little_shapes[1], LLM_STATE_TYPE_INT8, 600, 549);
+        plain_shape(&little_shapes[2], LLM_STATE_TYPE_INT8, 800, 790);
+    }
     return TEST_DONE();
 }
