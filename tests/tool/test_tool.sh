@@ -1,12 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# test_tool.sh WORK_DIR DATA_DIR PYTHON LIBLLM...: help, exit codes, messages, text and numbers of the libllm command.
-# LIBLLM may be several words: an emulator and the command. PYTHON may be empty: JSON is not parsed then.
+# test_tool.sh WORK_DIR DATA_DIR PYTHON LIBLLM: help, exit codes, messages, text and numbers of the libllm command.
+# PYTHON may be empty: JSON is not parsed then. Under an emulator test_tool_emulated.sh stands for it.
 set -u
 work=$1 data=$2 python=$3
 shift 3
 all_types="q4_1 q5_0 q5_1 iq4_nl mxfp4 q2_k q3_k q5_k iq4_xs q5_k_m" all_files="q8_0 q4_0 Q4_K_M q4_k_s q5_k_m q6_k iq4_xs f16"
-[ $# -eq 1 ] || { all_types="q4_1 iq4_xs q5_k_m" all_files="q8_0 q6_k"; }      # under an emulator: the kernels' tests have the others
 failures=0
 rm -rf "$work"
 mkdir -p "$work"
@@ -145,6 +144,10 @@ for type in $all_types; do
     expect 0 "$@" bench --shape tiny --type $type --hash -q -t 1; cp "$work/out" "$work/hash"
     expect 0 "$@" bench --shape tiny --type $type --hash -q -t 2 --chunk 9 --cpu-mask avx2; same "$work/out" "$work/hash" "$type: other bits on another tier"
 done
+while read -r type hash; do
+    case $type in "#"*) continue ;; esac
+    expect 0 "$@" bench --shape tiny --type "$type" --hash -q; says out "^$hash\$"     # those of every machine
+done < "$(dirname "$0")/hashes.tsv"
 expect 0 "$@" bench --shape tiny --type q5_k_m --hash -q --cpu-mask reference; same "$work/out" "$work/hash" "q5_k_m: other bits of the reference"
 
 echo "--- inspect"
