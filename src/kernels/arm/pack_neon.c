@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Packing of rows into the 16-row layout with NEON, four rows a vector: kernels/pack_lanes.h over a transpose of 4 x 4 dwords.
+ * Packing of rows into the 16-row layout with NEON, four rows a vector: kernels/pack_lanes.inc over a transpose of 4 x 4 dwords.
  * Threads: any; nothing is kept. */
 #include "kernels/kernels.h"
 
 #include "kernels/arm/arm.h"
+
+#include "kernels/layout.h"
+#include "tensor/blocks.h"
+#include "tensor/type.h"
+
+#include <string.h>
 
 #if LM_ARM
 
@@ -36,7 +42,7 @@ LM_INLINE void pack_put8(void *to, pack_lanes v)
     __builtin_memcpy(to, &bytes, 4);
 }
 
-#include "kernels/pack_lanes.h"
+#include "kernels/pack_lanes.inc"
 #undef PACK_LANES
 
 void lm_kernels_pack_neon(lm_kernels *table)

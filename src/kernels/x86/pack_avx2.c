@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Packing of rows into the 16-row layout with AVX2, eight rows a vector: kernels/pack_lanes.h over a transpose of 8 x 4 dwords.
+ * Packing of rows into the 16-row layout with AVX2, eight rows a vector: kernels/pack_lanes.inc over a transpose of 8 x 4 dwords.
  * Wider vectors would gain nothing: fresh memory takes the results more slowly than this gives them. Threads: any; nothing is kept. */
 #include "kernels/kernels.h"
 
 #include "kernels/x86/x86.h"
+
+#include "kernels/layout.h"
+#include "tensor/blocks.h"
+#include "tensor/type.h"
+
+#include <string.h>
 
 #if LM_X86
 LM_TARGET_AVX2
@@ -48,7 +54,7 @@ LM_INLINE void pack_put8(void *to, pack_lanes v)
     _mm_storel_epi64(to, _mm_packus_epi16(low, low));
 }
 
-#include "kernels/pack_lanes.h"
+#include "kernels/pack_lanes.inc"
 #undef PACK_LANES
 
 LM_TARGET_END
