@@ -222,13 +222,16 @@ static llm_session *prompted(llm_model *model, uint32_t flags)
     MUST(llm_session_create(model, &desc, &s, &error));
     MUST(llm_session_append(s, tokens, PROMPT, 0, &error));
     MUST(llm_session_step(&s, 1, LLM_FOREVER, 0, &error));
-    generate.max_tokens = REPLY;
     generate.flags = LLM_GENERATE_IGNORE_END;
+    generate.max_tokens = 1;                                /* the first draw makes the room that all later ones use */
+    MUST(llm_session_generate(s, &generate, &error));
+    MUST(llm_session_step(&s, 1, LLM_FOREVER, 0, &error));
+    generate.max_tokens = REPLY;
     MUST(llm_session_generate(s, &generate, &error));
     return s;
 }
 
-/* Allocations during REPLY steps of a token, all of them and those of steps that do not pass a border of a page of 64 positions. */
+/* Allocations while REPLY tokens are decoded, and the steps that had any. */
 static void decode(sample *out, int reserve)
 {
     llm_allocator counting = LLM_INIT(llm_allocator);
@@ -241,7 +244,7 @@ static void decode(sample *out, int reserve)
     s = prompted(model, reserve ? LLM_SESSION_RESERVE : 0);
     for (int i = 0; status == LLM_MORE; i++) {
         long before = atomic_load(&n_allocations);
-        MUST(status = llm_session_step(&s, 1, 1, 0, &error));      /* a budget of 1 us: one task or so a call */
+        MUST(status = llm_session_step(&s, 1, 5000, 0, &error));   /* a budget in ms: steps that end between tokens and inside them */
         long n = atomic_load(&n_allocations) - before;
         out->v[0] += (double)n;
         out->v[1] += n != 0;
@@ -260,7 +263,7 @@ static void peak(sample *out, int n_threads)
     llm_session *s;
     source.path = path;
     source.path_len = LLM_NUL;
-    session.n_ctx = PROMPT + REPLY;
+    session.n_ctx = PROMPT + 1 + REPLY;
     MUST(llm_model_estimate(engine, one, 1, NULL, &session, &estimate, &error));
     MUST(llm_model_load(engine, path, LLM_NUL, NULL, &model, &error));
     s = prompted(model, 0);
@@ -294,6 +297,7 @@ int main(int argc, char **argv)
     sample s;
     if (argc < 2 || n < 1 || n > ROUNDS_MAX || stat(argv[1], &info) != 0)
         return fprintf(stderr, "usage: bench_load MODEL.gguf [ROUNDS, at most %d]\n", ROUNDS_MAX), 2;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     path = argv[1];
     in_child(read_whole, 0);                                /* into the page cache */
     for (int i = 0; i < n; i++) {
@@ -325,7 +329,7 @@ int main(int argc, char **argv)
     for (int reserve = 0; reserve <= 1; reserve++) {
         s = in_child(decode, reserve);
         printf("%d tokens decoded, %s reserve: %.0f allocations in %.0f of %.0f steps; borders of pages passed: %d\n", REPLY, reserve ? "with" : "without", s.v[0],
-               s.v[1], s.v[2], (PROMPT + REPLY - 1) / 64 - (PROMPT - 1) / 64);
+               s.v[1], s.v[2], (PROMPT + REPLY) / 64 - PROMPT / 64);
     }
     return 0;
 }
