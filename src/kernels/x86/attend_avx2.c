@@ -188,6 +188,7 @@ LM_INLINE void attend_avx2_i8_half(const lm_attend_tile *t, const lm_attend_i8 *
             for (int h = 0; h < n_halves; h++) {
                 __m256i twos = _mm256_maddubs_epi16(size[h], _mm256_sign_epi8(q, key[h]));
                 sum[i * n_halves + h] = _mm256_add_epi32(sum[i * n_halves + h], _mm256_madd_epi16(twos, ones));
+                LM_RUNNING(sum[i * n_halves + h]);
             }
         }
     }
@@ -275,8 +276,10 @@ LM_INLINE void attend_avx2_i8_values(const lm_attend_tile *t, const lm_attend_i8
             for (int i = 0; i < n_q; i++) {
                 __m256i p = attend_avx2_set4(x->level[i] + j + 2 * pair);
                 LM_UNROLL
-                for (int v = 0; v < n_v; v++)
+                for (int v = 0; v < n_v; v++) {
                     sum[i * n_v + v] = _mm256_add_epi32(sum[i * n_v + v], _mm256_madd_epi16(value[v], p));
+                    LM_RUNNING(sum[i * n_v + v]);
+                }
             }
         }
     }

@@ -182,8 +182,10 @@ LM_INLINE void attend_avx512_i8_scores(const lm_attend_tile *t, const lm_attend_
         for (int i = 0; i < n_q; i++) {
             __m512i q = attend_avx512_set4(t->q8[i] + d);
             LM_UNROLL
-            for (int g = 0; g < n_groups; g++)
+            for (int g = 0; g < n_groups; g++) {
                 sum[i * n_groups + g] = _mm512_dpbusd_epi32(sum[i * n_groups + g], key[g], q);
+                LM_RUNNING(sum[i * n_groups + g]);
+            }
         }
     }
     LM_UNROLL
@@ -242,8 +244,10 @@ LM_INLINE void attend_avx512_i8_values(const lm_attend_tile *t, const lm_attend_
             for (int i = 0; i < n_q; i++) {
                 __m512i p = attend_avx512_set4(x->level[i] + j + 2 * pair);
                 LM_UNROLL
-                for (int v = 0; v < n_v; v++)
+                for (int v = 0; v < n_v; v++) {
                     sum[i * n_v + v] = _mm512_dpwssd_epi32(sum[i * n_v + v], value[v], p);
+                    LM_RUNNING(sum[i * n_v + v]);
+                }
             }
         }
     }

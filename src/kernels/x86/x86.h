@@ -28,8 +28,9 @@
 #if LM_X86
 #include <immintrin.h>
 
-/* Holds the compiler to a running integer sum: gcc otherwise makes a tree of an unrolled one and spills its leaves. No code. */
-#define LM_RUNNING(vector) __asm__("" : "+x"(vector))
+/* Holds the compiler to a running integer sum in one register: gcc otherwise makes a tree of an unrolled one, or copies it at every turn,
+ * and spills. No code. */
+#define LM_RUNNING(vector) __asm__("" : "+v"(vector))
 
 #if defined(__clang__)
 #define LM_TARGET_AVX2 _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2\"))), apply_to=function)")
