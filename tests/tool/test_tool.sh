@@ -207,6 +207,8 @@ says out 'prefill'; says out 'decode'; [ "$(grep -c '^prefill\|^decode' "$work/o
 expect 0 "$@" bench --shape tiny --type q4_0 --no-ceilings -p 16 -n 4 -r 1 --json -q
 silent err
 parses "$work/out" "assert [r['test'] for r in d['results']] == ['prefill', 'decode'] and all(r['tokens_per_second'] > 0 for r in d['results']), d"
+expect 0 "$@" bench --shape tiny -p 0 -n 2 -r 1 --sessions 1,3 --no-ceilings --json -q
+parses "$work/out" 'assert [(r["sessions"], r["test"]) for r in d["results"]] == [(1, "decode"), (3, "decode")]'
 
 echo "--- quantize: smaller files, whole or not at all"
 expect 0 "$@" quantize --help;                      says out 'q4_k_m'; says out '--imatrix'; says out '--pure'
