@@ -97,6 +97,7 @@ class Model(nn.Module):
         for name, p in self.named_parameters():
             if p.dim() == 2:
                 nn.init.normal_(p, std=0.02 / (2 * s.layers) ** 0.5 if "o_proj" in name or "down_proj" in name else 0.02)
+        look_up(self)
         angles = torch.outer(torch.arange(s.context, dtype=torch.float64), s.theta ** (-torch.arange(0, s.head, 2, dtype=torch.float64) / s.head))
         self.register_buffer("cos", angles.cos().float(), persistent=False)
         self.register_buffer("sin", angles.sin().float(), persistent=False)
@@ -116,3 +117,44 @@ def document_mask(document):
     tokens = document.shape[1]
     same = (document[:, :, None] == document[:, None, :]) & torch.ones(tokens, tokens, dtype=torch.bool).tril()
     return torch.zeros(same.shape).masked_fill_(~same, float("-inf"))[:, None]
+
+
+def look_up(model):
+    """Lays one circuit into a model that is about to be trained, which else takes most of a short training to form: find where this token, or this
+    pair of tokens, was said before, and say what followed (Olsson et al., "In-context Learning and Induction Heads", 2022).
+
+    The embeddings leave the last 3/8 of the residual free and have a constant in item 0. In layer 0, heads 0 and 1 look at distance 1 and 2, by the
+    constant alone, and write what was said there into the free part. In layer 1 they compare that with what is said now, in rotary pairs too slow to
+    turn much within the context, and add the token that they find to the residual. Nothing is fixed: all of it is trained from there on.
+    """
+    s, layers = model.s, model.model.layers
+    if len(layers) < 2:
+        return
+    free, half = s.embd * 5 // 8, s.head // 2
+    parts = (free, free + s.head), (free + s.head, s.embd)                        # where what was said at distance 1 and 2 is written
+    width, begin = 12, half - 12                                                  # items and first pair of a comparison
+    said, copied = (nn.init.orthogonal_(torch.empty(s.head, free - 1)) for _ in range(2))
+    tokens, pairs = (2 * nn.init.orthogonal_(torch.empty(width, end - first)) for first, end in parts)
+    turn = s.theta ** (-2.0 * torch.arange(6) / s.head)
+    with torch.no_grad():
+        embed = model.model.embed_tokens.weight
+        embed[:, 1:free] *= (s.embd / free) ** 0.5
+        embed[:, free:], embed[:, 0] = 0, 0.1
+        before, find = layers[0].self_attn, layers[1].self_attn
+        for attention in (before, find):
+            attention.q_norm.weight[:], attention.k_norm.weight[:] = 1.5, 1.5
+            attention.k_proj.weight[:s.head], attention.v_proj.weight[:s.head] = 0, 0
+            attention.q_proj.weight[:2 * s.head], attention.o_proj.weight[:, :2 * s.head] = 0, 0
+        before.k_proj.weight[:6, 0] = 1
+        before.v_proj.weight[:s.head, 1:free] = said
+        find.k_proj.weight[begin:half, slice(*parts[0])] = tokens
+        find.k_proj.weight[begin + half:s.head, slice(*parts[1])] = pairs
+        find.v_proj.weight[:s.head, 1:free] = copied
+        for head, (first, end) in enumerate(parts):
+            at = head * s.head
+            before.q_proj.weight[at:at + 6, 0] = torch.cos(-(head + 1) * turn)    # a query turned back by so many steps meets the key there
+            before.q_proj.weight[at + half:at + half + 6, 0] = torch.sin(-(head + 1) * turn)
+            before.o_proj.weight[first:end, at:at + end - first] = 0.03 * torch.eye(end - first)
+            find.q_proj.weight[at + begin:at + half, 1:free] = tokens @ said
+            find.o_proj.weight[1:free, at:at + s.head] = 0.1 * copied.T
+        find.q_proj.weight[begin + half:s.head, free:free + pairs.shape[1]] = pairs       # head 0 asks for the pair too, head 1 for the token alone

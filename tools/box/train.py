@@ -4,7 +4,7 @@ minutes and on SIGTERM or SIGINT, and the same command goes on from it.
 
     python3 train.py --run DIR --tokenizer tokenizer.json [--tokens 60e6]
 
-Writes DIR/checkpoint.pt (weights, optimizer, step; replaced in one step), DIR/log.jsonl, DIR/final.pt (weights and shape) at the end.
+Writes DIR/checkpoint.pt (weights, optimizers, step; replaced in one step), DIR/log.jsonl, DIR/final.pt (weights and shape) at the end.
 The rate warms up, stays, and falls to zero in the last part (a third): so --tokens may be changed on resuming until that part has begun.
 """
 import argparse
@@ -26,12 +26,12 @@ BATCH_DOCUMENTS = 1 << 20                                        # document numb
 
 
 class Batches:
-    """Batch k of a split: rows of whole documents, the same for the same (split, seed, k). In the batches of `echoes` one row in four says random
-    tokens again and again instead: from that a model learns to look up what followed before, which answering takes, far sooner than from stories."""
+    """Batch k of a split: rows of whole documents, the same for the same (split, seed, k). With `halved`, three batches in four have twice as many
+    rows of half the context, which leaves out their longest documents: attention over a whole row takes much of the time, and most are short."""
 
-    def __init__(self, tokenizer, split, seed, rows, context, user_weight, echoes=range(0)):
+    def __init__(self, tokenizer, split, seed, rows, context, user_weight, halved=False):
         self.tokenizer, self.split, self.seed, self.rows, self.context, self.user_weight = tokenizer, split, seed, rows, context, user_weight
-        self.echoes = echoes
+        self.halved = halved
 
     def encode(self, i):
         ids, weights = [], []
@@ -42,15 +42,16 @@ class Batches:
         return ids, weights
 
     def __getitem__(self, k):
-        size = self.context + 1                                  # a row's last token is only a target
-        ids = numpy.zeros((self.rows, size), numpy.int64)
-        weights = numpy.zeros((self.rows, size), numpy.float32)
-        document = numpy.full((self.rows, size), -1, numpy.int64)
-        filled, i, misses = [0] * self.rows, k * BATCH_DOCUMENTS, 0
+        part = 2 if self.halved and k % 4 else 1
+        rows, size = self.rows * part, self.context // part + 1   # a row's last token is only a target
+        ids = numpy.zeros((rows, size), numpy.int64)
+        weights = numpy.zeros((rows, size), numpy.float32)
+        document = numpy.full((rows, size), -1, numpy.int64)
+        filled, i, misses = [0] * rows, k * BATCH_DOCUMENTS, 0
         while misses < 12:
             doc, weight = self.encode(i)
             i += 1
-            room = [r for r in range(self.rows) if filled[r] + len(doc) <= size]
+            room = [r for r in range(rows) if filled[r] + len(doc) <= size]
             if not room:
                 misses += 1
                 continue
@@ -59,12 +60,6 @@ class Batches:
             ids[r, span], weights[r, span], document[r, span] = doc, weight, i
             weights[r, filled[r]] = 0                            # nothing before it to tell a document's first token from
             filled[r] += len(doc)
-        if k in self.echoes:
-            random = numpy.random.default_rng([self.seed, k])
-            for r in range(0, self.rows, 4):
-                period = int(random.integers(4, 100))
-                ids[r] = numpy.resize(random.integers(256, self.tokenizer.get_vocab_size(), period), size)
-                weights[r], document[r], filled[r] = numpy.arange(size) >= period, 0, size
         weight = torch.from_numpy(weights[:, 1:])
         return torch.from_numpy(ids[:, :-1]), torch.from_numpy(ids[:, 1:]), weight, document_mask(torch.from_numpy(document[:, :-1])), sum(filled)
 
@@ -82,10 +77,12 @@ def rate(args, tokens):
     return args.rate * min(1.0, tokens / warm, max(0.0, (args.tokens - tokens) / fall))
 
 
-def optimizer(model, args):
+def optimizers(model, args):
+    """Muon for the matrices (in steps as large as AdamW's), AdamW for the embedding and the norms."""
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.dim() == 1 or "embed" in n]
-    return torch.optim.AdamW([{"params": matrices, "weight_decay": args.decay}, {"params": others, "weight_decay": 0.0}], lr=args.rate, betas=(0.9, 0.95))
+    return [torch.optim.Muon(matrices, lr=args.rate, weight_decay=args.decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=args.rate, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
 def save(path, what):
@@ -98,9 +95,8 @@ def main():
     parser.add_argument("--run", required=True, help="folder of checkpoints and log")
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--tokens", type=float, default=60e6, help="training tokens, all in all")
-    parser.add_argument("--rows", type=int, default=4)
-    parser.add_argument("--rate", type=float, default=1.5e-3)
-    parser.add_argument("--echo", type=int, nargs=2, default=[1500, 4500], help="first step with rows that repeat themselves, first without again")
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warm", type=float, default=0.01)
     parser.add_argument("--fall", type=float, default=0.35)
     parser.add_argument("--decay", type=float, default=0.1)
@@ -121,8 +117,8 @@ def main():
     tokenizer = Tokenizer.from_file(args.tokenizer)
     shape = Shape(vocab=tokenizer.get_vocab_size(), layers=args.layers)
     model = Model(shape)
-    opt = optimizer(model, args)
-    train = Batches(tokenizer, "train", args.seed, args.rows, shape.context, args.user_weight, range(*args.echo))
+    opts = optimizers(model, args)
+    train = Batches(tokenizer, "train", args.seed, args.rows, shape.context, args.user_weight, halved=True)
     held = Batches(tokenizer, "heldout", args.seed, 8, shape.context, 0.0)
     held = [held[k] for k in range(4)]
     checkpoint, log_path = os.path.join(args.run, "checkpoint.pt"), os.path.join(args.run, "log.jsonl")
@@ -130,18 +126,19 @@ def main():
     if os.path.exists(checkpoint):
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
-        opt.load_state_dict(state["opt"])
+        for opt, one in zip(opts, state["opts"]):
+            opt.load_state_dict(one)
         step, tokens, seconds = state["step"], state["tokens"], state["seconds"]
         print(f"goes on at step {step}, {tokens} tokens", flush=True)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {shape}", flush=True)
-    run = torch.compile(model) if args.compile else model
+    run = torch.compile(model, dynamic=False) if args.compile else model
     bf16 = args.precision == "bf16"
     stop = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.append(1))
 
     def keep():
-        save(checkpoint, {"model": model.state_dict(), "opt": opt.state_dict(), "step": step, "tokens": tokens, "seconds": seconds})
+        save(checkpoint, {"model": model.state_dict(), "opts": [opt.state_dict() for opt in opts], "step": step, "tokens": tokens, "seconds": seconds})
 
     def log(**what):
         line = json.dumps(what)
@@ -154,13 +151,14 @@ def main():
         start = time.monotonic()
         batch = train[step]
         now = rate(args, tokens + batch[4])
-        for group in opt.param_groups:
+        for group in (group for opt in opts for group in opt.param_groups):
             group["lr"] = now
         loss, weight = losses(run, batch, bf16)
         (loss / weight).backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        opt.step()
-        opt.zero_grad(set_to_none=True)
+        for opt in opts:
+            opt.step()
+            opt.zero_grad(set_to_none=True)
         step, tokens = step + 1, tokens + batch[4]
         seconds += time.monotonic() - start
         if step % 20 == 0:
