@@ -219,7 +219,6 @@ LM_INLINE void linear256_direct_q4_k(__m256 acc[][2], const void *group, const l
         LM_UNROLL
         for (int c = 0; c < C; c++)
             linear256_sums32(sums[c], x->s16 + (size_t)c * (k / 16) + 16 * i);
-        LM_UNROLL
         for (int h = 0; h < 2; h++) {
             const linear256_six six = linear256_six_bits(b->scales, h);
             __m256i isum[LINEAR256_DIRECT], msum[LINEAR256_DIRECT];

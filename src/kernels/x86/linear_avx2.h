@@ -2,7 +2,7 @@
  * The one shape of products for AVX2, which the files linear_avx2*.c fill with types.
  *
  * The same two ways as in linear_avx512.h: one or two columns read the packed bytes directly, more pass over panels (256 values
- * of one group, unpacked once) in tiles of 16 rows x up to 4 columns, whose running sums wait in y between panels.
+ * of one group, unpacked once) in tiles of 16 rows x 2 to 4 columns, whose running sums wait in y between panels.
  *
  * vpmaddubsw saturates, so a type knows how many of its products fit 16 bits together (linear256_dot16); where not two fit, the
  * panel holds 16-bit values for vpmaddwd.
@@ -378,22 +378,24 @@ LM_INLINE void linear256_panels(void *panel, float *y, size_t y_stride, const ui
 {
     const size_t block = LM_MAX(LINEAR256_X_BYTES / (k * x_bytes) / LINEAR256_COLS, (size_t)4) * LINEAR256_COLS;
 
-    for (size_t c0 = 0; c0 < n_cols; c0 += block)
+    for (size_t c0 = 0, n_here; c0 < n_cols; c0 += n_here) {
+        n_here = n_cols - c0 < block + LINEAR256_COLS ? n_cols - c0 : block;    /* a rest is never too few for tiles of 2 and more */
         for (size_t r = 0; r < n_rows; r += LM_GROUP)
             for (size_t at = 0; at < k; at += LINEAR256_VALUES) {
-                size_t n = LM_MIN(k - at, (size_t)LINEAR256_VALUES), left = LM_MIN(n_cols - c0, block), n_tiles = (left + LINEAR256_COLS - 1) / LINEAR256_COLS;
+                size_t n = LM_MIN(k - at, (size_t)LINEAR256_VALUES), left = n_here, n_tiles = (left + LINEAR256_COLS - 1) / LINEAR256_COLS;
                 linear256_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, n_rows - r, x};
 
                 unpack(panel, w + r / LM_GROUP * group_bytes, at, n);
                 for (; n_tiles != 0; n_tiles--) {               /* tiles as even as they come */
                     size_t cols = (left + n_tiles - 1) / n_tiles;
 
-                    tiles[cols - 1](panel, &t);
+                    tiles[cols - LINEAR256_DIRECT](panel, &t);
                     t.y += cols * y_stride;
                     t.col += cols;
                     left -= cols;
                 }
             }
+    }
 }
 
 #define LINEAR256_DIRECT_N(type, C)                                                                              \
@@ -412,11 +414,10 @@ LM_INLINE void linear256_panels(void *panel, float *y, size_t y_stride, const ui
     }
 
 #define LINEAR256(type, panel_type, x_bytes, group_size)                                                         \
-    static void linear256_##type##_1(const void *p, const linear256_tile *t) { linear256_tile_##type(p, t, 1); } \
     static void linear256_##type##_2(const void *p, const linear256_tile *t) { linear256_tile_##type(p, t, 2); } \
     static void linear256_##type##_3(const void *p, const linear256_tile *t) { linear256_tile_##type(p, t, 3); } \
     static void linear256_##type##_4(const void *p, const linear256_tile *t) { linear256_tile_##type(p, t, 4); } \
-    static linear256_tile_fn *const linear256_##type##_tiles[LINEAR256_COLS] = {linear256_##type##_1, linear256_##type##_2, linear256_##type##_3, linear256_##type##_4}; \
+    static linear256_tile_fn *const linear256_##type##_tiles[] = {linear256_##type##_2, linear256_##type##_3, linear256_##type##_4}; \
     LM_NOINLINE static void linear256_##type##_few(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
     {                                                                                                            \
         const size_t group_bytes = (group_size);                                                                 \

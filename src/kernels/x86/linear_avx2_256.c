@@ -113,7 +113,7 @@ LM_INLINE __m256i linear256_scale_iq4_xs(const lm_packed_iq4_xs *b, int j, int h
 {
     const __m256i low = linear256_line(b->scales_l, h), high = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)b->scales_h + h));
     const __m256i four = _mm256_and_si256(_mm256_srli_epi32(low, 4 * j), _mm256_set1_epi32(15));
-    const __m256i two = _mm256_and_si256(j < 3 ? _mm256_slli_epi32(high, 4 - 2 * j) : _mm256_srli_epi32(high, 2 * j - 4), _mm256_set1_epi32(48));
+    const __m256i two = _mm256_and_si256(_mm256_srli_epi32(_mm256_slli_epi32(high, 4), 2 * j), _mm256_set1_epi32(48));
     const __m256i scale = _mm256_or_si256(four, two);
 
     return _mm256_sub_epi16(_mm256_or_si256(scale, _mm256_slli_epi32(scale, 16)), _mm256_set1_epi16(32));
@@ -219,7 +219,6 @@ LM_INLINE void linear256_tile_256(const void *panel, const linear256_tile *t, co
         for (size_t i = 0; i < k / 256; i++, b++) {                                                                                 \
             linear256_said said;                                                                                                    \
                                                                                                                                     \
-            LM_UNROLL                                                                                                               \
             for (int h = 0; h < 2; h++) {                                                                                           \
                 __m256i isum[LINEAR256_DIRECT];                                                                                     \
                                                                                                                                     \
@@ -268,10 +267,8 @@ LM_INLINE void linear256_unpack_iq4_xs(void *panel, const void *group, size_t at
 
     (void)n;
     linear256_prefetch(b, sizeof *b);
-    LM_UNROLL
     for (int h = 0; h < 2; h++) {
         _mm256_store_ps(p->d + 8 * h, linear256_halves(b->d, h));
-        LM_UNROLL
         for (int j = 0; j < 8; j++) {
             const __m256i scale = linear256_scale_iq4_xs(b, j, h);
             __m256i v[8];
@@ -317,7 +314,6 @@ LM_INLINE void linear256_direct_iq4_xs(__m256 acc[][2], const void *group, const
     const lm_packed_iq4_xs *b = group;
 
     for (size_t i = 0; i < k / 256; i++, b++) {
-        LM_UNROLL
         for (int h = 0; h < 2; h++) {
             const __m256 d = linear256_halves(b->d, h);
             __m256i isum[LINEAR256_DIRECT];
@@ -325,7 +321,6 @@ LM_INLINE void linear256_direct_iq4_xs(__m256 acc[][2], const void *group, const
             LM_UNROLL
             for (int c = 0; c < C; c++)
                 isum[c] = _mm256_setzero_si256();
-            LM_UNROLL
             for (int j = 0; j < 8; j++) {
                 const __m256i scale = linear256_scale_iq4_xs(b, j, h);
                 __m256i v[8];

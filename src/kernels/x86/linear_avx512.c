@@ -210,7 +210,6 @@ LM_INLINE void linear512_direct_q4_k(__m512 *acc, const void *group, const lm_ac
             linear512_sums32(sums[c], x->s16 + (size_t)c * (k / 16) + 16 * i);
             isum[c] = msum[c] = _mm512_setzero_si512();
         }
-        LM_UNROLL
         for (int h = 0; h < 2; h++)
             LM_UNROLL
             for (int j = 0; j < 4; j++) {                       /* sub-block 4h + j */

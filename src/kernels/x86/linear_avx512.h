@@ -5,7 +5,7 @@
  *  - few columns ("direct"): one pass over the packed bytes, a group at a time, unpacked in registers. Bound by memory: the
  *    stream is prefetched 2 to 3 KB ahead, across the borders of blocks and groups.
  *  - many columns ("panels"): 256 or 512 values of two groups are unpacked once to bytes and scales in the first-level cache, and all
- *    columns of a block pass over them in tiles of 32 rows x up to 6 columns: 12 integer and 12 float accumulators, each
+ *    columns of a block pass over them in tiles of 32 rows x 3 to 6 columns: 12 integer and 12 float accumulators, each
  *    broadcast of activations feeding two products. Between panels the running sums wait in y. A chain over k is cut in time,
  *    never in order, so the bits do not know of it.
  *
@@ -251,13 +251,14 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
 {
     const size_t block = LM_MAX(LINEAR512_X_BYTES / (k * x_bytes) / LINEAR512_COLS, (size_t)4) * LINEAR512_COLS;
 
-    for (size_t c0 = 0; c0 < n_cols; c0 += block)
+    for (size_t c0 = 0, n_here; c0 < n_cols; c0 += n_here) {
+        n_here = n_cols - c0 < block + LINEAR512_COLS ? n_cols - c0 : block;    /* a rest is never too few for tiles of 3 and more */
         for (size_t r = 0; r < n_rows; r += 2 * LM_GROUP) {
             const uint8_t *group = w + r / LM_GROUP * group_bytes;
             const int second = n_rows - r > LM_GROUP;           /* without one, the first stands in and is not stored */
 
             for (size_t at = 0; at < k; at += values) {
-                size_t n = LM_MIN(k - at, values), left = LM_MIN(n_cols - c0, block), n_tiles = (left + LINEAR512_COLS - 1) / LINEAR512_COLS;
+                size_t n = LM_MIN(k - at, values), left = n_here, n_tiles = (left + LINEAR512_COLS - 1) / LINEAR512_COLS;
                 linear512_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, x, {linear512_mask(n_rows - r), second ? linear512_mask(n_rows - r - LM_GROUP) : 0}};
 
                 unpack(panel, group, 0, at, n);
@@ -265,13 +266,14 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
                 for (; n_tiles != 0; n_tiles--) {               /* tiles as even as they come */
                     size_t cols = (left + n_tiles - 1) / n_tiles;
 
-                    tiles[cols - 1](panel, &t);
+                    tiles[cols - LINEAR512_DIRECT](panel, &t);
                     t.y += cols * y_stride;
                     t.col += cols;
                     left -= cols;
                 }
             }
         }
+    }
 }
 
 #define LINEAR512_DIRECT_N(type, C)                                                                              \
@@ -288,14 +290,12 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
     }
 
 #define LINEAR512(type, tile, panel_type, x_bytes, values, group_size)                                           \
-    static void linear512_##type##_1(const void *p, const linear512_tile *t) { tile(p, t, 1); }                  \
-    static void linear512_##type##_2(const void *p, const linear512_tile *t) { tile(p, t, 2); }                  \
     static void linear512_##type##_3(const void *p, const linear512_tile *t) { tile(p, t, 3); }                  \
     static void linear512_##type##_4(const void *p, const linear512_tile *t) { tile(p, t, 4); }                  \
     static void linear512_##type##_5(const void *p, const linear512_tile *t) { tile(p, t, 5); }                  \
     static void linear512_##type##_6(const void *p, const linear512_tile *t) { tile(p, t, 6); }                  \
-    static linear512_tile_fn *const linear512_##type##_tiles[LINEAR512_COLS] = {                                 \
-        linear512_##type##_1, linear512_##type##_2, linear512_##type##_3, linear512_##type##_4, linear512_##type##_5, linear512_##type##_6}; \
+    static linear512_tile_fn *const linear512_##type##_tiles[] = {                                               \
+        linear512_##type##_3, linear512_##type##_4, linear512_##type##_5, linear512_##type##_6}; \
     LM_NOINLINE static void linear512_##type##_few(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
     {                                                                                                            \
         const size_t group_bytes = (group_size);                                                                 \
