@@ -201,51 +201,52 @@ LM_INLINE void linear512_direct_q4_k(__m512 *acc, const void *group, const lm_ac
     for (size_t i = 0; i < k / 256; i++, b++) {
         const linear512_six six = linear512_six_bits(b->scales);
         const __m512 d = linear512_halves(b->d), minus_dmin = _mm512_xor_ps(linear512_halves(b->dmin), _mm512_set1_ps(-0.0f));
-        _Alignas(16) int32_t sums[LINEAR512_DIRECT][4];
-        __m512i isum[LINEAR512_DIRECT], msum[LINEAR512_DIRECT];
+        _Alignas(64) int32_t scale[8][16];
+        __m512i isum[LINEAR512_DIRECT], min[4];
 
         linear512_prefetch(b, 256);
         LM_UNROLL
-        for (int c = 0; c < C; c++) {
-            linear512_sums32(sums[c], x->s16 + (size_t)c * (k / 16) + 16 * i);
-            isum[c] = msum[c] = _mm512_setzero_si512();
-        }
-        for (int h = 0; h < 2; h++)
+        for (int j = 0; j < 8; j++)
+            _mm512_store_si512(scale[j], linear512_byte(six.scale[j / 4], j % 4));
+        LM_UNROLL
+        for (int j = 0; j < 4; j++)
+            min[j] = linear512_byte_pair(six.min[j / 2], j % 2 * 2);
+        LM_UNROLL
+        for (int c = 0; c < C; c++)
+            isum[c] = _mm512_setzero_si512();
+        for (size_t j = 0; j < 8; j++) {
+            const __m512i sc = _mm512_load_si512(scale[j]);
+
             LM_UNROLL
-            for (int j = 0; j < 4; j++) {                       /* sub-block 4h + j */
-                const __m512i scale = linear512_byte(six.scale[h], j);
+            for (int half = 0; half < 2; half++) {
+                const uint8_t (*lines)[16][4] = b->q + 4 * j + 2 * (size_t)half;
+                const int8_t *q = x->q256 + 256 * i + 32 * j + (size_t)(16 * half);
+                const __m512i a = linear512_line(lines[0]), z = linear512_line(lines[1]);
 
+                linear512_prefetch(lines, 128);
                 LM_UNROLL
-                for (int half = 0; half < 2; half++) {
-                    const uint8_t (*lines)[16][4] = b->q + 16 * h + 4 * j + 2 * half;
-                    const int8_t *q = x->q256 + 256 * i + (size_t)(128 * h + 32 * j + 16 * half);
-                    const __m512i a = linear512_line(lines[0]), z = linear512_line(lines[1]);
+                for (int c = 0; c < C; c++, q += k) {
+                    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), linear512_low(a), linear512_dword(q));
 
-                    linear512_prefetch(lines, 128);
-                    LM_UNROLL
-                    for (int c = 0; c < C; c++, q += k) {
-                        __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), linear512_low(a), linear512_dword(q));
-
-                        s = _mm512_dpbusd_epi32(s, linear512_high(a), linear512_dword(q + 4));
-                        s = _mm512_dpbusd_epi32(s, linear512_low(z), linear512_dword(q + 8));
-                        s = _mm512_dpbusd_epi32(s, linear512_high(z), linear512_dword(q + 12));
-                        isum[c] = _mm512_dpwssd_epi32(isum[c], s, scale);
-                    }
-                }
-                if (j % 2 == 0) {
-                    const __m512i mins = linear512_byte_pair(six.min[h], j);
-
-                    LM_UNROLL
-                    for (int c = 0; c < C; c++)
-                        msum[c] = _mm512_dpwssd_epi32(msum[c], mins, _mm512_set1_epi32(sums[c][2 * h + j / 2]));
+                    s = _mm512_dpbusd_epi32(s, linear512_high(a), linear512_dword(q + 4));
+                    s = _mm512_dpbusd_epi32(s, linear512_low(z), linear512_dword(q + 8));
+                    s = _mm512_dpbusd_epi32(s, linear512_high(z), linear512_dword(q + 12));
+                    isum[c] = _mm512_dpwssd_epi32(isum[c], s, sc);
                 }
             }
+        }
         LM_UNROLL
         for (int c = 0; c < C; c++) {
-            __m512 dx = _mm512_set1_ps(x->d256[(size_t)c * (k / 256) + i]);
+            const __m512 dx = _mm512_set1_ps(x->d256[(size_t)c * (k / 256) + i]);
+            __m512i msum = _mm512_setzero_si512();
+            _Alignas(16) int32_t sums[4];
 
+            linear512_sums32(sums, x->s16 + (size_t)c * (k / 16) + 16 * i);
+            LM_UNROLL
+            for (int j = 0; j < 4; j++)
+                msum = _mm512_dpwssd_epi32(msum, min[j], _mm512_set1_epi32(sums[j]));
             acc[c] = linear512_fma_int(isum[c], _mm512_mul_ps(d, dx), acc[c]);
-            acc[c] = linear512_fma_int(msum[c], _mm512_mul_ps(minus_dmin, dx), acc[c]);
+            acc[c] = linear512_fma_int(msum, _mm512_mul_ps(minus_dmin, dx), acc[c]);
         }
     }
 }
@@ -456,13 +457,13 @@ LINEAR512_FLOAT(f16, 2)
 LINEAR512_FLOAT(bf16, 2)
 #undef LINEAR512_FLOAT
 
-LINEAR512(f32, linear512_tile_f32, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 4)
-LINEAR512(f16, linear512_tile_f16, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2)
-LINEAR512(bf16, linear512_tile_bf16, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2)
-LINEAR512(q8_0, linear512_tile_q8_0, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q8_0))
-LINEAR512(q4_0, linear512_tile_q4_0, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q4_0))
-LINEAR512(q4_k, linear512_tile_q4_k, linear512_panel_q4_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q4_k))
-LINEAR512(q6_k, linear512_tile_q6_k, linear512_panel_q6_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q6_k))
+LINEAR512(f32, linear512_tile_f32, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 4, LINEAR512_NO)
+LINEAR512(f16, linear512_tile_f16, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2, LINEAR512_NO)
+LINEAR512(bf16, linear512_tile_bf16, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2, LINEAR512_NO)
+LINEAR512(q8_0, linear512_tile_q8_0, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q8_0), LINEAR512_YES)
+LINEAR512(q4_0, linear512_tile_q4_0, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q4_0), LINEAR512_YES)
+LINEAR512(q4_k, linear512_tile_q4_k, linear512_panel_q4_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q4_k), LINEAR512_YES)
+LINEAR512(q6_k, linear512_tile_q6_k, linear512_panel_q6_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q6_k), LINEAR512_YES)
 
 LM_TARGET_END
 

@@ -2,14 +2,15 @@
  * The one shape of products for AVX-512 with VNNI, which the files linear_avx512*.c fill with types.
  *
  * Two ways through a matrix:
- *  - few columns ("direct"): one pass over the packed bytes, a group at a time, unpacked in registers. Bound by memory: the
+ *  - few columns ("direct"): the packed bytes of a group are unpacked in registers and meet up to 8 columns. Bound by memory: the
  *    stream is prefetched 2 to 3 KB ahead, across the borders of blocks and groups.
  *  - many columns ("panels"): 256 or 512 values of two groups are unpacked once to bytes and scales in the first-level cache, and all
- *    columns of a block pass over them in tiles of 32 rows x 3 to 6 columns: 12 integer and 12 float accumulators, each
+ *    columns of a block pass over them in tiles of 32 rows x 3, 4 or 6 columns: 12 integer and 12 float accumulators, each
  *    broadcast of activations feeding two products. Between panels the running sums wait in y. A chain over k is cut in time,
  *    never in order, so the bits do not know of it.
  *
- * A type brings linear512_unpack_TYPE (a group into a panel), a tile, linear512_direct_TYPE, and one line LINEAR512(...).
+ * A type brings linear512_unpack_TYPE (a group into a panel), a tile, linear512_direct_TYPE, and one line LINEAR512(..., YES or NO to
+ * passes of more than three columns).
  * Floor 5. Threads: any; nothing is kept. */
 #ifndef LM_KERNELS_X86_LINEAR_AVX512_H
 #define LM_KERNELS_X86_LINEAR_AVX512_H
@@ -31,7 +32,8 @@ LM_TARGET_AVX512
 
 enum {
     LINEAR512_COLS = 6,                         /* columns of a tile */
-    LINEAR512_DIRECT = 3,                       /* columns up to which the packed bytes are read directly */
+    LINEAR512_DIRECT = 8,                       /* columns of a direct pass, where a type is worth the code */
+    LINEAR512_FEW = 3,                          /* the same where it is not */
     LINEAR512_VALUES = 256,                     /* values of k in a panel */
     LINEAR512_VALUES32 = 512,                   /* the same for blocks of 32: the sums wait in y half as often */
     LINEAR512_AHEAD = 2560,                     /* bytes of prefetch */
@@ -258,66 +260,92 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
             const int second = n_rows - r > LM_GROUP;           /* without one, the first stands in and is not stored */
 
             for (size_t at = 0; at < k; at += values) {
-                size_t n = LM_MIN(k - at, values), left = n_here, n_tiles = (left + LINEAR512_COLS - 1) / LINEAR512_COLS;
+                size_t n = LM_MIN(k - at, values), left = n_here;
                 linear512_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, x, {linear512_mask(n_rows - r), second ? linear512_mask(n_rows - r - LM_GROUP) : 0}};
 
                 unpack(panel, group, 0, at, n);
                 unpack(panel, second ? group + group_bytes : group, 1, at, n);
-                for (; n_tiles != 0; n_tiles--) {               /* tiles as even as they come */
-                    size_t cols = (left + n_tiles - 1) / n_tiles;
-
-                    tiles[cols - LINEAR512_DIRECT](panel, &t);
+                for (size_t cols; left != 0; left -= cols) {    /* in sixes; no rest is one, two or five */
+                    cols = left > 11 || left == 6 || left == 9 || left == 10 ? 6 : left == 3 ? 3 : 4;
+                    tiles[cols - 3](panel, &t);
                     t.y += cols * y_stride;
                     t.col += cols;
-                    left -= cols;
                 }
             }
         }
     }
 }
 
+/* The columns from c on. What a type does not read may be NULL. */
+LM_INLINE lm_acts linear512_from(const lm_acts *x, size_t k, size_t c)
+{
+    lm_acts out = *x;
+
+    if (c != 0 && x->f32)
+        out.f32 += c * k;
+    if (c != 0 && x->q32)
+        out.q32 += c * k, out.d32 += c * (k / 32), out.s32 += c * (k / 32);
+    if (c != 0 && x->q256)
+        out.q256 += c * k, out.d256 += c * (k / 256), out.s16 += c * (k / 16);
+    return out;
+}
+
 #define LINEAR512_DIRECT_N(type, C)                                                                              \
-    for (size_t r = 0; r < n_rows; r += LM_GROUP) {                                                              \
-        __m512 acc[LINEAR512_DIRECT];                                                                            \
+    case (C): {                                                                                                  \
+        __m512 acc[C];                                                                                           \
                                                                                                                  \
         LM_UNROLL                                                                                                \
-        for (int c = 0; c < (C); c++)                                                                            \
-            acc[c] = _mm512_setzero_ps();                                                                        \
-        linear512_direct_##type(acc, (const uint8_t *)w + r / LM_GROUP * group_bytes, x, k, (C));                \
+        for (int i = 0; i < (C); i++)                                                                            \
+            acc[i] = _mm512_setzero_ps();                                                                        \
+        linear512_direct_##type(acc, group, &part, k, (C));                                                      \
         LM_UNROLL                                                                                                \
-        for (int c = 0; c < (C); c++)                                                                            \
-            _mm512_mask_storeu_ps(y + (size_t)c * y_stride + r, linear512_mask(n_rows - r), acc[c]);             \
+        for (int i = 0; i < (C); i++)                                                                            \
+            _mm512_mask_storeu_ps(y + (c + (size_t)i) * y_stride + r, mask, acc[i]);                             \
+        break;                                                                                                   \
     }
 
-#define LINEAR512(type, tile, panel_type, x_bytes, values, group_size)                                           \
-    static void linear512_##type##_3(const void *p, const linear512_tile *t) { tile(p, t, 3); }                  \
-    static void linear512_##type##_4(const void *p, const linear512_tile *t) { tile(p, t, 4); }                  \
-    static void linear512_##type##_5(const void *p, const linear512_tile *t) { tile(p, t, 5); }                  \
-    static void linear512_##type##_6(const void *p, const linear512_tile *t) { tile(p, t, 6); }                  \
-    static linear512_tile_fn *const linear512_##type##_tiles[] = {                                               \
-        linear512_##type##_3, linear512_##type##_4, linear512_##type##_5, linear512_##type##_6}; \
-    LM_NOINLINE static void linear512_##type##_few(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
-    {                                                                                                            \
-        const size_t group_bytes = (group_size);                                                                 \
-                                                                                                                 \
-        if (n_cols == 1) {                                                                                       \
-            LINEAR512_DIRECT_N(type, 1)                                                                          \
-        } else if (n_cols == 2) {                                                                                \
-            LINEAR512_DIRECT_N(type, 2)                                                                          \
-        } else {                                                                                                 \
-            LINEAR512_DIRECT_N(type, 3)                                                                          \
-        }                                                                                                        \
-    }                                                                                                            \
-    static void linear512_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
-    {                                                                                                            \
-        panel_type panel;                                                                                        \
-                                                                                                                 \
-        if (n_cols == 0)                                                                                         \
-            return;                                                                                              \
-        if (n_cols <= LINEAR512_DIRECT)                                                                          \
-            linear512_##type##_few(y, y_stride, w, n_rows, k, x, n_cols);                                        \
-        else                                                                                                     \
-            linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols, (x_bytes), (values), linear512_unpack_##type, linear512_##type##_tiles); \
+#define LINEAR512_YES(code) code
+#define LINEAR512_NO(code)
+#define LINEAR512(type, tile, panel_type, x_bytes, values, group_size, WIDE)                                                                \
+    static void linear512_##type##_3(const void *p, const linear512_tile *t) { tile(p, t, 3); }                                             \
+    static void linear512_##type##_4(const void *p, const linear512_tile *t) { tile(p, t, 4); }                                             \
+    static void linear512_##type##_6(const void *p, const linear512_tile *t) { tile(p, t, 6); }                                             \
+    static linear512_tile_fn *const linear512_##type##_tiles[] = {linear512_##type##_3, linear512_##type##_4, NULL, linear512_##type##_6};  \
+    LM_NOINLINE static void linear512_##type##_few(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)\
+    {                                                                                                                                       \
+        const size_t group_bytes = (group_size);                                                                                            \
+                                                                                                                                            \
+        for (size_t r = 0; r < n_rows; r += LM_GROUP) {                                                                                     \
+            const uint8_t *group = (const uint8_t *)w + r / LM_GROUP * group_bytes;                                                         \
+            const __mmask16 mask = linear512_mask(n_rows - r);                                                                              \
+                                                                                                                                            \
+            for (size_t c = 0, n; c < n_cols; c += n) {         /* a second pass finds the group in cache */                                \
+                const lm_acts part = linear512_from(x, k, c);                                                                               \
+                                                                                                                                            \
+                n = n_cols - c == 5 ? 3 : n_cols - c == 7 ? 4 : n_cols - c;                                                                 \
+                switch (n) {                                                                                                                \
+                    LINEAR512_DIRECT_N(type, 1)                                                                                             \
+                    LINEAR512_DIRECT_N(type, 2)                                                                                             \
+                    LINEAR512_DIRECT_N(type, 3)                                                                                             \
+                    WIDE(LINEAR512_DIRECT_N(type, 4))                                                                                       \
+                    WIDE(LINEAR512_DIRECT_N(type, 6))                                                                                       \
+                    WIDE(LINEAR512_DIRECT_N(type, 8))                                                                                       \
+                    default: break;                                                                                                         \
+                }                                                                                                                           \
+            }                                                                                                                               \
+        }                                                                                                                                   \
+    }                                                                                                                                       \
+    static void linear512_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)        \
+    {                                                                                                                                       \
+        const size_t few = WIDE(LINEAR512_DIRECT +) 0;                                                                                      \
+        panel_type panel;                                                                                                                   \
+                                                                                                                                            \
+        if (n_cols == 0)                                                                                                                    \
+            return;                                                                                                                         \
+        if (n_cols <= LM_MAX(few, (size_t)LINEAR512_FEW) || n_cols == 5)                                                                    \
+            linear512_##type##_few(y, y_stride, w, n_rows, k, x, n_cols);                                                                   \
+        else                                                                                                                                \
+            linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols, (x_bytes), (values), linear512_unpack_##type, linear512_##type##_tiles);\
     }
 
 LM_TARGET_END

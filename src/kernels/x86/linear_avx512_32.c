@@ -116,7 +116,7 @@ LM_INLINE void linear512_block32(__m512 *acc, const __m512i v[8], __m512 d, __m5
             linear512_block32(acc, v, linear512_scale_##type(b), linear512_min_##type(b), i, x, k, C, (bias), (has_min));           \
         }                                                                                                                           \
     }                                                                                                                               \
-    LINEAR512(type, linear512_tile_##type, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_##type))
+    LINEAR512(type, linear512_tile_##type, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_##type), LINEAR512_NO)
 LINEAR512_32(q4_1, 0, 1)
 LINEAR512_32(q5_0, 16, 0)
 LINEAR512_32(q5_1, 0, 1)
