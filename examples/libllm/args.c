@@ -119,8 +119,9 @@ enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
 static const struct { int command; const char *head, *tail; } pages[] = {
     { TOOL_RUN,
-      "usage: libllm run -m FILE [-p TEXT] [OPTION]...\n\n"
-      "Continues a text with the model. Only text goes to standard output; progress and speed go to standard error.\n"
+      "usage: libllm run [-m FILE] [-p TEXT] [OPTION]...\n\n"
+      "Continues a text with the model; without -m with the one that comes with libllm, which tells small stories.\n"
+      "Only text goes to standard output; progress and speed go to standard error.\n"
       "Without -p and -f it reads lines: each is put after what was said, an empty one goes on, Ctrl-C ends a reply,\n"
       "Ctrl-D ends. Chat templates are not applied yet: it continues text as the model's base form does.\n\n",
       "\nlibllm run -m model.gguf -p \"Once upon a time\" -n 120 --temp 0\n" },
@@ -361,6 +362,8 @@ static int args_check(tool_args *args)
     }
     if (args->model && args->shape)
         return tool_usage(args, "give a file (-m) or a shape (--shape), not both");
+    if (!args->model && !args->shape && args->command == TOOL_RUN)
+        args->model = tool_box();
     if (!args->model && !args->shape)
         return tool_usage(args, "no model: give a GGUF file with -m FILE, or random weights with --shape tiny");
     if (args->prompt && args->prompt_file)

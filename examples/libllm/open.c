@@ -10,6 +10,23 @@
 
 typedef struct open_progress { bool bar; int shown; } open_progress;
 
+/* As installed, PREFIX/bin/libllm and PREFIX/share/libllm; a tree may be moved as a whole. In a build: where the sources lie. */
+const char *tool_box(void)
+{
+    static const char tail[] = "/../share/libllm/box-q8_0.gguf";
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof tail);
+
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    if (n > 1) {
+        memcpy(path + n - 1, tail, sizeof tail);
+        if (access(path, R_OK) == 0)
+            return path;
+    }
+    return access(TOOL_BOX, R_OK) == 0 ? TOOL_BOX : NULL;
+}
+
 void tool_bar(const char *doing, float fraction, int *shown)
 {
     enum { WIDTH = 40 };

@@ -75,6 +75,9 @@ void tool_close(tool_model *model);
 void tool_on_log(void *user, int32_t level, const char *text, size_t len);      /* a llm_logger's write, to stderr */
 void tool_bar(const char *doing, float fraction, int *shown);                   /* a progress bar on stderr; *shown: -1 at first */
 
+/* The path of the model in the box, NULL if it is not there. Valid until the next call. */
+const char *tool_box(void);
+
 int  tool_fail(const tool_args *args, const char *doing, const llm_error *error);       /* prints; returns TOOL_FAILED */
 int  tool_usage(const tool_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));  /* prints; TOOL_USAGE */
 char *tool_read_file(const char *path, size_t *n);      /* whole, NUL-terminated, to be freed; NULL: errno says why. path NULL: standard input */

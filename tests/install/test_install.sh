@@ -51,4 +51,6 @@ cp "$lib/libllm.a" "$work/only_static"
 "$work/outside/pc_static" || fail "the program with pkg-config --static --libs"
 
 "$work/prefix/bin/libllm" --version > /dev/null || fail "the installed command"
+[ -f "$work/prefix/share/libllm/box-q8_0.gguf" ] || fail "the model in the box is not installed"
+"$work/prefix/bin/libllm" run -p "Once upon a time" -n 5 -q > /dev/null || fail "the installed command with the model in the box"
 echo "installed programs work"

@@ -42,7 +42,7 @@ expect 0 "$@" run --help;           says out '--cpu-mask'; says out '--top-k'; s
 echo "--- wrong usage: 2, nothing on standard output, and what to do"
 expect 2 "$@";                                      says err 'usage'; silent out
 expect 2 "$@" walk;                                 says err 'no command "walk"'; silent out
-expect 2 "$@" run;                                  says err '-m FILE'; silent out
+expect 2 "$@" bench;                                says err '-m FILE'; silent out
 expect 2 "$@" run --wings;                          says err '--wings'; says err '--help'
 expect 2 "$@" run -Z;                               says err '-Z'
 expect 2 "$@" run -m;                               says err 'wants a value'
@@ -86,6 +86,11 @@ seed=$(sed -n 's/.*seed \([0-9]*\).*/\1/p' "$work/err"); cp "$work/out" "$work/a
 expect 0 "$@" $base -n 30 --seed "$seed" -q;        same "$work/out" "$work/again" "the seed that was told gives another text"
 expect 0 "$@" $base -n 0 -q;                        [ "$(cat "$work/out")" = hello ] || fail "-n 0 draws tokens"
 expect 0 "$@" $base -n 30 --seed 7 -q --temp 1.2 --top-k 5 --top-p 0.9 --min-p 0.02 --repeat-penalty 1.3 --repeat-last-n -1
+echo "--- run: the model in the box, when none is named"
+expect 0 "$@" run -p "Once upon a time" -n 30 --temp 0 -q;  cp "$work/out" "$work/box"; says out 'Once upon a time'
+[ "$(wc -w < "$work/box")" -gt 20 ] || fail "the model in the box says hardly anything"
+expect 0 "$@" run -m "$(dirname "$0")/../../examples/box/box-q8_0.gguf" -p "Once upon a time" -n 30 --temp 0 -q
+same "$work/out" "$work/box" "the model in the box by its name says something else"
 echo "--- run: ways to sample"
 expect 0 "$@" run --help
 for option in dynatemp-range dynatemp-exp typical top-nsigma xtc-probability xtc-threshold dry-multiplier dry-base dry-allowed-length dry-penalty-last-n \
@@ -210,6 +215,8 @@ parses "$work/out" "assert [r['test'] for r in d['results']] == ['prefill', 'dec
 expect 0 "$@" bench --shape tiny -p 0 -n 2 -r 1 --sessions 1,3 --no-ceilings --json -q
 parses "$work/out" 'assert [(r["sessions"], r["test"]) for r in d["results"]] == [(1, "decode"), (3, "decode")]'
 
+expect 0 "$@" bench --shape tiny -p 0 -n 2 -r 1 --sessions 1,3 --no-ceilings --json -q
+parses "$work/out" 'assert [(r["sessions"], r["test"]) for r in d["results"]] == [(1, "decode"), (3, "decode")]'
 echo "--- quantize: smaller files, whole or not at all"
 expect 0 "$@" quantize --help;                      says out 'q4_k_m'; says out '--imatrix'; says out '--pure'
 expect 2 "$@" quantize;                             says err 'IN OUT TYPE'

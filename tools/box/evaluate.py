@@ -98,7 +98,7 @@ def main():
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--libllm", help="the program; without it PyTorch alone is measured")
     parser.add_argument("--gguf", nargs="*", default=[], help="files made from the weights; the first one in F32")
-    parser.add_argument("--states", nargs="*", default=["f32", "f16"], help="types of state to measure the first file with; the others use f16")
+    parser.add_argument("--states", nargs="*", default=["f32", "f16", "int8"], help="types of state to measure the first file with; the others use f16")
     parser.add_argument("--each", type=int, default=50, help="conversations of a kind")
     parser.add_argument("--documents", type=int, default=400, help="held-out documents for the perplexity")
     parser.add_argument("--wrong", action="store_true", help="show a wrong answer of each kind")
