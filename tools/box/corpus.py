@@ -39,13 +39,13 @@ def document(split, seed, i):
     return kind, [*messages_parts(messages), (END, True)]
 
 
-def examples(seed, kind, count):
-    """Held-out conversations of one kind: (messages up to the answer, the answer). For measuring."""
+def examples(seed, kind, count, heldout=True):
+    """Conversations of one kind, held out or as in training: (messages up to the answer, the answer). For measuring."""
     out, asked = [], set()
     i = 0
     make = {"question": "facts", "unknown": "facts"}.get(kind, kind)
     while len(out) < count and i < 100 * count:
-        got, messages = talks.talk(random.Random(f"examples:{seed}:{kind}:{i}"), True, make)
+        got, messages = talks.talk(random.Random(f"examples:{seed}:{kind}:{i}"), heldout, make)
         i += 1
         key = str(messages[:-1])
         if got == kind and key not in asked:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Measures the model in the box on held-out documents, by PyTorch and by libllm side by side, and prints tables (Markdown).
+"""Measures the model in the box on held-out documents, by PyTorch and by libllm side by side, and prints a table (Markdown). Its first line is of
+documents as in training (other ones, but of the same words), to be compared with the second.
 
 Perplexity: of the held-out text written to a file, in windows of 512 tokens whose second halves are scored (as llama.cpp's tool and
 `libllm perplexity` do), by both, for each file and each type of state. Accuracy: held-out conversations of each kind, answered greedily; right is
@@ -32,8 +33,8 @@ LONGEST = 400                                                    # tokens of an 
 STOP_WORDS = {"tell", "me", "a", "an", "story", "about", "please", "can", "you", "i", "would", "like", "write", "short", "with", "called", "the", "and", "in", "on", "by", "at"}
 
 
-def held_text(documents):
-    return "".join("".join(part for part, _ in corpus.document("heldout", 1, i)[1]) for i in range(documents))
+def text_of(split, documents):
+    return "".join("".join(part for part, _ in corpus.document(split, 1, i)[1]) for i in range(documents))
 
 
 @torch.no_grad()
@@ -107,18 +108,19 @@ def main():
     tokenizer = Tokenizer.from_file(args.tokenizer)
     ends = {tokenizer.token_to_id("<|endoftext|>"), tokenizer.token_to_id("<|im_end|>")}
     model = load(args.weights)
-    examples = [(kind, messages, expected) for kind in KINDS for messages, expected in corpus.examples(1, kind, args.each)]
-    counts = collections.Counter(kind for kind, _, _ in examples)
-    text = held_text(args.documents)
-    print(f"| by | weights | state | perplexity | {' | '.join(KINDS)} |\n|---|---|---|---:|{'---:|' * len(KINDS)}", flush=True)
+    examples, known = ([(kind, messages, expected) for kind in KINDS for messages, expected in corpus.examples(1, kind, args.each, held)] for held in (True, False))
+    text = text_of("heldout", args.documents)
+    print(f"| words | by | weights | state | perplexity | {' | '.join(KINDS)} |\n|---|---|---|---|---:|{'---:|' * len(KINDS)}", flush=True)
 
-    def row(by, weights, state, ppl, answer, threads):
+    def row(words, examples, by, weights, state, ppl, answer, threads):
         score, wrong = accuracy(answer, examples, threads)
-        print(f"| {by} | {weights} | {state} | {ppl:.4f} | " + " | ".join(f"{100 * score[k] / counts[k]:.0f} %" for k in KINDS) + " |", flush=True)
+        counts = collections.Counter(kind for kind, _, _ in examples)
+        print(f"| {words} | {by} | {weights} | {state} | {ppl:.4f} | " + " | ".join(f"{100 * score[k] / counts[k]:.0f} %" for k in KINDS) + " |", flush=True)
         for kind, (ask, expected, reply) in wrong.items() if args.wrong else []:
             print(f"    {kind}: {ask!r}\n        expected {expected!r}\n        got      {reply!r}")
 
-    row("PyTorch", "F32", "f32", perplexity(model, tokenizer.encode(text).ids), lambda p: torch_reply(model, tokenizer, ends, p), 1)
+    for words, asked, seen in ("known", known, text_of("train", args.documents)), ("held out", examples, text):
+        row(words, asked, "PyTorch", "F32", "f32", perplexity(model, tokenizer.encode(seen).ids), lambda p: torch_reply(model, tokenizer, ends, p), 1)
     with tempfile.TemporaryDirectory() as folder:
         text_path = os.path.join(folder, "text.txt")
         with open(text_path, "w", encoding="utf-8") as out:
@@ -126,7 +128,7 @@ def main():
         for n, path in enumerate(args.gguf if args.libllm else []):
             for state in args.states if n == 0 else ["f16"]:
                 options = ["--state-type", state]
-                row("libllm", os.path.basename(path).removesuffix(".gguf"), state, libllm_perplexity(args.libllm, path, text_path, *options),
+                row("held out", examples, "libllm", os.path.basename(path).removesuffix(".gguf"), state, libllm_perplexity(args.libllm, path, text_path, *options),
                     lambda p, path=path, options=options: program_reply(args.libllm, path, tokenizer, p, *options), 2)
 
 
