@@ -2,7 +2,7 @@
 """Trains the model in the box on two cores. Seeded and resumable: batch k is always the same documents, a checkpoint is written every few
 minutes and on SIGTERM or SIGINT, and the same command goes on from it.
 
-    python3 train.py --run DIR --tokenizer tokenizer.json [--tokens 60e6]
+    python3 train.py --run DIR --tokenizer tokenizer.json [--tokens 13.5e6]
 
 Writes DIR/checkpoint.pt (weights, optimizers, step; replaced in one step), DIR/log.jsonl, DIR/final.pt (weights and shape) at the end.
 The rate warms up, stays, and falls to zero in the last part (a third): so --tokens may be changed on resuming until that part has begun.
@@ -73,7 +73,7 @@ def losses(model, batch, bf16):
 
 
 def rate(args, tokens):
-    warm, fall = args.warm * args.tokens, args.fall * args.tokens
+    warm, fall = min(args.warm, args.tokens / 10), args.fall * args.tokens
     return args.rate * min(1.0, tokens / warm, max(0.0, (args.tokens - tokens) / fall))
 
 
@@ -94,11 +94,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", required=True, help="folder of checkpoints and log")
     parser.add_argument("--tokenizer", required=True)
-    parser.add_argument("--tokens", type=float, default=60e6, help="training tokens, all in all")
+    parser.add_argument("--tokens", type=float, default=13.5e6, help="training tokens, all in all")
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--warm", type=float, default=0.01)
-    parser.add_argument("--fall", type=float, default=0.35)
+    parser.add_argument("--warm", type=float, default=300e3, help="tokens until the rate is full")
+    parser.add_argument("--fall", type=float, default=0.35, help="the part of all tokens in which the rate falls to zero")
     parser.add_argument("--decay", type=float, default=0.1)
     parser.add_argument("--user-weight", type=float, default=0.2, help="weight of the loss on what the user says")
     parser.add_argument("--layers", type=int, default=Shape.layers)
