@@ -12,15 +12,16 @@ A line `P text` is a prompt. The line after it is the reply, `E text` to its end
 a new line and \\\\ for a backslash.
 """
 import argparse
+import random
 
 import torch
 from tokenizers import Tokenizer
 
 import corpus
+import stories
 from evaluate import KINDS, LONGEST, prompt_of, right
 from export import libllm_reply, load
 
-PLAIN = ["Once upon a time", "Long ago, in a town, there lived", "One day", "In a forest there lived a small mouse"]
 
 
 @torch.no_grad()
@@ -52,8 +53,10 @@ def main():
     model = load(args.weights)
     with open(args.out, "w", encoding="utf-8", newline="\n") as out:
         for kind in ["plain", *KINDS]:
-            if kind == "plain":
-                candidates = [(text, None, None) for text in PLAIN]
+            if kind == "plain":                                  # the first half of a story's sentences, to be told to its end
+                tales = (stories.story(random.Random(f"transcript:{i}"), False) for i in range(20 * args.each))
+                halves = (". ".join(tale.split(". ")[: tale.count(". ") // 2]) + "." for tale in tales)
+                candidates = [(half, None, None) for half in halves]
             else:
                 candidates = [(prompt_of(messages), messages, expected) for messages, expected in corpus.examples(2, kind, 20 * args.each)]
             found, tried = 0, 0
