@@ -69,9 +69,9 @@ def prompt_of(messages):
     return talks.render(messages) + "<|im_start|>assistant\n"
 
 
-def torch_reply(model, tokenizer, ends, prompt):
+def torch_reply(model, tokenizer, ends, prompt, guess=""):
     ids = tokenizer.encode(prompt).ids
-    out = greedy(model, ids, LONGEST, ends)
+    out = greedy(model, ids, LONGEST, ends, tokenizer.encode(guess).ids)
     return tokenizer.decode(out), len(out) < LONGEST and len(ids) + len(out) < model.s.context
 
 
@@ -120,7 +120,10 @@ def main():
             print(f"    {kind}: {ask!r}\n        expected {expected!r}\n        got      {reply!r}")
 
     for words, asked, seen in ("known", known, text_of("train", args.documents)), ("held out", examples, text):
-        row(words, asked, "PyTorch", "F32", "f32", perplexity(model, tokenizer.encode(seen).ids), lambda p: torch_reply(model, tokenizer, ends, p), 1)
+        def reply(prompt):
+            guess = program_reply(args.libllm, args.gguf[0], tokenizer, prompt, "--state-type", "f32")[0] if args.libllm else ""
+            return torch_reply(model, tokenizer, ends, prompt, guess)
+        row(words, asked, "PyTorch", "F32", "f32", perplexity(model, tokenizer.encode(seen).ids), reply, 1)
     with tempfile.TemporaryDirectory() as folder:
         text_path = os.path.join(folder, "text.txt")
         with open(text_path, "w", encoding="utf-8") as out:

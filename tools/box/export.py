@@ -43,16 +43,21 @@ def load(path):
 
 
 @torch.no_grad()
-def greedy(model, ids, count, ends):
-    """The likeliest continuation, up to one of `ends` (which is left out)."""
-    ids, out = list(ids), []
-    while len(out) < count and len(ids) < model.s.context:
-        best = int(model(torch.tensor([ids]))[0, -1].argmax())
-        if best in ends:
-            break
-        ids.append(best)
-        out.append(best)
-    return out
+def greedy(model, ids, count, ends, guess=()):
+    """The likeliest continuation, up to one of `ends` (which is left out). A guess changes nothing but the time: as much of it as is right takes one
+    step."""
+    ids, begin, guess = list(ids), len(ids), list(guess)
+    while len(ids) < begin + count and len(ids) < model.s.context:
+        guess = guess[:model.s.context - len(ids)]
+        best = model(torch.tensor([ids + guess]))[0, len(ids) - 1:].argmax(-1).tolist()
+        for i, token in enumerate(best):
+            if token in ends or len(ids) == begin + count:
+                return ids[begin:]
+            ids.append(token)
+            if i < len(guess) and token != guess[i]:
+                break
+        guess = []
+    return ids[begin:]
 
 
 def gguf_name(name):

@@ -2,7 +2,7 @@
 """Makes the model in the box with one command: vocabulary, training, export, quantization, evaluation. What is there already is not made again;
 training goes on from its checkpoint.
 
-    python3 make.py --run DIR --libllm build/libllm            the real thing: about three hours of two cores
+    python3 make.py --run DIR --libllm build/libllm            the real thing: one and a half to two hours of two cores
     python3 make.py --run DIR --libllm build/libllm --tiny     every step in about two minutes, to see that all of them work
 """
 import argparse
