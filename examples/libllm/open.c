@@ -8,6 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef TOOL_BOX
+#define TOOL_BOX "examples/box/box-q8_0.gguf"    /* the build says where the tree lies */
+#endif
+
 typedef struct open_progress { bool bar; int shown; } open_progress;
 
 /* As installed, PREFIX/bin/libllm and PREFIX/share/libllm; a tree may be moved as a whole. In a build: where the sources lie. */

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 
 import corpus
 import talks
-from export import greedy, libllm_reply, load
+from export import greedy, libllm_reply, load, load_gguf
 
 KINDS = ["greet", "question", "unknown", "beyond", "add", "compare", "json", "story"]
 WINDOW = 512
@@ -119,11 +119,14 @@ def main():
         for kind, (ask, expected, reply) in wrong.items() if args.wrong else []:
             print(f"    {kind}: {ask!r}\n        expected {expected!r}\n        got      {reply!r}")
 
-    for words, asked, seen in ("known", known, text_of("train", args.documents)), ("held out", examples, text):
+    def torch_row(words, examples, text, model, weights, path):
         def reply(prompt):
-            guess = program_reply(args.libllm, args.gguf[0], tokenizer, prompt, "--state-type", "f32")[0] if args.libllm else ""
+            guess = program_reply(args.libllm, path, tokenizer, prompt)[0] if args.libllm and path else ""
             return torch_reply(model, tokenizer, ends, prompt, guess)
-        row(words, asked, "PyTorch", "F32", "f32", perplexity(model, tokenizer.encode(seen).ids), reply, 1)
+        row(words, examples, "PyTorch", weights, "f32", perplexity(model, tokenizer.encode(text).ids), reply, 1)
+
+    for words, asked, seen in ("known", known, text_of("train", args.documents)), ("held out", examples, text):
+        torch_row(words, asked, seen, model, "F32", args.gguf[0] if args.gguf else None)
     with tempfile.TemporaryDirectory() as folder:
         text_path = os.path.join(folder, "text.txt")
         with open(text_path, "w", encoding="utf-8") as out:
@@ -133,6 +136,8 @@ def main():
                 options = ["--state-type", state]
                 row("held out", examples, "libllm", os.path.basename(path).removesuffix(".gguf"), state, libllm_perplexity(args.libllm, path, text_path, *options),
                     lambda p, path=path, options=options: program_reply(args.libllm, path, tokenizer, p, *options), 2)
+            if n != 0:
+                torch_row("held out", examples, text, load_gguf(path), os.path.basename(path).removesuffix(".gguf"), path)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,16 @@ def gguf_name(name):
     return f"blk.{layer}.{LAYER[rest.removesuffix('.weight')]}.weight"
 
 
+@torch.no_grad()
+def load_gguf(path):
+    """The model of a file that was made from it, with weights as the file's blocks stand for them."""
+    tensors = {t.name: gguf.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
+    model = Model(Shape(vocab=len(tensors["token_embd.weight"]), layers=sum(name.endswith(".attn_q.weight") for name in tensors)))
+    for name, weights in model.named_parameters():
+        weights.copy_(torch.from_numpy(tensors[gguf_name(name)].copy()))
+    return model.eval()
+
+
 def write(model, tokenizer_path, out, kind):
     s = model.s
     with open(tokenizer_path, encoding="utf-8") as file:
