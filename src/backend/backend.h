@@ -126,6 +126,29 @@ int32_t    lm_cpu_backend_tier(const lm_backend *backend);                      
 /* Calls job(data, i) once for every i < n on the CPU backend's threads, in the mode of lm_fp_enter, and returns when all are done. As run_step:
  * one thread at a time. */
 void       lm_cpu_backend_parallel(lm_backend *backend, uint32_t n, void (*job)(void *data, uint32_t i), void *data);
+/* A GPU through Vulkan, opened at run time. E_NO_DEVICE where there is no loader, no driver, no device that fits, or a library without it;
+ * the message says which. All fields may be 0. */
+typedef struct lm_vulkan_desc {
+    const char *device;                                 /* its number in the driver's order, or how its name begins; NULL: the best one */
+    bool allow_software;                                /* also a processor that plays a GPU, when no GPU is there */
+    bool validate;                                      /* with the validation layers, what they say to the log as errors; E_NO_DEVICE without them */
+    uint64_t max_range, max_slab;                       /* bytes: smaller than the device's own limits; 0: those */
+    uint32_t submit_ms;                                 /* how long one submission is meant to last at most; 0: 100 */
+    bool trust;                                         /* no self-test: for a driver that computes nothing */
+    /* vkGetInstanceProcAddr of someone else, for tests and hosts; NULL: the system's loader. */
+    void (*(*get_proc)(void *user, void *instance, const char *name))(void);
+    void *get_proc_user;
+} lm_vulkan_desc;
+llm_status lm_vulkan_backend_open(lm_host *host, const lm_vulkan_desc *desc, lm_backend **out, llm_error *error);
+typedef struct lm_vulkan_info {
+    char name[256];
+    uint32_t api_version, driver_version, vendor, subgroup;     /* as Vulkan packs them; invocations, 0: unknown */
+    uint64_t max_range, max_slab;
+    uint64_t device_bytes;                              /* of the device's memory that we hold now */
+    uint32_t shared_bytes, n_modules, n_pipelines, n_submits;
+    bool float16, int8, storage16, storage8, int_dot;   /* what the device could do; nothing of it is used yet */
+} lm_vulkan_info;
+llm_status lm_vulkan_backend_get_info(const lm_backend *backend, lm_vulkan_info *out, llm_error *error);
 /* Executes nothing, checks everything: shapes, ranges, rows, pages, state read before it was written, values overlapping, what is freed in
  * use. Logits 0. E_INTERNAL says what; faults of calls without a status come with the next call that has one. */
 llm_status lm_verify_backend_open(lm_host *host, lm_backend **out, llm_error *error);

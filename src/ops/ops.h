@@ -142,6 +142,9 @@ const char *lm_op_name(uint32_t kind);                  /* "linear" */
 uint32_t lm_op_split(uint32_t kind);
 bool lm_op_reads_state(uint32_t kind);
 bool lm_op_writes_state(uint32_t kind);
+/* Frequencies of ANGLES, n_rot / 2 of each, divisors not yet in: base^(-2j / n_rot); and for YaRN (Peng et al. 2023) how far each pair keeps
+ * its own: mix = ramp * ext_factor. */
+void lm_angles_frequencies(const lm_op_angles *u, double *freq, double *mix);
 uint32_t lm_program_row_flags(const lm_program *program, uint32_t n_ctx);   /* of all rows of a session with this context: LM_ROW_LONG or 0 */
 uint32_t lm_program_keep(const lm_program *program, uint32_t page_class);    /* the last positions that a class's streams keep; 0: all */
 

@@ -12,37 +12,6 @@ LM_EXACT_ARITHMETIC
 
 /* ---- programs ---------------------------------------------------------------------------------------------------------- */
 
-static double exec_corner(const lm_op_angles *u, double rotations)
-{
-    return u->n_rot * lm_log64(u->n_ctx_orig / (rotations * 6.283185307179586)) / (2 * lm_log64(u->base));
-}
-
-static double exec_floor(double x)                         /* of values that fit */
-{
-    double whole = (double)(int64_t)x;
-    return whole > x ? whole - 1 : whole;
-}
-
-/* Frequencies of ANGLES, and for YaRN (Peng et al. 2023) how far each pair keeps its own: mix = ramp * ext_factor. */
-static void exec_angles(const lm_op_angles *u, double *freq, double *mix)
-{
-    uint32_t n = u->n_rot / 2;
-    double low = 0, high = 0;
-    if (u->ext_factor != 0) {
-        double a = exec_corner(u, u->beta_fast), b = exec_corner(u, u->beta_slow);
-        a = a > -1e9 ? (a < 1e9 ? exec_floor(a) : 1e9) : -1e9;
-        b = b > -1e9 ? (b < 1e9 ? -exec_floor(-b) : 1e9) : -1e9;
-        low = a > 0 ? a : 0;
-        high = b < u->n_rot - 1.0 ? b : u->n_rot - 1.0;
-    }
-    for (uint32_t j = 0; j < n; j++) {
-        freq[j] = lm_pow64(u->base, -2.0 * j / u->n_rot);
-        double width = high - low > 0.001 ? high - low : 0.001, ramp = (j - low) / width;
-        ramp = ramp < 0 ? 0 : ramp > 1 ? 1 : ramp;
-        mix[j] = (1 - ramp) * u->ext_factor;
-    }
-}
-
 llm_status lm_cpu_exec_open(lm_backend *backend, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error)
 {
     lm_cpu *cpu = (lm_cpu *)backend;
@@ -78,7 +47,7 @@ llm_status lm_cpu_exec_open(lm_backend *backend, const lm_program *program, lm_w
         const lm_op *op = &program->ops[o];
         exec->ops[o].acts = lm_cpu_acts_forms(program, op);
         if (op->kind == LM_OP_ANGLES) {
-            exec_angles(&op->u.angles, doubles, doubles + op->u.angles.n_rot / 2);
+            lm_angles_frequencies(&op->u.angles, doubles, doubles + op->u.angles.n_rot / 2);
             exec->ops[o].freq = doubles;
             exec->ops[o].mix = doubles + op->u.angles.n_rot / 2;
             doubles += op->u.angles.n_rot;

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ * Instance, choice of a device, the device with one compute queue, and submissions. Owns those handles. Asks for no feature: the shaders
+ * need none. Never waits without a bound. Threads: opened and closed by one; submissions under `gpu`. */
+#include "backend/vulkan/vulkan.h"
+
+#include "base/os.h"
+
+#include <string.h>
+
+enum { DEVICE_MOST = 16, DEVICE_FAMILIES = 16, DEVICE_NEEDED_BUFFERS = 6 };
+static const int64_t device_patience_ns = 120000000000;     /* watchdogs of drivers bite long before */
+
+/* ---- failures */
+
+llm_status lm_vk_fail(lm_vk *vk, VkResult result, const char *what, llm_error *error)
+{
+    switch (result) {
+    case VK_ERROR_OUT_OF_HOST_MEMORY:
+    case VK_ERROR_OUT_OF_DEVICE_MEMORY:
+    case VK_ERROR_OUT_OF_POOL_MEMORY:
+    case VK_ERROR_FRAGMENTED_POOL:
+    case VK_ERROR_TOO_MANY_OBJECTS:
+    case VK_ERROR_MEMORY_MAP_FAILED:
+        return lm_fail(error, LLM_E_MEMORY, "Vulkan: %s: out of memory (%d)", what, (int)result);
+    case VK_ERROR_DEVICE_LOST:
+        atomic_store_explicit(&vk->lost, 1, memory_order_relaxed);
+        return lm_fail(error, LLM_E_DEVICE_LOST, "Vulkan: %s: the device is lost", what);
+    case VK_ERROR_INITIALIZATION_FAILED:
+    case VK_ERROR_INCOMPATIBLE_DRIVER:
+    case VK_ERROR_LAYER_NOT_PRESENT:
+    case VK_ERROR_EXTENSION_NOT_PRESENT:
+    case VK_ERROR_FEATURE_NOT_PRESENT:
+        return lm_fail(error, LLM_E_NO_DEVICE, "Vulkan: %s: the driver cannot (%d)", what, (int)result);
+    default:
+        return lm_fail(error, LLM_E_INTERNAL, "Vulkan: %s: result %d", what, (int)result);
+    }
+}
+
+llm_status lm_vk_alive(const lm_vk *vk, llm_error *error)
+{
+    if (atomic_load_explicit(&vk->lost, memory_order_relaxed))
+        return lm_fail(error, LLM_E_DEVICE_LOST, "Vulkan: the device was lost before this call");
+    return LLM_OK;
+}
+
+void lm_vk_lock(lm_vk *vk) { lm_mutex_lock(&vk->gpu); }
+void lm_vk_unlock(lm_vk *vk) { lm_mutex_unlock(&vk->gpu); }
+
+/* ---- instance */
+
+static VKAPI_ATTR VkBool32 VKAPI_CALL device_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT types,
+                                                     const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
+{
+    const lm_vk *vk = user;
+    (void)severity, (void)types;
+    lm_log(vk->base.host, LLM_LOG_ERROR, "Vulkan validation: %s", data->pMessage ? data->pMessage : "?");
+    return VK_FALSE;
+}
+
+static llm_status device_instance(lm_vk *vk, bool validate, llm_error *error)
+{
+    static const char *const layers[] = { "VK_LAYER_KHRONOS_validation" }, *const extensions[] = { VK_EXT_DEBUG_UTILS_EXTENSION_NAME };
+    static const VkValidationFeatureEnableEXT enables[] = { VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT };
+    VkValidationFeaturesEXT features = { .sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT, .enabledValidationFeatureCount = 1, .pEnabledValidationFeatures = enables };
+    VkApplicationInfo application = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pEngineName = "libllm", .apiVersion = VK_API_VERSION_1_1 };
+    VkInstanceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application };
+    VkDebugUtilsMessengerCreateInfoEXT messenger = {
+        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT,
+        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
+        .pfnUserCallback = device_message, .pUserData = vk,
+    };
+    uint32_t version = VK_API_VERSION_1_0;
+    if (vk->fn.EnumerateInstanceVersion)
+        vk->fn.EnumerateInstanceVersion(&version);
+    if (version < VK_API_VERSION_1_1)
+        return lm_fail(error, LLM_E_NO_DEVICE, "the Vulkan loader is of version 1.0; 1.1 is needed");
+    if (validate) {
+        info.enabledLayerCount = info.enabledExtensionCount = 1;
+        info.ppEnabledLayerNames = layers;
+        info.ppEnabledExtensionNames = extensions;
+        info.pNext = &features;
+    }
+    VkResult result = vk->fn.CreateInstance(&info, NULL, &vk->instance);
+    if (result != VK_SUCCESS) {
+        vk->instance = VK_NULL_HANDLE;
+        return lm_vk_fail(vk, result, validate ? "an instance with the validation layer" : "an instance", error);
+    }
+    LM_TRY(lm_vk_entry_instance(&vk->fn, vk->instance, error));
+    if (validate && vk->fn.CreateDebugUtilsMessengerEXT && vk->fn.DestroyDebugUtilsMessengerEXT) {
+        result = vk->fn.CreateDebugUtilsMessengerEXT(vk->instance, &messenger, NULL, &vk->messenger);
+        if (result != VK_SUCCESS) {
+            vk->messenger = VK_NULL_HANDLE;
+            return lm_vk_fail(vk, result, "a messenger", error);
+        }
+    }
+    return LLM_OK;
+}
+
+/* ---- choice */
+
+static int32_t device_kind(VkPhysicalDeviceType type)
+{
+    return type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU     ? LLM_DEVICE_KIND_DISCRETE
+           : type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ? LLM_DEVICE_KIND_INTEGRATED
+           : type == VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU    ? LLM_DEVICE_KIND_INTEGRATED
+                                                            : LLM_DEVICE_KIND_SOFTWARE;
+}
+
+/* A queue family that computes: one that does nothing else first. UINT32_MAX: none. */
+static uint32_t device_family(const lm_vk *vk, VkPhysicalDevice physical)
+{
+    VkQueueFamilyProperties families[DEVICE_FAMILIES];
+    uint32_t n = DEVICE_FAMILIES, found = UINT32_MAX;
+    vk->fn.GetPhysicalDeviceQueueFamilyProperties(physical, &n, families);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || families[i].queueCount == 0)
+            continue;
+        if (found == UINT32_MAX || !(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT))
+            found = i;
+        if (!(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT))
+            break;
+    }
+    return found;
+}
+
+static bool device_extension(const VkExtensionProperties *have, uint32_t n, const char *name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(have[i].extensionName, name) == 0)
+            return true;
+    return false;
+}
+
+/* What the device has beyond our need: for the report, and for variants to come. */
+static void device_features(lm_vk *vk, VkPhysicalDevice physical, lm_vk_caps *caps)
+{
+    enum { MOST = 512 };
+    uint32_t n = 0;
+    VkExtensionProperties *have = NULL;
+    if (vk->fn.EnumerateDeviceExtensionProperties(physical, NULL, &n, NULL) == VK_SUCCESS && n > 0 && n <= MOST)
+        have = lm_mem_new_array(&vk->base.host->mem, n, sizeof *have, LLM_MEMORY_OTHER);
+    if (!have || vk->fn.EnumerateDeviceExtensionProperties(physical, NULL, &n, have) < 0)
+        n = 0;
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES };
+    VkPhysicalDeviceShaderFloat16Int8Features small = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES };
+    VkPhysicalDevice8BitStorageFeatures storage8 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES };
+    VkPhysicalDevice16BitStorageFeatures storage16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES };
+    VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage16 };
+    void **next = &storage16.pNext;
+    bool v12 = caps->api_version >= VK_API_VERSION_1_2, v13 = caps->api_version >= VK_API_VERSION_1_3;
+    if (v12 || device_extension(have, n, VK_KHR_8BIT_STORAGE_EXTENSION_NAME)) {
+        *next = &storage8;
+        next = &storage8.pNext;
+    }
+    if (v12 || device_extension(have, n, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME)) {
+        *next = &small;
+        next = &small.pNext;
+    }
+    if (v13 || device_extension(have, n, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME))
+        *next = &dot;
+    vk->fn.GetPhysicalDeviceFeatures2(physical, &features);
+    caps->float16 = small.shaderFloat16;
+    caps->int8 = small.shaderInt8;
+    caps->storage16 = storage16.storageBuffer16BitAccess;
+    caps->storage8 = storage8.storageBuffer8BitAccess;
+    caps->int_dot = dot.shaderIntegerDotProduct;
+    lm_mem_free(&vk->base.host->mem, have);
+}
+
+static void device_look(lm_vk *vk, VkPhysicalDevice physical, lm_vk_caps *caps, const VkPhysicalDeviceLimits **limits, VkPhysicalDeviceProperties2 *properties)
+{
+    VkPhysicalDeviceMaintenance3Properties allocation = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES };
+    VkPhysicalDeviceSubgroupProperties subgroup = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, .pNext = &allocation };
+    memset(caps, 0, sizeof *caps);
+    *properties = (VkPhysicalDeviceProperties2){ .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup };
+    vk->fn.GetPhysicalDeviceProperties2(physical, properties);
+    properties->pNext = NULL;
+    vk->fn.GetPhysicalDeviceMemoryProperties(physical, &caps->memory);
+    const VkPhysicalDeviceLimits *l = &properties->properties.limits;
+    memcpy(caps->name, properties->properties.deviceName, sizeof caps->name);
+    caps->name[sizeof caps->name - 1] = 0;
+    caps->kind = device_kind(properties->properties.deviceType);
+    caps->api_version = properties->properties.apiVersion;
+    caps->driver_version = properties->properties.driverVersion;
+    caps->vendor = properties->properties.vendorID;
+    caps->subgroup = subgroup.subgroupSize;
+    caps->family = device_family(vk, physical);
+    caps->shared_bytes = l->maxComputeSharedMemorySize;
+    caps->max_groups[0] = l->maxComputeWorkGroupCount[0];
+    caps->max_groups[1] = l->maxComputeWorkGroupCount[1];
+    caps->max_range = l->maxStorageBufferRange & ~(uint64_t)(LM_VK_ALIGN - 1);
+    caps->max_slab = LM_MIN(allocation.maxMemoryAllocationSize ? allocation.maxMemoryAllocationSize : UINT64_MAX, (uint64_t)1 << 30) & ~(uint64_t)(LM_VK_ALIGN - 1);
+    for (uint32_t i = 0; i < caps->memory.memoryHeapCount; i++)
+        if (caps->memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
+            caps->memory_total = LM_MAX(caps->memory_total, caps->memory.memoryHeaps[i].size);
+    *limits = l;
+}
+
+/* NULL: it fits; else why not. */
+static const char *device_unfit(const lm_vk_caps *caps, const VkPhysicalDeviceLimits *limits)
+{
+    if (caps->api_version < VK_API_VERSION_1_1)
+        return "it knows Vulkan 1.0 only";
+    if (caps->family == UINT32_MAX)
+        return "it has no queue that computes";
+    if (limits->maxPerStageDescriptorStorageBuffers < DEVICE_NEEDED_BUFFERS || limits->maxBoundDescriptorSets < LM_VK_SETS)
+        return "a shader may read too few buffers there";
+    if (limits->minStorageBufferOffsetAlignment > LM_VK_ALIGN)
+        return "its buffers want a larger alignment than Vulkan allows";
+    if (limits->maxComputeWorkGroupInvocations < 64 || caps->shared_bytes < 16384 || limits->maxPushConstantsSize < 128)
+        return "its workgroups are too small";
+    return NULL;
+}
+
+/* Does the caller mean this one: by number, or by the beginning of its name? */
+static bool device_named(const char *wanted, uint32_t number, const char *name)
+{
+    uint32_t value = 0, n = 0;
+    for (; wanted[n] >= '0' && wanted[n] <= '9' && n < 4; n++)
+        value = value * 10 + (uint32_t)(wanted[n] - '0');
+    if (n > 0 && wanted[n] == 0)
+        return value == number;
+    return strncmp(wanted, name, strlen(wanted)) == 0;
+}
+
+static llm_status device_choose(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
+{
+    static const int32_t order[] = { LLM_DEVICE_KIND_DISCRETE, LLM_DEVICE_KIND_INTEGRATED, LLM_DEVICE_KIND_SOFTWARE };
+    VkPhysicalDevice devices[DEVICE_MOST];
+    uint32_t n = DEVICE_MOST, best = LM_COUNT(order);
+    const char *why = NULL;
+    char seen[200] = "";
+    VkResult result = vk->fn.EnumeratePhysicalDevices(vk->instance, &n, devices);
+    if (result != VK_SUCCESS && result != VK_INCOMPLETE)
+        return lm_vk_fail(vk, result, "the devices", error);
+    for (uint32_t i = 0; i < n; i++) {
+        lm_vk_caps caps;
+        const VkPhysicalDeviceLimits *limits;
+        VkPhysicalDeviceProperties2 properties;
+        uint32_t rank = 0;
+        device_look(vk, devices[i], &caps, &limits, &properties);
+        while (rank < LM_COUNT(order) && order[rank] != caps.kind)
+            rank++;
+        if (desc->device && !device_named(desc->device, i, caps.name))
+            why = "it is not the one asked for";
+        else if (!desc->device && caps.kind == LLM_DEVICE_KIND_SOFTWARE && !desc->allow_software)
+            why = "it is a processor, which was not asked for";
+        else
+            why = device_unfit(&caps, limits);
+        if (why) {
+            size_t used = strlen(seen);
+            lm_print(seen + used, sizeof seen - used, "%s%s: %s", used ? "; " : "", caps.name, why);
+        } else if (rank < best) {
+            best = rank;
+            vk->physical = devices[i];
+            vk->caps = caps;
+        }
+    }
+    if (best == LM_COUNT(order))
+        return lm_fail(error, LLM_E_NO_DEVICE, n ? "no Vulkan device fits: %s" : "the Vulkan drivers see no device%s", seen);
+    device_features(vk, vk->physical, &vk->caps);
+    if (desc->max_range)
+        vk->caps.max_range = LM_MIN(vk->caps.max_range, LM_MAX(desc->max_range & ~(uint64_t)(LM_VK_ALIGN - 1), LM_VK_ALIGN));
+    if (desc->max_slab)
+        vk->caps.max_slab = LM_MIN(vk->caps.max_slab, LM_MAX(desc->max_slab & ~(uint64_t)(LM_VK_ALIGN - 1), LM_VK_ALIGN));
+    vk->caps.max_range = LM_MIN(vk->caps.max_range, (uint64_t)UINT32_MAX & ~(uint64_t)(LM_VK_ALIGN - 1));
+    return LLM_OK;
+}
+
+/* ---- device */
+
+static llm_status device_create(lm_vk *vk, llm_error *error)
+{
+    const float priority = 0.5f;
+    VkDeviceQueueCreateInfo queue = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = vk->caps.family, .queueCount = 1, .pQueuePriorities = &priority };
+    VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue };
+    VkResult result = vk->fn.CreateDevice(vk->physical, &info, NULL, &vk->device);
+    if (result != VK_SUCCESS) {
+        vk->device = VK_NULL_HANDLE;
+        return lm_vk_fail(vk, result, "a device", error);
+    }
+    LM_TRY(lm_vk_entry_device(&vk->fn, vk->device, error));
+    vk->fn.GetDeviceQueue(vk->device, vk->caps.family, 0, &vk->queue);
+    VkCommandPoolCreateInfo pool = { .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = vk->caps.family };
+    result = vk->fn.CreateCommandPool(vk->device, &pool, NULL, &vk->command_pool);
+    if (result != VK_SUCCESS) {
+        vk->command_pool = VK_NULL_HANDLE;
+        return lm_vk_fail(vk, result, "a command pool", error);
+    }
+    VkCommandBufferAllocateInfo commands = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = vk->command_pool, .commandBufferCount = 1 };
+    result = vk->fn.AllocateCommandBuffers(vk->device, &commands, &vk->command);
+    if (result != VK_SUCCESS)
+        return lm_vk_fail(vk, result, "a command buffer", error);
+    VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
+    result = vk->fn.CreateFence(vk->device, &fence, NULL, &vk->fence);
+    if (result != VK_SUCCESS) {
+        vk->fence = VK_NULL_HANDLE;
+        return lm_vk_fail(vk, result, "a fence", error);
+    }
+    return LLM_OK;
+}
+
+llm_status lm_vk_device_open(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
+{
+    LM_TRY(lm_vk_entry_open(&vk->fn, desc, error));
+    LM_TRY(device_instance(vk, desc->validate, error));
+    LM_TRY(device_choose(vk, desc, error));
+    return device_create(vk, error);
+}
+
+void lm_vk_device_close(lm_vk *vk)
+{
+    /* A function that was not found has made nothing. */
+    if (vk->device) {
+        if (vk->fence)
+            vk->fn.DestroyFence(vk->device, vk->fence, NULL);
+        if (vk->command_pool)
+            vk->fn.DestroyCommandPool(vk->device, vk->command_pool, NULL);
+        if (vk->fn.DestroyDevice)
+            vk->fn.DestroyDevice(vk->device, NULL);
+    }
+    if (vk->instance) {
+        if (vk->messenger)
+            vk->fn.DestroyDebugUtilsMessengerEXT(vk->instance, vk->messenger, NULL);
+        if (vk->fn.DestroyInstance)
+            vk->fn.DestroyInstance(vk->instance, NULL);
+    }
+    lm_vk_entry_close(&vk->fn);
+}
+
+/* ---- submissions */
+
+llm_status lm_vk_begin(lm_vk *vk, llm_error *error)
+{
+    static const VkMemoryBarrier before = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+                                            .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT };
+    VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO, .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
+    LM_TRY(lm_vk_alive(vk, error));
+    VkResult result = vk->fn.BeginCommandBuffer(vk->command, &info);
+    if (result != VK_SUCCESS)
+        return lm_vk_fail(vk, result, "recording", error);
+    /* What earlier submissions wrote becomes visible to this one. */
+    vk->fn.CmdPipelineBarrier(vk->command, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &before, 0, NULL, 0, NULL);
+    return LLM_OK;
+}
+
+llm_status lm_vk_submit(lm_vk *vk, llm_error *error)
+{
+    VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &vk->command };
+    VkResult result = vk->fn.EndCommandBuffer(vk->command);
+    if (result != VK_SUCCESS)
+        return lm_vk_fail(vk, result, "recording", error);
+    result = vk->fn.QueueSubmit(vk->queue, 1, &info, vk->fence);
+    if (result != VK_SUCCESS)
+        return lm_vk_fail(vk, result, "a submission", error);
+    vk->n_submits++;
+    /* From here on the device may be at work in our buffers: a wait that fails leaves them to the device, so it counts as lost. */
+    result = vk->fn.WaitForFences(vk->device, 1, &vk->fence, VK_TRUE, (uint64_t)device_patience_ns);
+    if (result != VK_SUCCESS) {
+        llm_status status = lm_vk_fail(vk, result == VK_TIMEOUT ? VK_ERROR_DEVICE_LOST : result, result == VK_TIMEOUT ? "waiting, two minutes" : "waiting", error);
+        atomic_store_explicit(&vk->lost, 1, memory_order_relaxed);
+        return status;
+    }
+    result = vk->fn.ResetFences(vk->device, 1, &vk->fence);
+    if (result != VK_SUCCESS)
+        atomic_store_explicit(&vk->lost, 1, memory_order_relaxed);      /* a fence that stays signaled would lie to the next wait */
+    return result == VK_SUCCESS ? LLM_OK : lm_vk_fail(vk, result, "a fence", error);
+}

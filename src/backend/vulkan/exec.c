@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ * A program made ready for its weights, and the memory of one pass: buffers for values, the small one that shaders read rows and pages
+ * from, and one for logits on their way back. Owns both. Threads: an exec is shared; an arena serves one run at a time. */
+#include "backend/vulkan/vulkan.h"
+
+#include "base/fmath.h"
+#include "base/size.h"
+
+#include <string.h>
+
+LM_EXACT_ARITHMETIC
+
+/* ---- programs ---------------------------------------------------------------------------------------------------------- */
+
+/* Turns a position as 64 bits behind the point. */
+static uint64_t exec_turns(double frequency)
+{
+    double turns = frequency / 6.283185307179586476925, whole = (double)(int64_t)LM_MIN(turns, 1e18), part = turns - whole;
+    double scaled = part * 18446744073709551616.0;
+    return scaled >= 18446744073709551616.0 ? UINT64_MAX : scaled > 0 ? (uint64_t)scaled : 0;
+}
+
+/* The table of an ANGLES: its pairs' turns, and behind them those of long contexts where there are divisors of them. */
+static llm_status exec_frequencies(lm_vk *vk, lm_vk_exec *exec, uint32_t o, llm_error *error)
+{
+    const lm_op *op = &exec->program->ops[o];
+    const lm_op_angles *u = &op->u.angles;
+    uint32_t n = u->n_rot / 2, n_sets = op->weight[1] != LM_NONE ? 2 : 1;
+    size_t bytes = (size_t)n * n_sets * 8;
+    lm_mem *mem = &vk->base.host->mem;
+    double *freq = lm_mem_new_array(mem, 2 * (size_t)n, sizeof *freq, LLM_MEMORY_OTHER), *mix = freq ? freq + n : NULL;
+    if (!freq)
+        return lm_fail_memory(error, "frequencies", 2 * (size_t)n * sizeof *freq);
+    lm_angles_frequencies(u, freq, mix);
+    void *place = NULL;
+    llm_status status = lm_vk_span_new(vk, bytes, &exec->spans[o], error);
+    if (status >= 0) {
+        VkDescriptorBufferInfo range = { exec->spans[o].slab->buffer.buffer, exec->spans[o].offset, exec->spans[o].bytes };
+        status = lm_vk_set_new(vk, LM_VK_SET_ONE, &range, &exec->sets[o], error);
+    }
+    for (uint32_t set = 0; set < n_sets && status >= 0; set++) {
+        const float *divisors = op->weight[set] == LM_NONE ? NULL : exec->weights[op->weight[set]]->vector;
+        for (uint32_t done = 0; done < n && status >= 0;) {
+            uint32_t count = LM_MIN(n - done, 256);
+            status = lm_vk_upload(vk, exec->spans[o].slab->buffer.buffer, exec->spans[o].offset + 8 * ((uint64_t)set * n + done), 8 * (uint64_t)count, &place, error);
+            for (uint32_t j = done; j < done + count && status >= 0; j++) {
+                double own = divisors ? freq[j] / (double)divisors[j] : freq[j], all = own * u->freq_scale;
+                uint64_t turns = exec_turns(u->ext_factor != 0 ? all * (1 - mix[j]) + own * mix[j] : all);
+                uint32_t words[2] = { (uint32_t)turns, (uint32_t)(turns >> 32) };
+                memcpy((uint8_t *)place + 8 * (size_t)(j - done), words, 8);
+            }
+            done += count;
+        }
+    }
+    lm_mem_free(mem, freq);
+    return status < 0 ? status : lm_vk_flush(vk, error);
+}
+
+/* Types that this program's products and embeddings use are tested where that is due. */
+static llm_status exec_selftests(lm_vk *vk, const lm_program *program, llm_error *error)
+{
+    for (uint32_t w = 0; w < program->n_weights; w++)
+        if (!program->weights[w].is_vector)
+            LM_TRY(lm_vk_selftest(vk, program->weights[w].type, error));
+    return LLM_OK;
+}
+
+llm_status lm_vk_exec_open(lm_backend *backend, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error)
+{
+    lm_vk *vk = (lm_vk *)backend;
+    LM_TRY(lm_program_check(program, error));
+    for (uint32_t o = 0; o < program->n_ops; o++)
+        LM_TRY(lm_vk_op_can(program, &program->ops[o], LLM_STATE_TYPE_F16, error));
+    size_t at_weights = (sizeof(lm_vk_exec) + 15) & ~(size_t)15, at_spans = at_weights + ((program->n_weights * sizeof(void *) + 15) & ~(size_t)15);
+    size_t at_sets = at_spans + ((program->n_ops * sizeof(lm_vk_span) + 15) & ~(size_t)15), size = at_sets + program->n_ops * sizeof(lm_vk_set);
+    uint8_t *block = lm_mem_new(&backend->host->mem, size, LLM_MEMORY_OTHER);
+    if (!block)
+        return lm_fail_memory(error, "a program made ready", size);
+    lm_vk_exec *exec = (lm_vk_exec *)(void *)block;
+    exec->program = program;
+    exec->weights = (const lm_vk_weight **)(void *)(block + at_weights);
+    exec->spans = (lm_vk_span *)(void *)(block + at_spans);
+    exec->sets = (lm_vk_set *)(void *)(block + at_sets);
+    llm_status status = LLM_OK;
+    for (uint32_t w = 0; w < program->n_weights && status >= 0; w++) {
+        const lm_weight_info *a = &program->weights[w];
+        const lm_vk_weight *b = (const lm_vk_weight *)weights[w];
+        if (!b || !b->complete || b->info.type != a->type || b->info.n_rows != a->n_rows || b->info.n_cols != a->n_cols || (b->info.is_vector != 0) != (a->is_vector != 0))
+            status = lm_fail(error, LLM_E_INTERNAL, "weight %u (%s) is bound to another one", w, a->name ? a->name : "no name");
+        exec->weights[w] = b;
+    }
+    if (status >= 0)
+        status = exec_selftests(vk, program, error);
+    lm_vk_lock(vk);
+    for (uint32_t o = 0; o < program->n_ops && status >= 0; o++) {
+        exec->max_dispatches += lm_vk_op_dispatches(exec, &program->ops[o]);
+        if (program->ops[o].kind == LM_OP_ANGLES)
+            status = exec_frequencies(vk, exec, o, error);
+    }
+    lm_vk_unlock(vk);
+    if (status < 0)
+        lm_vk_exec_close(backend, (lm_exec *)exec);
+    else
+        *out = (lm_exec *)exec;
+    return status;
+}
+
+void lm_vk_exec_close(lm_backend *backend, lm_exec *handle)
+{
+    lm_vk *vk = (lm_vk *)backend;
+    lm_vk_exec *exec = (lm_vk_exec *)handle;
+    if (!exec)
+        return;
+    lm_vk_lock(vk);
+    for (uint32_t o = 0; o < exec->program->n_ops; o++) {
+        lm_vk_set_free(vk, &exec->sets[o]);
+        lm_vk_span_free(vk, &exec->spans[o]);
+    }
+    lm_vk_unlock(vk);
+    lm_mem_free(&backend->host->mem, exec);
+}
+
+/* ---- arenas ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct exec_sizes { uint64_t values[2], tables, logits, scratch[2]; } exec_sizes;   /* bytes; scratch: items a row */
+
+static bool exec_arena_sizes(const lm_program *program, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages, exec_sizes *out)
+{
+    uint64_t rows[2] = { max_rows, max_out };
+    memset(out, 0, sizeof *out);
+    for (uint32_t o = 0; o < program->n_ops; o++)
+        out->scratch[program->ops[o].rows] = LM_MAX(out->scratch[program->ops[o].rows], lm_vk_op_scratch(program, &program->ops[o]));
+    for (int set = 0; set < 2; set++)
+        if (!lm_mul_u64(program->row_items[set] + out->scratch[set], rows[set], &out->values[set]) || !lm_mul_u64(out->values[set], 4, &out->values[set]))
+            return false;
+    out->tables = 4 * (4 + 4 * (uint64_t)max_rows + max_out + 2 * (uint64_t)max_slots + max_pages);
+    return lm_mul_u64((uint64_t)max_out * 4, program->n_vocab, &out->logits);
+}
+
+/* On the device: what exec_arena_sizes says. On the host: nearly nothing. */
+uint64_t lm_vk_arena_cost(const lm_backend *backend, const lm_program *program, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages)
+{
+    exec_sizes sizes;
+    (void)backend;
+    if (!exec_arena_sizes(program, max_rows, max_out, max_slots, max_pages, &sizes))
+        return UINT64_MAX;
+    return lm_mem_cost(sizeof(lm_vk_arena) + sizeof(lm_vk_run) + (uint64_t)program->n_ops * 4 * sizeof(lm_vk_dispatch)) + sizes.values[0] + sizes.values[1] + sizes.tables + sizes.logits;
+}
+
+static llm_status exec_arena_buffers(lm_vk *vk, lm_vk_arena *arena, const exec_sizes *sizes, llm_error *error)
+{
+    for (int set = 0; set < 2; set++) {
+        if (sizes->values[set] > vk->caps.max_range)
+            return lm_fail(error, LLM_E_LIMIT, "the values of a pass of %u rows and %u outputs need %llu bytes, a buffer of this device holds %llu", arena->max_rows, arena->max_out,
+                           (unsigned long long)sizes->values[set], (unsigned long long)vk->caps.max_range);
+        LM_TRY(lm_vk_buffer_new(vk, sizes->values[set], LM_VK_ON_DEVICE, &arena->values[set], error));
+    }
+    LM_TRY(lm_vk_buffer_new(vk, sizes->tables, LM_VK_TO_DEVICE, &arena->tables, error));
+    LM_TRY(lm_vk_buffer_new(vk, sizes->logits, LM_VK_FROM_DEVICE, &arena->logits, error));
+    for (int set = 0; set < 2; set++) {
+        VkDescriptorBufferInfo ranges[3] = {
+            { arena->values[set].buffer, 0, LM_MAX(sizes->values[set], 4) },
+            { arena->values[LM_ROWS_ALL].buffer, 0, sizes->values[LM_ROWS_ALL] },
+            { arena->tables.buffer, 0, sizes->tables },
+        };
+        LM_TRY(lm_vk_set_new(vk, LM_VK_SET_VALUES, ranges, &arena->sets[set], error));
+    }
+    return LLM_OK;
+}
+
+llm_status lm_vk_arena_open(lm_backend *backend, const lm_exec *handle, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages,
+                            lm_run_arena **out, llm_error *error)
+{
+    lm_vk *vk = (lm_vk *)backend;
+    const lm_vk_exec *exec = (const lm_vk_exec *)handle;
+    exec_sizes sizes;
+    if (max_rows == 0 || max_slots == 0 || max_out > max_rows)
+        return lm_fail(error, LLM_E_INVALID, "an arena for %u rows, %u outputs, %u sessions", max_rows, max_out, max_slots);
+    if (!exec_arena_sizes(exec->program, max_rows, max_out, max_slots, max_pages, &sizes))
+        return lm_fail(error, LLM_E_LIMIT, "an arena for %u rows and %u pages does not fit", max_rows, max_pages);
+    size_t at_run = (sizeof(lm_vk_arena) + 15) & ~(size_t)15, at_list = at_run + ((sizeof(lm_vk_run) + 15) & ~(size_t)15);
+    size_t size = at_list + exec->max_dispatches * sizeof(lm_vk_dispatch);
+    uint8_t *block = lm_mem_new(&backend->host->mem, size, LLM_MEMORY_ARENA);
+    if (!block)
+        return lm_fail_memory(error, "the memory of a pass", size);
+    lm_vk_arena *arena = (lm_vk_arena *)(void *)block;
+    arena->max_rows = max_rows;
+    arena->max_out = max_out;
+    arena->max_slots = max_slots;
+    arena->max_pages = max_pages;
+    arena->program = exec->program;
+    arena->run = (lm_vk_run *)(void *)(block + at_run);
+    arena->dispatches = (lm_vk_dispatch *)(void *)(block + at_list);
+    arena->max_dispatches = exec->max_dispatches;
+    memcpy(arena->scratch, sizes.scratch, sizeof arena->scratch);
+    lm_vk_lock(vk);
+    llm_status status = exec_arena_buffers(vk, arena, &sizes, error);
+    lm_vk_unlock(vk);
+    if (status < 0)
+        lm_vk_arena_close(backend, (lm_run_arena *)arena);
+    else
+        *out = (lm_run_arena *)arena;
+    return status;
+}
+
+void lm_vk_arena_close(lm_backend *backend, lm_run_arena *handle)
+{
+    lm_vk *vk = (lm_vk *)backend;
+    lm_vk_arena *arena = (lm_vk_arena *)handle;
+    if (!arena)
+        return;
+    lm_vk_lock(vk);
+    for (int set = 0; set < 2; set++) {
+        lm_vk_set_free(vk, &arena->sets[set]);
+        lm_vk_buffer_free(vk, &arena->values[set]);
+    }
+    lm_vk_buffer_free(vk, &arena->tables);
+    lm_vk_buffer_free(vk, &arena->logits);
+    lm_vk_unlock(vk);
+    lm_mem_free(&backend->host->mem, arena->mirror);
+    lm_mem_free(&backend->host->mem, arena);
+}

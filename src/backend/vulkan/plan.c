@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT
+ * The operations of the Vulkan backend: one row each, which says whether it can run and turns it into dispatches; and the barriers between
+ * them, from what each dispatch says it reads and writes. A plan belongs to a number of rows; positions, tokens and pages are not in it:
+ * shaders read them from the tables, so that a plan can be recorded once and played again. Owns nothing. Threads: under `gpu`. */
+#include "backend/vulkan/vulkan.h"
+
+#include <string.h>
+
+enum { PLAN_FEW_COLUMNS = 8, PLAN_HEAD_DIM = 512, PLAN_EXPERTS = 1024 };
+/* As shaders/linear.glsl has them. */
+enum { PLAN_EPILOGUE_NONE, PLAN_EPILOGUE_RESIDUAL, PLAN_EPILOGUE_RESIDUAL_GATE, PLAN_EPILOGUE_SILU, PLAN_EPILOGUE_GELU };
+enum { PLAN_EXPERTS_NONE, PLAN_EXPERTS_UP, PLAN_EXPERTS_DOWN };
+
+/* Both products are pushed the same words. */
+_Static_assert(sizeof(lm_vk_push_linear_few) == sizeof(lm_vk_push_linear_many) && offsetof(lm_vk_push_linear_few, softcap) == offsetof(lm_vk_push_linear_many, softcap) &&
+                   (int)LM_VK_SPEC_LINEAR_FEW_EPILOGUE == (int)LM_VK_SPEC_LINEAR_MANY_EPILOGUE && (int)LM_VK_SPEC_LINEAR_FEW_SOFTCAP == (int)LM_VK_SPEC_LINEAR_MANY_SOFTCAP,
+               "linear.glsl is included by both");
+
+/* ---- making dispatches --------------------------------------------------------------------------------------------------- */
+
+static const lm_value *plan_value(const lm_vk_plan *plan, int32_t value) { return &plan->exec->program->values[value]; }
+
+/* Where a value begins, in items of its row set's buffer. */
+static uint32_t plan_at(const lm_vk_plan *plan, int32_t value)
+{
+    return value == LM_NONE ? 0 : (uint32_t)((uint64_t)plan_value(plan, value)->offset * plan->n_rows[plan_value(plan, value)->rows]);
+}
+
+static uint32_t plan_scratch_at(const lm_vk_plan *plan, uint32_t rows) { return (uint32_t)((uint64_t)plan->exec->program->row_items[rows] * plan->n_rows[rows]); }
+
+static void plan_range(lm_vk_dispatch *d, uint32_t space, uint32_t write, uint64_t begin, uint64_t n)
+{
+    d->accesses[d->n_accesses++] = (lm_vk_access){ space, write, begin, begin + n };
+}
+
+static void plan_access(const lm_vk_plan *plan, lm_vk_dispatch *d, int32_t value, uint32_t write)
+{
+    if (value == LM_NONE)
+        return;
+    const lm_value *v = plan_value(plan, value);
+    plan_range(d, v->rows, write, plan_at(plan, value), (uint64_t)v->width * plan->n_rows[v->rows]);
+}
+
+static void plan_state(const lm_vk_plan *plan, lm_vk_dispatch *d, int32_t stream, uint32_t write)
+{
+    plan_range(d, LM_VK_SPACE_STREAMS + (uint32_t)stream, write, 0, (uint64_t)plan->pool->streams[stream].page_words * plan->pool->streams[stream].capacity);
+}
+
+/* A dispatch of the operation at hand; push: without its bases, which are 0. */
+static llm_status plan_add(lm_vk_plan *plan, int32_t module, const uint32_t *specs, uint32_t n_specs, const void *push, size_t push_bytes, uint64_t x, uint64_t y, uint64_t work,
+                           lm_vk_dispatch **out, llm_error *error)
+{
+    const lm_op *op = &plan->exec->program->ops[plan->op];
+    uint32_t all[LM_VK_MAX_SPECS] = { 0 };
+    if (module < 0 || push_bytes != lm_vk_module_get((uint32_t)module)->push_bytes || plan->n == plan->cap || x > UINT32_MAX || y > UINT32_MAX)
+        return lm_fail(error, LLM_E_INTERNAL, "Vulkan: operation %u (%s): dispatch %u of %u of module %d", plan->op, lm_op_name(op->kind), plan->n, plan->cap, module);
+    for (uint32_t i = 0; i < n_specs; i++)
+        all[i] = specs[i];
+    lm_vk_dispatch *d = &plan->dispatches[plan->n];
+    memset(d, 0, sizeof *d);
+    LM_TRY(lm_vk_pipeline_get(plan->vk, (uint32_t)module, all, &d->pipeline, error));
+    memcpy(d->push, push, push_bytes);
+    d->push_bytes = (uint32_t)push_bytes;
+    d->groups[0] = (uint32_t)x;
+    d->groups[1] = (uint32_t)y;
+    d->op = plan->op;
+    d->work = LM_MAX(work, 1);
+    d->sets[0] = plan->arena->sets[op->rows].set;
+    for (int i = 1; i < LM_VK_SETS; i++)
+        d->sets[i] = plan->vk->none_set.set;
+    plan->n++;
+    *out = d;
+    return LLM_OK;
+}
+
+static VkDescriptorSet plan_vector(const lm_vk_plan *plan, int32_t weight)
+{
+    return weight == LM_NONE ? plan->vk->none_set.set : plan->exec->weights[weight]->shards[0].set.set;
+}
+
+static uint64_t plan_ceil(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+/* ---- EMBED, ANGLES ------------------------------------------------------------------------------------------------------- */
+
+static llm_status plan_can_always(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+{
+    (void)program, (void)op, (void)state_type, (void)error;
+    return LLM_OK;
+}
+
+static llm_status plan_can_types(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+{
+    (void)state_type;
+    for (int i = 0; i < 3; i++) {
+        const lm_weight_info *info = op->weight[i] == LM_NONE ? NULL : &program->weights[op->weight[i]];
+        const lm_type_info *type = info ? lm_type_get(info->type) : NULL;
+        if (info && !info->is_vector && !lm_vk_type_can(info->type))
+            return lm_fail(error, LLM_E_UNSUPPORTED, "%s: the Vulkan backend does not compute with weights of type %s", info->name ? info->name : "a weight", type ? type->name : "unknown");
+    }
+    return LLM_OK;
+}
+
+static llm_status plan_embed(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    const lm_vk_weight *w = plan->exec->weights[op->weight[0]];
+    uint32_t k = (uint32_t)w->info.n_cols;
+    for (uint32_t s = 0; s < w->n_shards; s++) {
+        const lm_vk_shard *shard = &w->shards[s];
+        lm_vk_dispatch *d;
+        lm_vk_push_embed push = { .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = k, .blocks = w->blocks,
+                                  .first = (uint32_t)shard->first, .n = (uint32_t)shard->n, .y = plan_at(plan, op->out[0]), .scale = op->u.embed.scale };
+        LM_TRY(plan_add(plan, lm_vk_module_embed(w->info.type), NULL, 0, &push, sizeof push, plan_ceil(k, 512), plan->n_rows[op->rows], (uint64_t)k * plan->n_rows[op->rows], &d, error));
+        d->sets[1] = shard->set.set;
+        plan_access(plan, d, op->out[0], 2);                /* shards write different rows */
+    }
+    return LLM_OK;
+}
+
+static llm_status plan_angles(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    const lm_op_angles *u = &op->u.angles;
+    uint32_t n = u->n_rot / 2;
+    lm_vk_dispatch *d;
+    lm_vk_push_angles push = { .n_pairs = n, .y = plan_at(plan, op->out[0]), .has_long = op->weight[1] != LM_NONE, .magnitude = (float)u->magnitude };
+    LM_TRY(plan_add(plan, LM_VK_MODULE_angles, NULL, 0, &push, sizeof push, plan_ceil(n, 64), plan->n_rows[op->rows], (uint64_t)n * plan->n_rows[op->rows] * 32, &d, error));
+    d->sets[1] = plan->exec->sets[plan->op].set;
+    plan_access(plan, d, op->out[0], 1);
+    return LLM_OK;
+}
+
+/* ---- NORM, and the prologue of products ------------------------------------------------------------------------------------ */
+
+static llm_status plan_norm_at(lm_vk_plan *plan, const lm_op *op, int32_t in, int32_t add, uint32_t y, float eps, lm_vk_dispatch **d, llm_error *error)
+{
+    uint32_t n = plan_value(plan, in)->width, rows = plan->n_rows[op->rows];
+    const uint32_t specs[] = { [LM_VK_SPEC_NORM_WEIGHTED] = op->weight[3] != LM_NONE, [LM_VK_SPEC_NORM_ADD] = add != LM_NONE };
+    lm_vk_push_norm push = { .n = n, .x = plan_at(plan, in), .y = y, .a = plan_at(plan, add), .eps = eps };
+    LM_TRY(plan_add(plan, LM_VK_MODULE_norm, specs, LM_COUNT(specs), &push, sizeof push, 1, rows, (uint64_t)n * rows * 2, d, error));
+    (*d)->sets[1] = plan_vector(plan, op->weight[3]);
+    plan_access(plan, *d, in, 0);
+    plan_access(plan, *d, add, 0);
+    return LLM_OK;
+}
+
+static llm_status plan_norm(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    lm_vk_dispatch *d;
+    LM_TRY(plan_norm_at(plan, op, op->in[0], op->in[1], plan_at(plan, op->out[0]), op->u.norm.eps, &d, error));
+    plan_access(plan, d, op->out[0], 1);
+    return LLM_OK;
+}
+
+/* What a product multiplies: its input, or in the scratch the norm of it. */
+typedef struct plan_input { uint32_t at, width; int32_t value; } plan_input;          /* value LM_NONE: the scratch */
+
+static void plan_input_access(const lm_vk_plan *plan, lm_vk_dispatch *d, const lm_op *op, const plan_input *x)
+{
+    if (x->value != LM_NONE)
+        plan_access(plan, d, x->value, 0);
+    else
+        plan_range(d, op->rows, 0, x->at, (uint64_t)x->width * plan->n_rows[op->rows]);
+}
+
+static llm_status plan_prologue(lm_vk_plan *plan, const lm_op *op, uint32_t norm, float eps, plan_input *x, llm_error *error)
+{
+    lm_vk_dispatch *d;
+    *x = (plan_input){ plan_at(plan, op->in[0]), plan_value(plan, op->in[0])->width, op->in[0] };
+    if (norm == LM_NORM_NONE)
+        return LLM_OK;
+    *x = (plan_input){ plan_scratch_at(plan, op->rows), x->width, LM_NONE };
+    LM_TRY(plan_norm_at(plan, op, op->in[0], LM_NONE, x->at, eps, &d, error));
+    plan_range(d, op->rows, 1, x->at, (uint64_t)x->width * plan->n_rows[op->rows]);
+    return LLM_OK;
+}
+
+static uint64_t plan_linear_scratch(const lm_program *program, const lm_op *op) { return op->u.linear.norm == LM_NORM_NONE ? 0 : program->values[op->in[0]].width; }
+static uint64_t plan_experts_scratch(const lm_program *program, const lm_op *op) { return op->u.experts.norm == LM_NORM_NONE ? 0 : program->values[op->in[0]].width; }
+static uint64_t plan_no_scratch(const lm_program *program, const lm_op *op)
+{
+    (void)program, (void)op;
+    return 0;
+}
+
+/* ---- LINEAR, LOGITS --------------------------------------------------------------------------------------------------------- */
+
+static uint32_t plan_lanes(uint32_t k) { return k < 1024 ? 16 : 32; }
+
+static lm_vk_push_linear_few plan_push(const lm_vk_weight *w, const lm_vk_shard *shard)
+{
+    return (lm_vk_push_linear_few){ .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = (uint32_t)w->info.n_cols,
+                                    .blocks = w->blocks, .first = (uint32_t)shard->first, .n = (uint32_t)shard->n, .scale = 1 };
+}
+
+static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, const plan_input *x, llm_error *error)
+{
+    const lm_op_linear *u = &op->u.linear;
+    const lm_vk_weight *w = plan->exec->weights[op->weight[i]];
+    bool gated = u->epilogue == LM_EPILOGUE_GATED, residual = u->epilogue == LM_EPILOGUE_RESIDUAL, last = !gated || i == 1, gate = residual && op->in[2] != LM_NONE;
+    int32_t out = op->out[gated ? 0 : i];
+    uint32_t columns = plan->n_rows[op->rows], k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k), few = columns <= PLAN_FEW_COLUMNS;
+    const uint32_t specs[] = {
+        [LM_VK_SPEC_LINEAR_FEW_BIAS] = op->weight[4 + i] != LM_NONE,
+        [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = gate ? PLAN_EPILOGUE_RESIDUAL_GATE : residual ? PLAN_EPILOGUE_RESIDUAL
+                                           : gated && i == 1 ? (u->act == LM_ACT_GELU ? PLAN_EPILOGUE_GELU : PLAN_EPILOGUE_SILU) : PLAN_EPILOGUE_NONE,
+        [LM_VK_SPEC_LINEAR_FEW_SOFTCAP] = u->softcap != 0,
+        [LM_VK_SPEC_LINEAR_FEW_EXPERTS] = PLAN_EXPERTS_NONE,
+        [LM_VK_SPEC_LINEAR_FEW_LANES] = few ? lanes : 0,
+    };
+    for (uint32_t s = 0; s < w->n_shards; s++) {
+        const lm_vk_shard *shard = &w->shards[s];
+        lm_vk_dispatch *d;
+        lm_vk_push_linear_few push = plan_push(w, shard);
+        push.n_cols = columns;
+        push.x = x->at;
+        push.x_stride = x->width;
+        push.y = plan_at(plan, out);
+        push.y_stride = plan_value(plan, out)->width;
+        push.a = residual ? plan_at(plan, op->in[1]) : 0;
+        push.gate = gate ? plan_at(plan, op->in[2]) : 0;
+        push.scale = last ? u->scale : 1;
+        push.softcap = u->softcap;
+        LM_TRY(plan_add(plan, few ? lm_vk_module_few(w->info.type) : lm_vk_module_many(w->info.type), specs, LM_COUNT(specs), &push, sizeof push,
+                        few ? plan_ceil(shard->n, 64 / lanes) : plan_ceil(shard->n, 32), plan_ceil(columns, few ? 4 : 32), shard->n * k * columns, &d, error));
+        d->sets[1] = shard->set.set;
+        d->sets[2] = plan_vector(plan, op->weight[4 + i]);
+        plan_input_access(plan, d, op, x);
+        if (residual)
+            plan_access(plan, d, op->in[1], 0);
+        if (gate)
+            plan_access(plan, d, op->in[2], 0);
+        plan_access(plan, d, out, gated ? 2 + i : 2);       /* shards write different items; the second matrix what the first has written */
+    }
+    return LLM_OK;
+}
+
+static llm_status plan_linear(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    plan_input x;
+    LM_TRY(plan_prologue(plan, op, op->u.linear.norm, op->u.linear.eps, &x, error));
+    for (uint32_t i = 0; i < op->u.linear.n_matrices; i++)
+        LM_TRY(plan_linear_one(plan, op, i, &x, error));
+    return LLM_OK;
+}
+
+/* ---- LINEAR_EXPERTS, ROUTE --------------------------------------------------------------------------------------------------- */
+
+static llm_status plan_experts_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, const plan_input *x, llm_error *error)
+{
+    const lm_op_experts *u = &op->u.experts;
+    const lm_vk_weight *w = plan->exec->weights[op->weight[i]];
+    uint32_t rows = plan->n_rows[op->rows], n_out = (uint32_t)(w->info.n_rows / u->n_expert), k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k);
+    const uint32_t specs[] = {
+        [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = u->down ? PLAN_EPILOGUE_RESIDUAL : i == 1 ? (u->act == LM_ACT_GELU ? PLAN_EPILOGUE_GELU : PLAN_EPILOGUE_SILU) : PLAN_EPILOGUE_NONE,
+        [LM_VK_SPEC_LINEAR_FEW_EXPERTS] = u->down ? PLAN_EXPERTS_DOWN : PLAN_EXPERTS_UP,
+        [LM_VK_SPEC_LINEAR_FEW_LANES] = lanes,
+    };
+    for (uint32_t s = 0; s < w->n_shards; s++) {
+        lm_vk_dispatch *d;
+        lm_vk_push_linear_few push = plan_push(w, &w->shards[s]);
+        push.x = x->at;
+        push.x_stride = x->width;
+        push.y = plan_at(plan, op->out[0]);
+        push.y_stride = n_out;
+        push.a = u->down ? plan_at(plan, s == 0 ? op->in[3] : op->out[0]) : 0;      /* later shards add to what earlier ones have */
+        push.ids = plan_at(plan, op->in[1]);
+        push.ranks = plan_at(plan, op->in[2]);
+        push.n_used = u->n_used;
+        push.n_out = n_out;
+        push.n_cols = u->down ? rows : rows * u->n_used;
+        LM_TRY(plan_add(plan, lm_vk_module_few(w->info.type), specs, LM_COUNT(specs), &push, sizeof push, plan_ceil(n_out, 64 / lanes), push.n_cols,
+                        (uint64_t)n_out * k * rows * u->n_used, &d, error));
+        d->sets[1] = w->shards[s].set.set;
+        plan_input_access(plan, d, op, x);
+        plan_access(plan, d, op->in[1], 0);
+        if (u->down)
+            plan_access(plan, d, op->in[2], 0);
+        if (u->down && s == 0)
+            plan_access(plan, d, op->in[3], 0);
+        plan_access(plan, d, op->out[0], u->down ? 1 : 2 + i);
+    }
+    return LLM_OK;
+}
+
+static llm_status plan_experts(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    plan_input x;
+    LM_TRY(plan_prologue(plan, op, op->u.experts.norm, op->u.experts.eps, &x, error));
+    for (uint32_t i = 0; i < (op->u.experts.down ? 1u : 2u); i++)
+        LM_TRY(plan_experts_one(plan, op, i, &x, error));
+    return LLM_OK;
+}
+
+static llm_status plan_route_can(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+{
+    (void)program, (void)state_type;
+    if (op->u.route.n_expert > PLAN_EXPERTS)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "%u experts: the Vulkan backend routes among at most %d", op->u.route.n_expert, PLAN_EXPERTS);
+    return LLM_OK;
+}
+
+static llm_status plan_route(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    const lm_op_route *u = &op->u.route;
+    lm_vk_dispatch *d;
+    lm_vk_push_route push = { .n_expert = u->n_expert, .n_used = u->n_used, .x = plan_at(plan, op->in[0]), .ids = plan_at(plan, op->out[0]), .weights = plan_at(plan, op->out[1]),
+                              .normalize = u->normalize, .scale = u->scale };
+    LM_TRY(plan_add(plan, LM_VK_MODULE_route, NULL, 0, &push, sizeof push, 1, plan->n_rows[op->rows], (uint64_t)u->n_expert * u->n_used * plan->n_rows[op->rows], &d, error));
+    plan_access(plan, d, op->in[0], 0);
+    plan_access(plan, d, op->out[0], 1);
+    plan_access(plan, d, op->out[1], 1);
+    return LLM_OK;
+}
+
+/* ---- HEAD, ATTEND --------------------------------------------------------------------------------------------------------------- */
+
+static llm_status plan_heads_can(uint32_t head_dim, uint32_t v_dim, int32_t state_type, llm_error *error)
+{
+    if (lm_state_row_bytes(state_type, 1) == 0)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "the Vulkan backend keeps state as f16, f32 or int8, not as type %d", state_type);
+    if (head_dim > PLAN_HEAD_DIM || v_dim > PLAN_HEAD_DIM)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "heads of %u and %u items: the Vulkan backend attends with at most %d", head_dim, v_dim, PLAN_HEAD_DIM);
+    return LLM_OK;
+}
+
+static llm_status plan_head_can(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+{
+    (void)program;
+    return plan_heads_can(op->u.head.head_dim, op->u.head.v_dim, state_type, error);
+}
+
+static llm_status plan_attend_can(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+{
+    (void)program;
+    return plan_heads_can(op->u.attend.head_dim, op->u.attend.v_dim, state_type, error);
+}
+
+static llm_status plan_head(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    const lm_op_head *u = &op->u.head;
+    const lm_vk_stream *stream = &plan->pool->streams[op->state];
+    uint32_t rows = plan->n_rows[op->rows], heads = u->n_head + 2 * u->n_head_kv;
+    const uint32_t specs[] = { [LM_VK_SPEC_HEAD_STATE] = (uint32_t)plan->pool->state_type, [LM_VK_SPEC_HEAD_ROPE] = u->rope, [LM_VK_SPEC_HEAD_NORM_Q] = op->weight[0] != LM_NONE,
+                               [LM_VK_SPEC_HEAD_NORM_K] = op->weight[1] != LM_NONE };
+    lm_vk_dispatch *d;
+    lm_vk_push_head push = { .n_head = u->n_head, .n_head_kv = u->n_head_kv, .head_dim = u->head_dim, .v_dim = u->v_dim, .n_rot = u->n_rot, .q = plan_at(plan, op->in[0]),
+                             .k = plan_at(plan, op->in[1]), .v = plan_at(plan, op->in[2]), .angles = plan_at(plan, op->in[3]), .out_q = plan_at(plan, op->out[0]),
+                             .page_class = stream->page_class, .page_positions = LM_PAGE_POSITIONS, .page_words = stream->page_words, .v_words = stream->v_words, .eps = u->eps,
+                             .q_scale = u->q_scale };
+    LM_TRY(plan_add(plan, LM_VK_MODULE_head, specs, LM_COUNT(specs), &push, sizeof push, heads, rows, (uint64_t)heads * u->head_dim * rows * 4, &d, error));
+    d->sets[1] = plan_vector(plan, op->weight[0]);
+    d->sets[2] = plan_vector(plan, op->weight[1]);
+    d->sets[3] = stream->set.set;
+    for (int i = 0; i < 4; i++)
+        plan_access(plan, d, op->in[i], 0);
+    plan_access(plan, d, op->out[0], 1);
+    plan_state(plan, d, op->state, 1);
+    return LLM_OK;
+}
+
+static llm_status plan_attend(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    const lm_op_attend *u = &op->u.attend;
+    const lm_vk_stream *stream = &plan->pool->streams[op->state];
+    uint32_t rows = plan->n_rows[op->rows];
+    uint64_t keys = u->window ? LM_MIN(plan->keys, (uint64_t)u->window * rows) : plan->keys;
+    const uint32_t specs[] = { [LM_VK_SPEC_ATTEND_STATE] = (uint32_t)plan->pool->state_type, [LM_VK_SPEC_ATTEND_SOFTCAP] = u->softcap != 0 };
+    lm_vk_dispatch *d;
+    lm_vk_push_attend push = { .n_head = u->n_head, .n_head_kv = u->n_head_kv, .head_dim = u->head_dim, .v_dim = u->v_dim, .window = u->window, .q = plan_at(plan, op->in[0]),
+                               .y = plan_at(plan, op->out[0]), .page_class = stream->page_class, .page_positions = LM_PAGE_POSITIONS, .page_words = stream->page_words,
+                               .v_words = stream->v_words, .scale = u->scale, .softcap = u->softcap };
+    LM_TRY(plan_add(plan, LM_VK_MODULE_attend, specs, LM_COUNT(specs), &push, sizeof push, u->n_head, rows, keys * u->n_head * (u->head_dim + u->v_dim), &d, error));
+    d->sets[3] = stream->set.set;
+    plan_access(plan, d, op->in[0], 0);
+    plan_state(plan, d, op->state, 0);
+    plan_access(plan, d, op->out[0], 1);
+    return LLM_OK;
+}
+
+/* ---- GATHER ------------------------------------------------------------------------------------------------------------------- */
+
+static llm_status plan_gather(lm_vk_plan *plan, const lm_op *op, llm_error *error)
+{
+    uint32_t n = plan_value(plan, op->out[0])->width, rows = plan->n_rows[LM_ROWS_OUT];
+    lm_vk_dispatch *d;
+    lm_vk_push_gather push = { .n = n, .x = plan_at(plan, op->in[0]), .y = plan_at(plan, op->out[0]) };
+    LM_TRY(plan_add(plan, LM_VK_MODULE_gather, NULL, 0, &push, sizeof push, plan_ceil(n, 64), rows, (uint64_t)n * rows, &d, error));
+    plan_access(plan, d, op->in[0], 0);
+    plan_access(plan, d, op->out[0], 1);
+    return LLM_OK;
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct plan_op {
+    llm_status (*can)(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error);
+    uint64_t (*scratch)(const lm_program *program, const lm_op *op);
+    llm_status (*plan)(lm_vk_plan *plan, const lm_op *op, llm_error *error);
+} plan_op;
+
+/* An operation without a row does not compile. */
+#define PLAN_EMBED { plan_can_types, plan_no_scratch, plan_embed }
+#define PLAN_ANGLES { plan_can_always, plan_no_scratch, plan_angles }
+#define PLAN_LINEAR { plan_can_types, plan_linear_scratch, plan_linear }
+#define PLAN_HEAD { plan_head_can, plan_no_scratch, plan_head }
+#define PLAN_ATTEND { plan_attend_can, plan_no_scratch, plan_attend }
+#define PLAN_ROUTE { plan_route_can, plan_no_scratch, plan_route }
+#define PLAN_LINEAR_EXPERTS { plan_can_types, plan_experts_scratch, plan_experts }
+#define PLAN_NORM { plan_can_always, plan_no_scratch, plan_norm }
+#define PLAN_GATHER { plan_can_always, plan_no_scratch, plan_gather }
+#define PLAN_LOGITS { plan_can_types, plan_linear_scratch, plan_linear }
+static const plan_op plan_ops[LM_OP_COUNT] = {
+#define PLAN_ROW(name, split, reads, writes) [LM_OP_##name] = PLAN_##name,
+    LM_OPS(PLAN_ROW)
+#undef PLAN_ROW
+};
+#undef PLAN_EMBED
+#undef PLAN_ANGLES
+#undef PLAN_LINEAR
+#undef PLAN_HEAD
+#undef PLAN_ATTEND
+#undef PLAN_ROUTE
+#undef PLAN_LINEAR_EXPERTS
+#undef PLAN_NORM
+#undef PLAN_GATHER
+#undef PLAN_LOGITS
+
+llm_status lm_vk_op_can(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
+{
+    if (op->kind >= LM_OP_COUNT)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "operation %u is unknown to the Vulkan backend", op->kind);
+    return plan_ops[op->kind].can(program, op, state_type, error);
+}
+
+uint64_t lm_vk_op_scratch(const lm_program *program, const lm_op *op) { return plan_ops[op->kind].scratch(program, op); }
+
+uint32_t lm_vk_op_dispatches(const lm_vk_exec *exec, const lm_op *op)
+{
+    uint32_t n = 1;
+    for (int i = 0; i < 3; i++)                             /* vectors count too: one too many harms nobody */
+        n += op->weight[i] != LM_NONE ? exec->weights[op->weight[i]]->n_shards : 0;
+    return n;
+}
+
+llm_status lm_vk_plan_make(lm_vk_plan *plan, llm_error *error)
+{
+    const lm_program *program = plan->exec->program;
+    plan->n = 0;
+    for (plan->op = 0; plan->op < program->n_ops; plan->op++)
+        if (plan->n_rows[program->ops[plan->op].rows] != 0)
+            LM_TRY(plan_ops[program->ops[plan->op].kind].plan(plan, &program->ops[plan->op], error));
+    lm_vk_plan_barriers(plan->dispatches, plan->n);
+    return LLM_OK;
+}
+
+/* ---- barriers ------------------------------------------------------------------------------------------------------------------ */
+
+/* `write` of an access: 0: a read; 1: a write; 2 and 3: a write of the same operation's shards, which touch different items: the same
+ * number in the same operation does not conflict with itself. */
+static bool plan_conflict(const lm_vk_dispatch *a, const lm_vk_dispatch *b)
+{
+    for (uint32_t i = 0; i < a->n_accesses; i++)
+        for (uint32_t j = 0; j < b->n_accesses; j++) {
+            const lm_vk_access *x = &a->accesses[i], *y = &b->accesses[j];
+            if (x->space != y->space || (!x->write && !y->write) || x->begin >= y->end || y->begin >= x->end)
+                continue;
+            if (!(a->op == b->op && x->write >= 2 && x->write == y->write))
+                return true;
+        }
+    return false;
+}
+
+void lm_vk_plan_barriers(lm_vk_dispatch *dispatches, uint32_t n)
+{
+    uint32_t since = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        dispatches[i].barrier = 0;
+        for (uint32_t j = since; j < i && !dispatches[i].barrier; j++)
+            dispatches[i].barrier = plan_conflict(&dispatches[j], &dispatches[i]);
+        if (dispatches[i].barrier)
+            since = i;
+    }
+}
+
+uint32_t lm_vk_plan_hazard(const lm_vk_dispatch *dispatches, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        bool ordered = false;                               /* a barrier lies between j and i */
+        for (uint32_t j = i; j-- > 0 && !ordered;) {
+            ordered = dispatches[j + 1].barrier != 0;
+            if (!ordered && plan_conflict(&dispatches[j], &dispatches[i]))
+                return i;
+        }
+    }
+    return UINT32_MAX;
+}

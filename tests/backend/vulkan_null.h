@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT
+ * A Vulkan driver for tests. Alone it computes nothing, counts its objects, and looks at ranges of copies and bindings; before a real one
+ * it hands calls on. In both places the n-th call that can fail does, when asked to. One at a time. */
+#ifndef TEST_VULKAN_NULL_H
+#define TEST_VULKAN_NULL_H
+
+#include "base/library.h"
+
+#include "test.h"
+
+#define VK_NO_PROTOTYPES 1
+#include <vulkan/vulkan_core.h>
+
+static struct {
+    int64_t objects, calls, fail_at;                        /* fail_at < 0: nothing fails */
+    uint64_t faults;
+    VkResult result;                                        /* of the call that fails */
+    const char *failed;                                     /* its name */
+    int sets_left;
+    PFN_vkGetInstanceProcAddr real;                         /* NULL: this driver alone */
+} null_vk;
+
+static void null_fault(const char *what)
+{
+    if (null_vk.faults++ < 10)
+        fprintf(stderr, "null driver: %s\n", what);
+}
+
+static int null_fails(const char *name, VkResult a, VkResult b)
+{
+    int64_t call = null_vk.calls++;
+    if (call != null_vk.fail_at)
+        return 0;
+    null_vk.result = call % 2 ? a : b;
+    null_vk.failed = name;
+    return 1;
+}
+
+/* ---- objects: a tag and what it must remember */
+
+typedef struct null_object { uint32_t tag; uint32_t n; uint64_t size; void *bytes; VkBufferUsageFlags usage; } null_object;
+enum { NULL_INSTANCE = 1, NULL_DEVICE, NULL_BUFFER, NULL_MEMORY, NULL_MODULE, NULL_LAYOUT, NULL_PIPELINE, NULL_SET_LAYOUT, NULL_POOL, NULL_SET, NULL_COMMANDS, NULL_FENCE };
+
+static null_object *null_new(uint32_t tag)
+{
+    null_object *o = calloc(1, sizeof *o);
+    o->tag = tag;
+    null_vk.objects++;
+    return o;
+}
+static null_object *null_get(const void *handle, uint32_t tag)
+{
+    null_object *o = (null_object *)(uintptr_t)handle;
+    if (!o || o->tag != tag) {
+        null_fault("a handle that is none, or of another kind");
+        return NULL;
+    }
+    return o;
+}
+static void null_free(const void *handle, uint32_t tag)
+{
+    null_object *o = handle ? null_get(handle, tag) : NULL;
+    if (!o)
+        return;
+    if (tag == NULL_POOL && o->n != 0)
+        null_fault("a pool is destroyed before its sets are given back");
+    free(o->bytes);
+    o->tag = 0;
+    free(o);
+    null_vk.objects--;
+}
+#define NULL_HANDLE(x) ((const void *)(uintptr_t)(x))
+
+/* ---- calls that cannot fail */
+
+static VKAPI_ATTR VkResult VKAPI_CALL null_EnumerateInstanceVersion(uint32_t *version)
+{
+    *version = VK_API_VERSION_1_1;
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceProperties2(VkPhysicalDevice p, VkPhysicalDeviceProperties2 *out)
+{
+    VkPhysicalDeviceProperties *v = &out->properties;
+    (void)p;
+    memset(v, 0, sizeof *v);
+    v->apiVersion = VK_API_VERSION_1_1;
+    v->deviceType = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+    strcpy(v->deviceName, "null");
+    v->limits.maxStorageBufferRange = 1 << 27;
+    v->limits.maxPerStageDescriptorStorageBuffers = 8;
+    v->limits.maxBoundDescriptorSets = 4;
+    v->limits.minStorageBufferOffsetAlignment = 256;
+    v->limits.maxComputeWorkGroupInvocations = 128;
+    v->limits.maxComputeSharedMemorySize = 16384;
+    v->limits.maxPushConstantsSize = 128;
+    v->limits.maxComputeWorkGroupCount[0] = v->limits.maxComputeWorkGroupCount[1] = 65535;
+}
+static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceFeatures2(VkPhysicalDevice p, VkPhysicalDeviceFeatures2 *out) { (void)p, (void)out; }
+static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceQueueFamilyProperties(VkPhysicalDevice p, uint32_t *n, VkQueueFamilyProperties *out)
+{
+    (void)p;
+    *n = 1;
+    out[0] = (VkQueueFamilyProperties){ .queueFlags = VK_QUEUE_COMPUTE_BIT, .queueCount = 1 };
+}
+static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceMemoryProperties(VkPhysicalDevice p, VkPhysicalDeviceMemoryProperties *out)
+{
+    (void)p;
+    memset(out, 0, sizeof *out);
+    out->memoryHeapCount = 2;
+    out->memoryHeaps[0] = (VkMemoryHeap){ 1u << 30, VK_MEMORY_HEAP_DEVICE_LOCAL_BIT };
+    out->memoryHeaps[1] = (VkMemoryHeap){ 1u << 30, 0 };
+    out->memoryTypeCount = 2;
+    out->memoryTypes[0] = (VkMemoryType){ VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0 };
+    out->memoryTypes[1] = (VkMemoryType){ VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT, 1 };
+}
+static VKAPI_ATTR void VKAPI_CALL null_GetDeviceQueue(VkDevice d, uint32_t f, uint32_t i, VkQueue *out) { (void)f, (void)i, *out = (VkQueue)d; }
+static VKAPI_ATTR void VKAPI_CALL null_GetBufferMemoryRequirements(VkDevice d, VkBuffer b, VkMemoryRequirements *out)
+{
+    null_object *o = null_get(NULL_HANDLE(b), NULL_BUFFER);
+    (void)d;
+    *out = (VkMemoryRequirements){ o ? o->size : 0, 256, 3 };
+}
+static VKAPI_ATTR void VKAPI_CALL null_UpdateDescriptorSets(VkDevice d, uint32_t n, const VkWriteDescriptorSet *writes, uint32_t m, const VkCopyDescriptorSet *copies)
+{
+    (void)d, (void)m, (void)copies;
+    for (uint32_t i = 0; i < n; i++) {
+        const VkDescriptorBufferInfo *info = writes[i].pBufferInfo;
+        null_object *b = null_get(NULL_HANDLE(info->buffer), NULL_BUFFER);
+        null_get(NULL_HANDLE(writes[i].dstSet), NULL_SET);
+        if (b && (info->offset % 256 || info->range == 0 || info->offset + info->range > b->size || info->range > 1u << 27))
+            null_fault("a binding passes its buffer, or is misplaced");
+    }
+}
+static VKAPI_ATTR void VKAPI_CALL null_CmdBindPipeline(VkCommandBuffer c, VkPipelineBindPoint p, VkPipeline x) { (void)c, (void)p, null_get(NULL_HANDLE(x), NULL_PIPELINE); }
+static VKAPI_ATTR void VKAPI_CALL null_CmdBindDescriptorSets(VkCommandBuffer c, VkPipelineBindPoint p, VkPipelineLayout l, uint32_t first, uint32_t n, const VkDescriptorSet *sets, uint32_t m,
+                                                             const uint32_t *offsets)
+{
+    (void)c, (void)p, (void)l, (void)first, (void)m, (void)offsets;
+    for (uint32_t i = 0; i < n; i++)
+        null_get(NULL_HANDLE(sets[i]), NULL_SET);
+}
+static VKAPI_ATTR void VKAPI_CALL null_CmdPushConstants(VkCommandBuffer c, VkPipelineLayout l, VkShaderStageFlags s, uint32_t at, uint32_t n, const void *v)
+{
+    (void)c, (void)l, (void)s, (void)v;
+    if (at + n > 128)
+        null_fault("more than 128 bytes of push constants");
+}
+static VKAPI_ATTR void VKAPI_CALL null_CmdDispatch(VkCommandBuffer c, uint32_t x, uint32_t y, uint32_t z)
+{
+    (void)c;
+    if (x == 0 || y == 0 || z != 1 || x > 65535 || y > 65535)
+        null_fault("a dispatch of no or too many groups");
+}
+static VKAPI_ATTR void VKAPI_CALL null_CmdPipelineBarrier(VkCommandBuffer c, VkPipelineStageFlags a, VkPipelineStageFlags b, VkDependencyFlags f, uint32_t n, const VkMemoryBarrier *m, uint32_t o,
+                                                          const VkBufferMemoryBarrier *p, uint32_t q, const VkImageMemoryBarrier *r)
+{
+    (void)c, (void)a, (void)b, (void)f, (void)n, (void)m, (void)o, (void)p, (void)q, (void)r;
+}
+static VKAPI_ATTR void VKAPI_CALL null_CmdCopyBuffer(VkCommandBuffer c, VkBuffer from, VkBuffer to, uint32_t n, const VkBufferCopy *ranges)
+{
+    null_object *a = null_get(NULL_HANDLE(from), NULL_BUFFER), *b = null_get(NULL_HANDLE(to), NULL_BUFFER);
+    (void)c;
+    for (uint32_t i = 0; i < n && a && b; i++)
+        if (ranges[i].size == 0 || ranges[i].srcOffset + ranges[i].size > a->size || ranges[i].dstOffset + ranges[i].size > b->size)
+            null_fault("a copy passes a buffer's end");
+}
+static VKAPI_ATTR void VKAPI_CALL null_DestroyInstance(VkInstance x, const VkAllocationCallbacks *a) { (void)a, null_free(x, NULL_INSTANCE); }
+static VKAPI_ATTR void VKAPI_CALL null_DestroyDevice(VkDevice x, const VkAllocationCallbacks *a) { (void)a, null_free(x, NULL_DEVICE); }
+#define NULL_DESTROY(name, type, tag) \
+    static VKAPI_ATTR void VKAPI_CALL null_##name(VkDevice d, type x, const VkAllocationCallbacks *a) { (void)d, (void)a, null_free(NULL_HANDLE(x), tag); }
+NULL_DESTROY(FreeMemory, VkDeviceMemory, NULL_MEMORY)
+NULL_DESTROY(DestroyBuffer, VkBuffer, NULL_BUFFER)
+NULL_DESTROY(DestroyShaderModule, VkShaderModule, NULL_MODULE)
+NULL_DESTROY(DestroyPipelineLayout, VkPipelineLayout, NULL_LAYOUT)
+NULL_DESTROY(DestroyPipeline, VkPipeline, NULL_PIPELINE)
+NULL_DESTROY(DestroyDescriptorSetLayout, VkDescriptorSetLayout, NULL_SET_LAYOUT)
+NULL_DESTROY(DestroyDescriptorPool, VkDescriptorPool, NULL_POOL)
+NULL_DESTROY(DestroyCommandPool, VkCommandPool, NULL_COMMANDS)
+NULL_DESTROY(DestroyFence, VkFence, NULL_FENCE)
+#undef NULL_DESTROY
+
+/* ---- calls that can: what they do here, and before them what makes them fail */
+
+static VKAPI_ATTR VkResult VKAPI_CALL null_EnumerateInstanceExtensionProperties(const char *l, uint32_t *n, VkExtensionProperties *out) { return (void)l, (void)out, *n = 0, VK_SUCCESS; }
+static VKAPI_ATTR VkResult VKAPI_CALL null_EnumerateInstanceLayerProperties(uint32_t *n, VkLayerProperties *out) { return (void)out, *n = 0, VK_SUCCESS; }
+static VKAPI_ATTR VkResult VKAPI_CALL null_EnumerateDeviceExtensionProperties(VkPhysicalDevice p, const char *l, uint32_t *n, VkExtensionProperties *out)
+{
+    return (void)p, (void)l, (void)out, *n = 0, VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_EnumeratePhysicalDevices(VkInstance i, uint32_t *n, VkPhysicalDevice *out) { return out[0] = (VkPhysicalDevice)i, *n = 1, VK_SUCCESS; }
+static VKAPI_ATTR VkResult VKAPI_CALL null_CreateInstance(const VkInstanceCreateInfo *i, const VkAllocationCallbacks *a, VkInstance *out)
+{
+    return (void)i, (void)a, *out = (VkInstance)(void *)null_new(NULL_INSTANCE), VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_CreateDevice(VkPhysicalDevice p, const VkDeviceCreateInfo *i, const VkAllocationCallbacks *a, VkDevice *out)
+{
+    return (void)p, (void)i, (void)a, *out = (VkDevice)(void *)null_new(NULL_DEVICE), VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_AllocateMemory(VkDevice d, const VkMemoryAllocateInfo *i, const VkAllocationCallbacks *a, VkDeviceMemory *out)
+{
+    null_object *o = null_new(NULL_MEMORY);
+    (void)d, (void)a;
+    o->size = i->allocationSize;
+    o->n = i->memoryTypeIndex;
+    *out = (VkDeviceMemory)(uintptr_t)o;
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_MapMemory(VkDevice d, VkDeviceMemory m, VkDeviceSize at, VkDeviceSize n, VkMemoryMapFlags f, void **out)
+{
+    null_object *o = null_get(NULL_HANDLE(m), NULL_MEMORY);
+    (void)d, (void)at, (void)n, (void)f;
+    if (!o || o->n != 1)
+        null_fault("memory that the host does not see is mapped");
+    else
+        *out = o->bytes = calloc(1, (size_t)o->size);
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_CreateBuffer(VkDevice d, const VkBufferCreateInfo *i, const VkAllocationCallbacks *a, VkBuffer *out)
+{
+    null_object *o = null_new(NULL_BUFFER);
+    (void)d, (void)a;
+    o->size = i->size;
+    *out = (VkBuffer)(uintptr_t)o;
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_BindBufferMemory(VkDevice d, VkBuffer b, VkDeviceMemory m, VkDeviceSize at)
+{
+    null_object *x = null_get(NULL_HANDLE(b), NULL_BUFFER), *y = null_get(NULL_HANDLE(m), NULL_MEMORY);
+    (void)d;
+    if (x && y && at + x->size > y->size)
+        null_fault("a buffer passes its memory");
+    return VK_SUCCESS;
+}
+#define NULL_CREATE(name, info, type, tag)                                                                                             \
+    static VKAPI_ATTR VkResult VKAPI_CALL null_##name(VkDevice d, const info *i, const VkAllocationCallbacks *a, type *out)            \
+    {                                                                                                                                  \
+        (void)d, (void)i, (void)a;                                                                                                     \
+        *out = (type)(uintptr_t)null_new(tag);                                                                                         \
+        return VK_SUCCESS;                                                                                                             \
+    }
+NULL_CREATE(CreateShaderModule, VkShaderModuleCreateInfo, VkShaderModule, NULL_MODULE)
+NULL_CREATE(CreatePipelineLayout, VkPipelineLayoutCreateInfo, VkPipelineLayout, NULL_LAYOUT)
+NULL_CREATE(CreateDescriptorSetLayout, VkDescriptorSetLayoutCreateInfo, VkDescriptorSetLayout, NULL_SET_LAYOUT)
+NULL_CREATE(CreateDescriptorPool, VkDescriptorPoolCreateInfo, VkDescriptorPool, NULL_POOL)
+NULL_CREATE(CreateCommandPool, VkCommandPoolCreateInfo, VkCommandPool, NULL_COMMANDS)
+NULL_CREATE(CreateFence, VkFenceCreateInfo, VkFence, NULL_FENCE)
+#undef NULL_CREATE
+static VKAPI_ATTR VkResult VKAPI_CALL null_CreateComputePipelines(VkDevice d, VkPipelineCache c, uint32_t n, const VkComputePipelineCreateInfo *i, const VkAllocationCallbacks *a, VkPipeline *out)
+{
+    (void)d, (void)c, (void)n, (void)a;
+    null_get(NULL_HANDLE(i->stage.module), NULL_MODULE);
+    *out = (VkPipeline)(uintptr_t)null_new(NULL_PIPELINE);
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_AllocateDescriptorSets(VkDevice d, const VkDescriptorSetAllocateInfo *i, VkDescriptorSet *out)
+{
+    null_object *pool = null_get(NULL_HANDLE(i->descriptorPool), NULL_POOL);
+    (void)d;
+    if (pool)
+        pool->n++;
+    *out = (VkDescriptorSet)(uintptr_t)null_new(NULL_SET);
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_FreeDescriptorSets(VkDevice d, VkDescriptorPool p, uint32_t n, const VkDescriptorSet *sets)
+{
+    null_object *pool = null_get(NULL_HANDLE(p), NULL_POOL);
+    (void)d;
+    for (uint32_t i = 0; i < n; i++)
+        null_free(NULL_HANDLE(sets[i]), NULL_SET);
+    if (pool)
+        pool->n -= n;
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_AllocateCommandBuffers(VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *out) { return (void)i, *out = (VkCommandBuffer)d, VK_SUCCESS; }
+static VKAPI_ATTR VkResult VKAPI_CALL null_BeginCommandBuffer(VkCommandBuffer c, const VkCommandBufferBeginInfo *i) { return (void)c, (void)i, VK_SUCCESS; }
+static VKAPI_ATTR VkResult VKAPI_CALL null_EndCommandBuffer(VkCommandBuffer c) { return (void)c, VK_SUCCESS; }
+static VKAPI_ATTR VkResult VKAPI_CALL null_ResetFences(VkDevice d, uint32_t n, const VkFence *f) { return (void)d, (void)n, null_get(NULL_HANDLE(f[0]), NULL_FENCE), VK_SUCCESS; }
+static VKAPI_ATTR VkResult VKAPI_CALL null_WaitForFences(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t ns)
+{
+    return (void)d, (void)n, (void)all, (void)ns, null_get(NULL_HANDLE(f[0]), NULL_FENCE), VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_QueueSubmit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f) { return (void)q, (void)n, (void)i, null_get(NULL_HANDLE(f), NULL_FENCE), VK_SUCCESS; }
+
+/* X(name, parameters, arguments, what it fails with: two results in turn) */
+#define NULL_RESULTS(X)                                                                                                                                                       \
+    X(EnumerateDeviceExtensionProperties, (VkPhysicalDevice p, const char *l, uint32_t *n, VkExtensionProperties *o), (p, l, n, o), HOST_MEMORY, DEVICE_MEMORY)              \
+    X(EnumeratePhysicalDevices, (VkInstance i, uint32_t *n, VkPhysicalDevice *o), (i, n, o), HOST_MEMORY, INITIALIZATION)                                                   \
+    X(CreateInstance, (const VkInstanceCreateInfo *i, const VkAllocationCallbacks *a, VkInstance *o), (i, a, o), HOST_MEMORY, INITIALIZATION)                                \
+    X(CreateDevice, (VkPhysicalDevice p, const VkDeviceCreateInfo *i, const VkAllocationCallbacks *a, VkDevice *o), (p, i, a, o), DEVICE_MEMORY, INITIALIZATION)             \
+    X(AllocateMemory, (VkDevice d, const VkMemoryAllocateInfo *i, const VkAllocationCallbacks *a, VkDeviceMemory *o), (d, i, a, o), DEVICE_MEMORY, HOST_MEMORY)              \
+    X(MapMemory, (VkDevice d, VkDeviceMemory m, VkDeviceSize at, VkDeviceSize n, VkMemoryMapFlags f, void **o), (d, m, at, n, f, o), HOST_MEMORY, MAP)                       \
+    X(CreateBuffer, (VkDevice d, const VkBufferCreateInfo *i, const VkAllocationCallbacks *a, VkBuffer *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)                        \
+    X(BindBufferMemory, (VkDevice d, VkBuffer b, VkDeviceMemory m, VkDeviceSize at), (d, b, m, at), HOST_MEMORY, DEVICE_MEMORY)                                              \
+    X(CreateShaderModule, (VkDevice d, const VkShaderModuleCreateInfo *i, const VkAllocationCallbacks *a, VkShaderModule *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)      \
+    X(CreatePipelineLayout, (VkDevice d, const VkPipelineLayoutCreateInfo *i, const VkAllocationCallbacks *a, VkPipelineLayout *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)\
+    X(CreateDescriptorSetLayout, (VkDevice d, const VkDescriptorSetLayoutCreateInfo *i, const VkAllocationCallbacks *a, VkDescriptorSetLayout *o), (d, i, a, o),             \
+      HOST_MEMORY, DEVICE_MEMORY)                                                                                                                                            \
+    X(CreateDescriptorPool, (VkDevice d, const VkDescriptorPoolCreateInfo *i, const VkAllocationCallbacks *a, VkDescriptorPool *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)\
+    X(CreateCommandPool, (VkDevice d, const VkCommandPoolCreateInfo *i, const VkAllocationCallbacks *a, VkCommandPool *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)         \
+    X(CreateFence, (VkDevice d, const VkFenceCreateInfo *i, const VkAllocationCallbacks *a, VkFence *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)                           \
+    X(CreateComputePipelines, (VkDevice d, VkPipelineCache c, uint32_t n, const VkComputePipelineCreateInfo *i, const VkAllocationCallbacks *a, VkPipeline *o),              \
+      (d, c, n, i, a, o), DEVICE_MEMORY, UNKNOWN)                                                                                                                            \
+    X(AllocateDescriptorSets, (VkDevice d, const VkDescriptorSetAllocateInfo *i, VkDescriptorSet *o), (d, i, o), POOL_MEMORY, FRAGMENTED)                                    \
+    X(AllocateCommandBuffers, (VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *o), (d, i, o), HOST_MEMORY, DEVICE_MEMORY)                                 \
+    X(BeginCommandBuffer, (VkCommandBuffer c, const VkCommandBufferBeginInfo *i), (c, i), HOST_MEMORY, DEVICE_MEMORY)                                                        \
+    X(EndCommandBuffer, (VkCommandBuffer c), (c), HOST_MEMORY, DEVICE_MEMORY)                                                                                                \
+    X(ResetFences, (VkDevice d, uint32_t n, const VkFence *f), (d, n, f), DEVICE_MEMORY, LOST)                                                                               \
+    X(QueueSubmit, (VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f), (q, n, i, f), DEVICE_MEMORY, LOST)
+#define NULL_HOST_MEMORY VK_ERROR_OUT_OF_HOST_MEMORY
+#define NULL_DEVICE_MEMORY VK_ERROR_OUT_OF_DEVICE_MEMORY
+#define NULL_INITIALIZATION VK_ERROR_INITIALIZATION_FAILED
+#define NULL_MAP VK_ERROR_MEMORY_MAP_FAILED
+#define NULL_UNKNOWN VK_ERROR_UNKNOWN
+#define NULL_POOL_MEMORY VK_ERROR_OUT_OF_POOL_MEMORY
+#define NULL_FRAGMENTED VK_ERROR_FRAGMENTED_POOL
+#define NULL_LOST VK_ERROR_DEVICE_LOST
+
+#define NULL_WRAP(name, params, args, a, b)                              \
+    static PFN_vk##name next_##name;                                     \
+    static VKAPI_ATTR VkResult VKAPI_CALL wrap_##name params             \
+    {                                                                    \
+        return null_fails(#name, NULL_##a, NULL_##b) ? null_vk.result : next_##name args; \
+    }
+NULL_RESULTS(NULL_WRAP)
+#undef NULL_WRAP
+/* A wait that fails leaves a real device at work in memory that will be freed: here it has ended first. */
+static PFN_vkWaitForFences next_WaitForFences;
+static VKAPI_ATTR VkResult VKAPI_CALL wrap_WaitForFences(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t ns)
+{
+    VkResult result = next_WaitForFences(d, n, f, all, ns);
+    return null_fails("WaitForFences", VK_ERROR_DEVICE_LOST, VK_TIMEOUT) ? null_vk.result : result;
+}
+
+/* ---- by name */
+
+#define NULL_PLAIN(X)                                                                                                                                                       \
+    X(EnumerateInstanceVersion) X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties) X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2)   \
+    X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties) X(GetDeviceQueue) X(GetBufferMemoryRequirements) X(UpdateDescriptorSets)                 \
+    X(CmdBindPipeline) X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier) X(CmdCopyBuffer) X(DestroyInstance) X(DestroyDevice)               \
+    X(FreeMemory) X(DestroyBuffer) X(DestroyShaderModule) X(DestroyPipelineLayout) X(DestroyPipeline) X(DestroyDescriptorSetLayout) X(DestroyDescriptorPool)                \
+    X(DestroyCommandPool) X(DestroyFence) X(FreeDescriptorSets)
+
+static PFN_vkGetDeviceProcAddr null_real_device;
+
+/* The real one's, or ours. */
+static PFN_vkVoidFunction null_next(void *instance, VkDevice device, const char *name, PFN_vkVoidFunction own)
+{
+    if (!null_vk.real)
+        return own;
+    return device && null_real_device ? null_real_device(device, name) : null_vk.real((VkInstance)instance, name);
+}
+
+static PFN_vkVoidFunction null_find(void *instance, VkDevice device, const char *name);
+static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL null_GetDeviceProcAddr(VkDevice device, const char *name) { return null_find(NULL, device, name); }
+
+static PFN_vkVoidFunction null_find(void *instance, VkDevice device, const char *name)
+{
+#define NULL_BY_NAME(function, params, args, a, b)                                                                    \
+    if (strcmp(name, "vk" #function) == 0) {                                                                          \
+        next_##function = (PFN_vk##function)null_next(instance, device, name, (PFN_vkVoidFunction)null_##function);   \
+        return (PFN_vkVoidFunction)wrap_##function;                                                                   \
+    }
+    NULL_RESULTS(NULL_BY_NAME)
+    NULL_BY_NAME(WaitForFences, , , , )
+#undef NULL_BY_NAME
+    if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
+        null_real_device = null_vk.real ? (PFN_vkGetDeviceProcAddr)null_vk.real((VkInstance)instance, name) : NULL;
+        return (PFN_vkVoidFunction)null_GetDeviceProcAddr;
+    }
+#define NULL_BY_NAME(function)                     \
+    if (strcmp(name, "vk" #function) == 0)         \
+        return null_next(instance, device, name, (PFN_vkVoidFunction)null_##function);
+    NULL_PLAIN(NULL_BY_NAME)
+#undef NULL_BY_NAME
+    return null_vk.real ? null_next(instance, device, name, NULL) : NULL;
+}
+
+/* What lm_vulkan_desc.get_proc wants. */
+static void (*null_get_proc(void *user, void *instance, const char *name))(void)
+{
+    (void)user;
+    return (void (*)(void))null_find(instance, NULL, name);
+}
+
+#endif
