@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A Vulkan driver for tests. Alone it computes nothing, counts its objects, and looks at ranges of copies and bindings; before a real one
- * it hands calls on. In both places the n-th call that can fail does, when asked to. One at a time. */
+ * it hands calls on. In both places the n-th call that can fail does, when asked to: alone, or with all after it. One at a time. */
 #ifndef TEST_VULKAN_NULL_H
 #define TEST_VULKAN_NULL_H
 
@@ -16,7 +16,7 @@ static struct {
     uint64_t faults;
     VkResult result;                                        /* of the call that fails */
     const char *failed;                                     /* its name */
-    int sets_left;
+    int onwards;                                            /* all calls from the n-th on fail */
     PFN_vkGetInstanceProcAddr real;                         /* NULL: this driver alone */
 } null_vk;
 
@@ -29,10 +29,11 @@ static void null_fault(const char *what)
 static int null_fails(const char *name, VkResult a, VkResult b)
 {
     int64_t call = null_vk.calls++;
-    if (call != null_vk.fail_at)
+    if (null_vk.fail_at < 0 || call < null_vk.fail_at || (call > null_vk.fail_at && !null_vk.onwards))
         return 0;
     null_vk.result = call % 2 ? a : b;
-    null_vk.failed = name;
+    if (call == null_vk.fail_at)
+        null_vk.failed = name;
     return 1;
 }
 

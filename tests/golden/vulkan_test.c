@@ -54,10 +54,12 @@ static void vulkan_model(lm_backend *backend, const gold_model *m)
     CHECK_MSG(error[0] <= 1e-4 && kl[0] <= 1e-5, "%s: f32 state: max error %g, mean KL %g", m->name, error[0], kl[0]);
     CHECK_MSG(kl[1] <= 1e-5, "%s: f16 state: mean KL %g", m->name, kl[1]);
     CHECK_MSG(error[2] <= GOLD_INT8_ERROR && kl[2] <= GOLD_INT8_KL, "%s: int8 state: max error %g, mean KL %g", m->name, error[2], kl[2]);
+    fflush(stdout);
     free(g.file);
 }
 
-int main(void)
+/* golden_vulkan [NAME]: all models, or those whose names begin so. */
+int main(int argc, char **argv)
 {
     lm_host host;
     llm_error error;
@@ -73,7 +75,8 @@ int main(void)
     table.close = vulkan_stays;
     backend->table = &table;
     for (int i = 0; i < GOLD_MODELS; i++)
-        vulkan_model(backend, &gold_models[i]);
+        if (argc < 2 || strncmp(gold_models[i].name, argv[1], strlen(argv[1])) == 0)
+            vulkan_model(backend, &gold_models[i]);
     backend->table = vulkan_real_table;
     lm_vulkan_info info;
     CHECK(lm_vulkan_backend_get_info(backend, &info, &error) == LLM_OK);

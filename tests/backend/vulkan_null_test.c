@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ * The Vulkan backend on a driver that computes nothing: every object is given back, every range lies in its buffer, and when the n-th call
+ * fails, for every n, a status with a message comes of it and nothing is leaked. The plan's barriers: a missing one is found. Where a real
+ * driver is, every 50th of its calls fails too. */
+#include "little.h"
+
+#include "vulkan_null.h"
+
+/* The inside, for the plan: its own header, as this folder's other tests have little.h. */
+#include "backend/vulkan/vulkan.h"
+
+static const char *null_what;                               /* for messages */
+
+/* Everything from opening a backend to a pass of a prompt, a second one of single rows, pages out and in. */
+static llm_status null_all(little *m, bool real, llm_error *error)
+{
+    lm_vulkan_desc desc = { .get_proc = null_get_proc, .allow_software = real, .trust = true, .max_slab = 1 << 16, .max_range = 1 << 16 };
+    enum { TOKENS = 6 };
+    lm_backend *backend = NULL;
+    little_rig rig = { 0 };
+    llm_token tokens[TOKENS];
+    uint32_t n = TOKENS - 2, one = 1;
+    little_tokens(m, tokens, TOKENS, 1);
+    LM_TRY(lm_vulkan_backend_open(&m->host, &desc, &backend, error));
+    llm_status status = little_rig_open(&rig, m, backend, LLM_STATE_TYPE_F16, TOKENS, 1, 8, 3, error);
+    if (status == LLM_OK) {
+        little_session session, *sessions[1] = { &session };
+        const lm_backend_table *t = backend->table;
+        little_session_open(&session, m, tokens, TOKENS);
+        status = little_pass(&rig, rig.arena, sessions, &n, 1, -1, NULL, error);
+        if (status == LLM_OK)
+            status = little_pass(&rig, rig.arena, sessions, &one, 1, -1, NULL, error);
+        uint64_t bytes = t->pool_page_bytes(backend, rig.pool, 0);
+        uint8_t *page = calloc(1, (size_t)bytes);
+        if (status == LLM_OK)
+            status = t->page_export(backend, rig.pool, 0, session.pages[0][0], page, error);
+        if (status == LLM_OK)
+            status = t->page_import(backend, rig.pool, 0, session.pages[0][0], page, error);
+        uint32_t other = 0;
+        if (status == LLM_OK && (status = t->page_take(backend, rig.pool, 0, &other, error)) == LLM_OK) {
+            status = t->page_copy(backend, rig.pool, 0, session.pages[0][0], other, error);
+            t->page_give(backend, rig.pool, 0, other);
+        }
+        free(page);
+        little_session_close(&rig, &session);
+    }
+    little_rig_close(&rig);
+    return status;
+}
+
+/* step 1: every call in turn. Returns how many calls a whole pass takes. */
+static int64_t null_failures(little *m, bool real, int64_t step)
+{
+    uint64_t before = atomic_load(&m->host.mem.used);
+    int n_optional = 0;
+    for (null_vk.fail_at = -1;; null_vk.fail_at = null_vk.fail_at < 0 ? 0 : null_vk.fail_at + step) {      /* first without a failure */
+        llm_error error;
+        null_vk.calls = 0;
+        null_vk.failed = "no call";
+        memset(&error, 0, sizeof error);
+        llm_status status = null_all(m, real, &error);
+        bool reached = null_vk.fail_at < 0 || null_vk.calls > null_vk.fail_at;
+        /* Then nothing is known to be there; or a smaller slab is tried. */
+        bool optional = !null_vk.onwards && (strcmp(null_vk.failed, "EnumerateDeviceExtensionProperties") == 0 || strcmp(null_vk.failed, "CreateBuffer") == 0 ||
+                                             strcmp(null_vk.failed, "AllocateMemory") == 0 || strcmp(null_vk.failed, "BindBufferMemory") == 0);
+        if (optional && reached)
+            n_optional += status == LLM_OK;
+        else if (null_vk.fail_at < 0 || !reached)
+            CHECK_MSG(status == LLM_OK, "%s, call %d (%s): %s", null_what, (int)null_vk.fail_at, null_vk.failed, error.message);
+        else
+            CHECK_MSG(status < 0 && error.status == status && error.message_len > 0, "%s, call %d (%s): status %d", null_what, (int)null_vk.fail_at, null_vk.failed, status);
+        CHECK_MSG(null_vk.objects == 0, "%s, call %d (%s): %d objects are left", null_what, (int)null_vk.fail_at, null_vk.failed, (int)null_vk.objects);
+        if (!CHECK_MSG(atomic_load(&m->host.mem.used) == before && null_vk.faults == 0, "%s, call %d (%s): %s", null_what, (int)null_vk.fail_at, null_vk.failed, error.message))
+            break;
+        if (!reached)
+            break;
+    }
+    CHECK_MSG(n_optional <= 40, "%d of %d calls failed without a status", n_optional, (int)null_vk.calls);
+    return null_vk.calls;
+}
+
+/* Plans of a prompt and of single rows: no hazard as they are, and one wherever a barrier is taken away that is needed. */
+static void null_barriers(little *m)
+{
+    lm_vulkan_desc desc = { .get_proc = null_get_proc, .trust = true };
+    lm_backend *backend = NULL;
+    little_rig rig = { 0 };
+    llm_error error;
+    null_vk.fail_at = -1;
+    if (!CHECK_MSG(lm_vulkan_backend_open(&m->host, &desc, &backend, &error) == LLM_OK, "%s", error.message))
+        return;
+    if (CHECK_MSG(little_rig_open(&rig, m, backend, LLM_STATE_TYPE_F16, 20, 1, 8, 3, &error) == LLM_OK, "%s", error.message)) {
+        uint32_t page;
+        for (uint32_t c = 0; c < m->program->n_page_classes; c++)
+            CHECK(backend->table->page_take(backend, rig.pool, c, &page, &error) == LLM_OK);
+        for (uint32_t rows = 1; rows <= 20; rows += 19) {
+            lm_vk_arena *arena = (lm_vk_arena *)rig.arena;
+            lm_vk_plan plan = { .vk = (lm_vk *)backend, .exec = (lm_vk_exec *)rig.exec, .pool = (lm_vk_pool *)rig.pool, .arena = arena, .n_rows = { rows, rows }, .keys = rows,
+                                .dispatches = arena->dispatches, .cap = arena->max_dispatches };
+            uint32_t n_barriers = 0, found = 0;
+            CHECK_MSG(lm_vk_plan_make(&plan, &error) == LLM_OK, "%s", error.message);
+            CHECK(lm_vk_plan_hazard(plan.dispatches, plan.n) == UINT32_MAX);
+            for (uint32_t i = 0; i < plan.n; i++)
+                if (plan.dispatches[i].barrier) {
+                    n_barriers++;
+                    plan.dispatches[i].barrier = 0;
+                    found += lm_vk_plan_hazard(plan.dispatches, plan.n) == i;
+                    plan.dispatches[i].barrier = 1;
+                }
+            CHECK_MSG(n_barriers > 0 && found == n_barriers, "%u of %u missing barriers were found", found, n_barriers);
+            printf("%u rows: %u dispatches, %u barriers, %u layers\n", rows, plan.n, n_barriers, m->shape.n_layers);
+        }
+    }
+    little_rig_close(&rig);
+}
+
+static void null_shape(const little_shape *shape)
+{
+    little m;
+    if (CHECK(little_open(&m, shape, NULL))) {
+        null_barriers(&m);
+        for (null_vk.onwards = 0; null_vk.onwards < 2; null_vk.onwards++)
+            printf("%d calls failed in turn%s\n", (int)null_failures(&m, false, 1), null_vk.onwards ? ", with all after them" : "");
+        null_vk.onwards = 0;
+    }
+    little_close(&m);
+    CHECK(atomic_load(&m.host.mem.used) == 0);
+}
+
+/* The same before a real driver. */
+static void null_real(void)
+{
+    static const char *const names[] = { "libvulkan.so.1", "vulkan-1.dll" };
+    lm_library library = { NULL };
+    lm_library_function found = NULL;
+    little m;
+    llm_error error;
+    for (size_t i = 0; i < LM_COUNT(names) && !library.handle; i++)
+        if (lm_library_open(names[i], &library, &error) < 0)
+            library.handle = NULL;
+    if (library.handle)
+        found = lm_library_find(library, "vkGetInstanceProcAddr");
+    memcpy(&null_vk.real, &found, sizeof found);
+    null_what = "real driver";
+    null_vk.fail_at = -1;
+    if (null_vk.real && CHECK(little_open(&m, &little_shapes[2], NULL))) {
+        llm_status status = null_all(&m, true, &error);
+        if (status == LLM_E_NO_DEVICE)
+            printf("no real driver: %s\n", error.message);
+        else
+            printf("real driver: %d calls, every 50th failed\n", (int)null_failures(&m, true, 50));
+        little_close(&m);
+    } else {
+        printf("no Vulkan loader\n");
+    }
+    lm_library_close(library);
+}
+
+int main(void)
+{
+    null_what = "null driver";
+    null_vk.fail_at = -1;
+    null_shape(&little_shapes[0]);
+    null_shape(&little_shapes[2]);
+    null_shape(&little_shapes[5]);
+    null_real();
+    return TEST_DONE();
+}
