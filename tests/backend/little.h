@@ -16,6 +16,11 @@
 
 LM_EXACT_ARITHMETIC
 
+/* Weights lie within +-LITTLE_SIZE. Sums of a hundred terms of 1 and more make scores of hundreds: good for bits, harsh for bounds. */
+#ifndef LITTLE_SIZE
+#define LITTLE_SIZE 1.0f
+#endif
+
 enum { LITTLE_MAX_WEIGHTS = 128, LITTLE_MAX_POSITIONS = 1100 };
 
 typedef struct little_shape {
@@ -113,7 +118,7 @@ static inline int32_t little_weight(little *m, lm_graph *graph, uint32_t type, b
     m->bytes[w] = malloc((size_t)(row * n_rows));
     m->packed[w] = malloc((size_t)(vector ? n_cols * 4 : lm_group_bytes(type, (size_t)n_cols) * groups));
     for (uint64_t r = 0; r < n_rows; r++)
-        little_row(&m->rng, type, n_cols, m->bytes[w] + r * row, vector ? 2.0f : 1.0f);
+        little_row(&m->rng, type, n_cols, m->bytes[w] + r * row, vector ? 2.0f : LITTLE_SIZE);
     if (vector) {
         for (uint64_t i = 0; i < n_cols; i++) {
             float x;

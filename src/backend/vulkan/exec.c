@@ -12,12 +12,14 @@ LM_EXACT_ARITHMETIC
 
 /* ---- programs ---------------------------------------------------------------------------------------------------------- */
 
-/* Turns a position as 64 bits behind the point. */
+/* Turns a position as 64 bits behind the point; whole turns, and the sign with them, go without a trace. */
 static uint64_t exec_turns(double frequency)
 {
-    double turns = frequency / 6.283185307179586476925, whole = (double)(int64_t)LM_MIN(turns, 1e18), part = turns - whole;
-    double scaled = part * 18446744073709551616.0;
-    return scaled >= 18446744073709551616.0 ? UINT64_MAX : scaled > 0 ? (uint64_t)scaled : 0;
+    double turns = frequency / 6.283185307179586476925;
+    if (!(turns > -1e15 && turns < 1e15))                   /* no fraction is left up there, nor in a NaN */
+        return 0;
+    double part = turns - (double)(int64_t)turns, scaled = (part < 0 ? part + 1 : part) * 18446744073709551616.0;
+    return scaled >= 18446744073709551616.0 ? 0 : (uint64_t)scaled;
 }
 
 /* The table of an ANGLES: its pairs' turns, and behind them those of long contexts where there are divisors of them. */

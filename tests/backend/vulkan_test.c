@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ * The Vulkan backend on a real driver, beside the CPU's reference: little models of odd shapes with float weights, every value of every
+ * operation and the state within a stated bound; matrices cut into shards; the same bits on a second run, with deadlines, alone and beside
+ * another session; cancelling; what may not be run. The validation layers, where they are, must have nothing to say. */
+#define LITTLE_SIZE 0.15f
+#include "little.h"
+
+#include "vulkan_open.h"
+
+/* An f16 may be rounded to its neighbour, an int8 level too, and there the CPU multiplies eight-bit queries. By LLM_STATE_TYPE_*. */
+static const double vulkan_bounds[3] = { [LLM_STATE_TYPE_F32] = 1e-4, [LLM_STATE_TYPE_F16] = 1e-2, [LLM_STATE_TYPE_INT8] = 0.1 };
+
+static void vulkan_stays(lm_backend *backend) { (void)backend; }
+
+/* Takes `own` over, but leaves it open. */
+static lm_backend *vulkan_kept(lm_backend *own, lm_backend_table *table)
+{
+    *table = *own->table;
+    table->close = vulkan_stays;
+    own->table = table;
+    return own;
+}
+
+static little_shape vulkan_floats(const little_shape *from)
+{
+    static const uint32_t floats[6] = { LM_TYPE_F32, LM_TYPE_F16, LM_TYPE_BF16, 0, 0, 0 };
+    little_shape shape = *from;
+    memcpy(shape.types, floats, sizeof floats);
+    shape.n_embd = shape.n_embd == 256 ? 240 : shape.n_embd;    /* where 256 divides, a matrix is Q8_0 all the same */
+    return shape;
+}
+
+/* Prompts of 1, 7, 8, 9 and more rows, then rows one by one. */
+static void vulkan_compared(lm_backend *vulkan, const little_shape *shape, int32_t state_type, uint32_t n)
+{
+    little m;
+    little_rig rig = { 0 };
+    lm_backend *cpu = NULL, *both = NULL;
+    llm_error error;
+    llm_token *tokens = calloc(n + 2, sizeof *tokens);
+    double bound = vulkan_bounds[state_type];
+    if (!CHECK(little_open(&m, shape, NULL)))
+        return;
+    little_tokens(&m, tokens, n + 2, 3);
+    bool there = lm_cpu_backend_open(&m.host, &(lm_cpu_desc){ .n_threads = 1, .tier = LLM_CPU_REFERENCE }, &cpu, &error) == LLM_OK &&
+                 lm_compare_backend_open(&m.host, cpu, vulkan, bound, bound, &both, &error) == LLM_OK;
+    if (CHECK_MSG(there, "%s", error.message)) {
+        llm_status status = little_rig_open(&rig, &m, both, state_type, n, 2, 64, 9, &error);
+        little_session session, *one[1] = { &session };
+        little_session_open(&session, &m, tokens, n + 2);
+        uint32_t single = 1;
+        if (status == LLM_OK)
+            status = little_pass(&rig, rig.arena, one, &n, 1, -1, NULL, &error);
+        for (int i = 0; i < 2 && status == LLM_OK; i++)
+            status = little_pass(&rig, rig.arena, one, &single, 1, -1, NULL, &error);
+        CHECK_MSG(status == LLM_OK, "shape of %u items, state %d, %u rows: %s", shape->n_embd, state_type, n, error.message);
+        little_session_close(&rig, &session);
+        little_rig_close(&rig);
+    }
+    free(tokens);
+    little_close(&m);
+}
+
+/* Bits: twice, with a deadline that lets hardly a submission through, and the same prompt beside another session of as many rows. */
+static void vulkan_bits(lm_backend *vulkan, const little_shape *shape)
+{
+    enum { TOKENS = 24 };
+    little m;
+    little_rig rig = { 0 };
+    llm_error error;
+    llm_token tokens[TOKENS];
+    float *first = NULL;
+    uint32_t n = TOKENS, calls[3] = { 0, 0, 0 };
+    if (!CHECK(little_open(&m, shape, NULL)))
+        return;
+    little_tokens(&m, tokens, TOKENS, 5);
+    llm_status status = little_rig_open(&rig, &m, vulkan, LLM_STATE_TYPE_F16, TOKENS, 1, 64, 2, &error);
+    for (int run = 0; run < 3 && status == LLM_OK; run++) {
+        little_session session, *one[1] = { &session };
+        little_session_open(&session, &m, tokens, TOKENS);
+        status = little_pass(&rig, rig.arena, one, &n, 1, run == 2 ? 200000 : -1, &calls[run], &error);
+        if (run == 0) {
+            first = calloc((size_t)TOKENS * m.program->n_vocab, sizeof *first);
+            memcpy(first, session.logits, (size_t)TOKENS * m.program->n_vocab * sizeof *first);
+        } else {
+            CHECK_MSG(little_differs(&m, first, session.logits, TOKENS) == TOKENS, "run %d differs", run);
+        }
+        little_session_close(&rig, &session);
+    }
+    CHECK_MSG(status == LLM_OK && calls[0] == 1 && calls[2] > 1, "%d: %s; %u calls with a deadline", status, error.message, calls[2]);
+    /* Cancelled before it begins, then gone on with. */
+    _Atomic uint32_t flag = 1;
+    const _Atomic uint32_t *const cancel[1] = { &flag };
+    lm_row row = { 0, 0, tokens[0], LM_ROW_LOGITS };
+    uint32_t pages[LM_MAX_PAGE_CLASSES] = { 0, 0 };
+    lm_slot slot;
+    memset(&slot, 0, sizeof slot);
+    for (uint32_t c = 0; c < m.program->n_page_classes && status == LLM_OK; c++) {
+        status = vulkan->table->page_take(vulkan, rig.pool, c, &pages[c], &error);
+        slot.pages[c] = &pages[c];
+        slot.n_pages[c] = 1;
+    }
+    lm_run *run = NULL;
+    if (status == LLM_OK)
+        status = vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ &row, 1, &slot, 1, 1 }, &run, &error);
+    if (CHECK_MSG(status == LLM_OK, "%s", error.message)) {
+        lm_run_control control = { INT64_MAX, cancel, 1, LM_RUN_ALL_OPS };
+        CHECK(vulkan->table->run_step(vulkan, run, &control, &error) == LLM_E_CANCELLED);
+        flag = 0;
+        CHECK(vulkan->table->run_step(vulkan, run, &control, &error) == LLM_OK);
+        const float *logits = vulkan->table->run_value(vulkan, run, m.program->logits, 0);
+        CHECK(logits != NULL && logits[0] == logits[0]);
+        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ &row, 1, &slot, 1, 1 }, &run, &error) == LLM_E_BUSY);
+        vulkan->table->run_end(vulkan, run);
+        row.token = (llm_token)m.program->n_vocab;
+        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ &row, 1, &slot, 1, 1 }, &run, &error) == LLM_E_INVALID);
+        row = (lm_row){ 0, LM_PAGE_POSITIONS, tokens[0], LM_ROW_LOGITS };
+        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ &row, 1, &slot, 1, 1 }, &run, &error) == LLM_E_INTERNAL);
+    }
+    free(first);
+    little_rig_close(&rig);
+    little_close(&m);
+}
+
+/* Types in the shape's matrices are tested against the reference as they are loaded. */
+static void vulkan_types(lm_backend *vulkan)
+{
+    for (size_t s = 0; s < LM_COUNT(little_shapes); s++) {
+        little m;
+        little_rig rig = { 0 };
+        llm_error error;
+        if (!CHECK(little_open(&m, &little_shapes[s], NULL)))
+            return;
+        llm_status status = little_rig_open(&rig, &m, vulkan, LLM_STATE_TYPE_F16, 8, 1, 8, 2, &error);
+        CHECK_MSG(status == LLM_OK, "shape %d: %s", (int)s, error.message);
+        little_rig_close(&rig);
+        little_close(&m);
+    }
+}
+
+int main(void)
+{
+    lm_host host;
+    llm_error error;
+    lm_backend *backend = NULL;
+    lm_backend_table table;
+    llm_status status = vulkan_open(&host, (lm_vulkan_desc){ 0 }, &backend, &error);
+    if (status == LLM_E_NO_DEVICE)
+        return TEST_SKIP("%s", error.message);
+    if (!CHECK_MSG(status == LLM_OK, "%s", error.message))
+        return TEST_DONE();
+    const lm_backend_table *real = backend->table;
+    vulkan_kept(backend, &table);
+    for (size_t s = 0; s < LM_COUNT(little_shapes); s++) {
+        static const uint32_t rows[] = { 7, 40, 9, 33, 8, 70 };
+        little_shape shape = vulkan_floats(&little_shapes[s]);
+        vulkan_compared(backend, &shape, (int32_t)(s % 3), rows[s % LM_COUNT(rows)]);
+    }
+    little_shape odd = vulkan_floats(&little_shapes[2]);
+    vulkan_compared(backend, &odd, LLM_STATE_TYPE_INT8, 150);   /* over several pages, a state that has grown */
+    vulkan_types(backend);
+    vulkan_bits(backend, &little_shapes[0]);
+    backend->table = real;
+    backend->table->close(backend);
+    CHECK(host.mem.used == 0);
+
+    /* A device of little buffers: matrices in many shards. */
+    status = vulkan_open(&host, (lm_vulkan_desc){ .max_range = 1 << 16, .max_slab = 1 << 17 }, &backend, &error);
+    if (CHECK_MSG(status == LLM_OK, "%s", error.message)) {
+        vulkan_kept(backend, &table);
+        little_shape shape = vulkan_floats(&little_shapes[0]), experts = vulkan_floats(&little_shapes[3]);
+        vulkan_compared(backend, &shape, LLM_STATE_TYPE_F32, 5);
+        vulkan_compared(backend, &experts, LLM_STATE_TYPE_F32, 5);
+        backend->table = real;
+        backend->table->close(backend);
+    }
+    CHECK(host.mem.used == 0);
+    CHECK_MSG(vulkan_messages == 0, "%u messages of the validation layers", vulkan_messages);
+    return TEST_DONE();
+}
