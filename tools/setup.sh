@@ -4,7 +4,9 @@
 # already is left alone.
 set -eu
 build="gcc libc6-dev cmake ninja-build"
-test="$build g++ python3 pkg-config"
+# The Vulkan backend: headers, shader compiler, a driver that computes on the processor, the validation layers.
+vulkan="libvulkan-dev glslang-tools mesa-vulkan-drivers vulkan-validationlayers"
+test="$build g++ python3 pkg-config $vulkan"
 all="$test clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64"
 
 case "${1:-}" in
@@ -14,7 +16,15 @@ case "${1:-}" in
     *) echo "usage: setup.sh build|test|all" >&2; exit 2 ;;
 esac
 
+files=
+case "$1" in
+    test | all) have="$have glslangValidator" files="/usr/include/vulkan/vulkan_core.h /usr/share/vulkan/icd.d /usr/share/vulkan/explicit_layer.d" ;;
+esac
+
 missing=
+for file in $files; do
+    [ -e "$file" ] || missing="$missing $file"
+done
 for program in $have; do
     command -v "$program" > /dev/null 2>&1 || missing="$missing $program"
 done

@@ -33,10 +33,10 @@ static void vulkan_measure(const gold *g, double *error, double *kl)
     *kl = sum / g->n_positions;
 }
 
-static void vulkan_model(lm_backend *backend, const gold_model *m)
+static void vulkan_model(lm_backend *backend, const gold_model *m, int only)
 {
     static const int32_t types[3] = { LLM_STATE_TYPE_F32, LLM_STATE_TYPE_F16, LLM_STATE_TYPE_INT8 };
-    double error[3] = { NAN, NAN, NAN }, kl[3] = { NAN, NAN, NAN };
+    double error[3] = { 0, 0, 0 }, kl[3] = { 0, 0, 0 };
     forward f;
     gold g;
     char path[512];
@@ -44,9 +44,9 @@ static void vulkan_model(lm_backend *backend, const gold_model *m)
     if (!CHECK_MSG(gold_read(m->name, &g) && g.n_vocab <= 128, "%s", m->name))
         return;
     for (int i = 0; i < 3; i++)
-        if (CHECK_MSG(forward_open(&f, path, backend, 0, 0, types[i], 64) == LLM_OK, "%s: %s", m->name, f.error.message)) {
-            /* Chunks of 37 rows are tiles, of 3 are columns. */
-            if (CHECK_MSG(forward_all(&f, g.tokens, g.n_tokens, i == 0 ? 37 : i == 1 ? 64 : 3, vulkan_logits) == LLM_OK, "%s: %s", m->name, f.error.message))
+        if ((only < 0 || i == only) && CHECK_MSG(forward_open(&f, path, backend, 0, 0, types[i], 64) == LLM_OK, "%s: %s", m->name, f.error.message)) {
+            /* Chunks of 37 and 64 rows are tiles, of 5 are columns. */
+            if (CHECK_MSG(forward_all(&f, g.tokens, g.n_tokens, i == 0 ? 37 : i == 1 ? 5 : 64, vulkan_logits) == LLM_OK, "%s: %s", m->name, f.error.message))
                 vulkan_measure(&g, &error[i], &kl[i]);
             forward_close(&f);
         }
@@ -58,7 +58,7 @@ static void vulkan_model(lm_backend *backend, const gold_model *m)
     free(g.file);
 }
 
-/* golden_vulkan [NAME]: all models, or those whose names begin so. */
+/* golden_vulkan [NAME...]: all models with state of every type; or those whose names begin so, each with state of one type. */
 int main(int argc, char **argv)
 {
     lm_host host;
@@ -74,9 +74,13 @@ int main(int argc, char **argv)
     table = *backend->table;
     table.close = vulkan_stays;
     backend->table = &table;
-    for (int i = 0; i < GOLD_MODELS; i++)
-        if (argc < 2 || strncmp(gold_models[i].name, argv[1], strlen(argv[1])) == 0)
-            vulkan_model(backend, &gold_models[i]);
+    for (int i = 0; i < GOLD_MODELS; i++) {
+        bool wanted = argc < 2;
+        for (int k = 1; k < argc; k++)
+            wanted = wanted || strncmp(gold_models[i].name, argv[k], strlen(argv[k])) == 0;
+        if (wanted)
+            vulkan_model(backend, &gold_models[i], argc < 2 ? -1 : i % 4 == 1 ? 1 : i % 4 == 3 ? 2 : 0);
+    }
     backend->table = vulkan_real_table;
     lm_vulkan_info info;
     CHECK(lm_vulkan_backend_get_info(backend, &info, &error) == LLM_OK);
