@@ -12,6 +12,7 @@
  *     run.c       a pass: rows and pages looked at, dispatches recorded and submitted in bounded pieces
  *     selftest.c  products and embeddings against the reference, at a type's first use
  *     vulkan.c    the table of the backend
+ *     absent.c    of a library without it: says so
  *
  * One mutex, `gpu`, is held by whoever records, submits, uploads or touches descriptor sets; a submission is waited for before it is given
  * back, so whatever holds it finds an idle device. Every object of Vulkan belongs to one struct here and is given back by its free. */
