@@ -58,7 +58,7 @@ static void vulkan_model(lm_backend *backend, const gold_model *m, int only)
     free(g.file);
 }
 
-/* golden_vulkan [NAME...]: all models with state of every type; or those whose names begin so, each with state of one type. */
+/* golden_vulkan [all | NAME...]: all models with state of every type; or those whose names begin so, llama by default, each with state of one. */
 int main(int argc, char **argv)
 {
     lm_host host;
@@ -75,11 +75,11 @@ int main(int argc, char **argv)
     table.close = vulkan_stays;
     backend->table = &table;
     for (int i = 0; i < GOLD_MODELS; i++) {
-        bool wanted = argc < 2;
+        bool all = argc == 2 && strcmp(argv[1], "all") == 0, wanted = all || (argc < 2 && strncmp(gold_models[i].name, "llama", 5) == 0);
         for (int k = 1; k < argc; k++)
             wanted = wanted || strncmp(gold_models[i].name, argv[k], strlen(argv[k])) == 0;
         if (wanted)
-            vulkan_model(backend, &gold_models[i], argc < 2 ? -1 : i % 4 == 1 ? 1 : i % 4 == 3 ? 2 : 0);
+            vulkan_model(backend, &gold_models[i], all ? -1 : i % 4 == 1 ? 1 : i % 4 == 3 ? 2 : 0);
     }
     backend->table = vulkan_real_table;
     lm_vulkan_info info;

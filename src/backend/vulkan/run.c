@@ -92,10 +92,10 @@ static llm_status run_submit(lm_vk *vk, lm_vk_run *run, uint32_t stop_op, double
         run_logits(vk, run);
     LM_TRY(lm_vk_submit(vk, error));
     double spent = (double)(lm_now_ns() - before) * 1e-6;
-    if (spent > 0.1 && used > 0) {                          /* shorter ones tell of the submission, not of the work */
+    if (spent > 1 && used > 0) {                            /* shorter ones tell of the submission, not of the work */
         double rate = used / spent, most = vk->rate * 4;
         vk->rate = rate > most ? most : (vk->rate + rate) * 0.5;
-    } else if (used >= budget) {
+    } else if (used >= budget && spent < ms * 0.5) {
         vk->rate *= 2;
     }
     return LLM_OK;
