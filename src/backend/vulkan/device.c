@@ -84,6 +84,8 @@ static llm_status device_instance(lm_vk *vk, bool validate, llm_error *error)
     VkResult result = vk->fn.CreateInstance(&info, NULL, &vk->instance);
     if (result != VK_SUCCESS) {
         vk->instance = VK_NULL_HANDLE;
+        if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
+            return lm_fail(error, LLM_E_NO_DEVICE, "no Vulkan driver on this machine");
         return lm_vk_fail(vk, result, validate ? "an instance with the validation layer" : "an instance", error);
     }
     LM_TRY(lm_vk_entry_instance(&vk->fn, vk->instance, error));
