@@ -205,7 +205,9 @@ static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i,
         [LM_VK_SPEC_LINEAR_FEW_SOFTCAP] = u->softcap != 0,
         [LM_VK_SPEC_LINEAR_FEW_EXPERTS] = PLAN_EXPERTS_NONE,
         [LM_VK_SPEC_LINEAR_FEW_LANES] = few ? lanes : 0,
+        [LM_VK_SPEC_LINEAR_FEW_COLS] = !few ? 0 : columns == 1 ? 1 : 4,
     };
+    uint32_t rows_a_group = columns == 1 ? 256 / lanes : 64 / lanes;
     for (uint32_t s = 0; s < w->n_shards; s++) {
         const lm_vk_shard *shard = &w->shards[s];
         lm_vk_dispatch *d;
@@ -220,7 +222,7 @@ static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i,
         push.scale = last ? u->scale : 1;
         push.softcap = u->softcap;
         LM_TRY(plan_add(plan, few ? lm_vk_module_few(w->info.type) : lm_vk_module_many(w->info.type), specs, LM_COUNT(specs), &push, sizeof push,
-                        few ? plan_ceil(shard->n, 64 / lanes) : plan_ceil(shard->n, 32), plan_ceil(columns, few ? 4 : 32), shard->n * k * columns, &d, error));
+                        few ? plan_ceil(shard->n, rows_a_group) : plan_ceil(shard->n, 32), plan_ceil(columns, few ? 4 : 32), shard->n * k * columns, &d, error));
         d->sets[1] = shard->set.set;
         d->sets[2] = plan_vector(plan, op->weight[4 + i]);
         plan_input_access(plan, d, op, x);
@@ -253,6 +255,7 @@ static llm_status plan_experts_one(lm_vk_plan *plan, const lm_op *op, uint32_t i
         [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = u->down ? PLAN_EPILOGUE_RESIDUAL : i == 1 ? (u->act == LM_ACT_GELU ? PLAN_EPILOGUE_GELU : PLAN_EPILOGUE_SILU) : PLAN_EPILOGUE_NONE,
         [LM_VK_SPEC_LINEAR_FEW_EXPERTS] = u->down ? PLAN_EXPERTS_DOWN : PLAN_EXPERTS_UP,
         [LM_VK_SPEC_LINEAR_FEW_LANES] = lanes,
+        [LM_VK_SPEC_LINEAR_FEW_COLS] = 1,
     };
     for (uint32_t s = 0; s < w->n_shards; s++) {
         lm_vk_dispatch *d;
@@ -267,7 +270,7 @@ static llm_status plan_experts_one(lm_vk_plan *plan, const lm_op *op, uint32_t i
         push.n_used = u->n_used;
         push.n_out = n_out;
         push.n_cols = u->down ? rows : rows * u->n_used;
-        LM_TRY(plan_add(plan, lm_vk_module_few(w->info.type), specs, LM_COUNT(specs), &push, sizeof push, plan_ceil(n_out, 64 / lanes), push.n_cols,
+        LM_TRY(plan_add(plan, lm_vk_module_few(w->info.type), specs, LM_COUNT(specs), &push, sizeof push, plan_ceil(n_out, 256 / lanes), push.n_cols,
                         (uint64_t)n_out * k * rows * u->n_used, &d, error));
         d->sets[1] = w->shards[s].set.set;
         plan_input_access(plan, d, op, x);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Weight types against the reference on the driver at hand, at a type's first use: products of few and of many columns and a row of
- * embeddings, of random blocks, odd sizes, two bounds. Drivers miscompile; what is wrong here is not used. Owns nothing that stays.
+ * Weight types against the reference on the driver at hand, at a type's first use: products of one, of few and of many columns and a row
+ * of embeddings, of random blocks, odd sizes, two bounds. Drivers miscompile; what is wrong here is not used. Owns nothing that stays.
  * Threads: any; two that test the same type at once do it twice. */
 #include "backend/vulkan/vulkan.h"
 
@@ -131,16 +131,16 @@ static double selftest_embedding(const selftest *t)
     return worst;
 }
 
-static llm_status selftest_all(selftest *t, double worst[3], llm_error *error)
+static llm_status selftest_all(selftest *t, double worst[4], llm_error *error)
 {
     const lm_vk_shard *shard = &t->weight->shards[0];
     lm_vk_push_linear_few push = { .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = t->k, .blocks = t->weight->blocks,
                                    .n = SELFTEST_ROWS, .n_cols = SELFTEST_FEW, .x_stride = t->k, .y = SELFTEST_Y, .y_stride = SELFTEST_ROWS, .scale = 1 };
     lm_vk_push_embed embed = { .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = t->k, .blocks = t->weight->blocks,
                                .n = SELFTEST_ROWS, .y = SELFTEST_E, .scale = 1 };
-    const uint32_t few[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_FEW_LANES] = 16 }, none[LM_VK_MAX_SPECS] = { 0 };
+    const uint32_t few[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_FEW_LANES] = 16, [LM_VK_SPEC_LINEAR_FEW_COLS] = 4 };
+    const uint32_t one[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_FEW_LANES] = 16, [LM_VK_SPEC_LINEAR_FEW_COLS] = 1 }, none[LM_VK_MAX_SPECS] = { 0 };
     const uint32_t tables[9] = { 4, 8, 8, 8, 0, 0, SELFTEST_TOKEN, 0, 0 };
-    lm_vk *vk = t->vk;
     uint64_t state = 20 + t->type;
     float *x = t->values.mapped;
     memcpy(t->tables.mapped, tables, sizeof tables);
@@ -153,7 +153,9 @@ static llm_status selftest_all(selftest *t, double worst[3], llm_error *error)
     worst[1] = selftest_product(t, t->host, SELFTEST_COLUMNS);
     LM_TRY(selftest_run(t, lm_vk_module_embed(t->type), none, &embed, sizeof embed, (t->k + 511) / 512, 1, error));
     worst[2] = selftest_embedding(t);
-    (void)vk;
+    push.n_cols = 1;
+    LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one, &push, sizeof push, (SELFTEST_ROWS + 15) / 16, 1, error));
+    worst[3] = selftest_product(t, t->host, 1);
     return LLM_OK;
 }
 
@@ -176,7 +178,7 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error)
     if (seen == 2 || !info || !lm_vk_type_can(type))
         return lm_fail(error, LLM_E_UNSUPPORTED, "%s computes wrongly with weights of type %s", vk->caps.name, info ? info->name : "unknown");
     selftest t = { .vk = vk, .type = type, .k = info->block == 1 ? 205 : SELFTEST_MOST };      /* plain types: rows that end within eight values */
-    double worst[3] = { 0, 0, 0 };
+    double worst[4] = { 0, 0, 0, 0 };
     uint64_t state = type;
     t.rows = lm_mem_new_array(mem, (size_t)SELFTEST_ROWS * t.k, sizeof *t.rows, LLM_MEMORY_OTHER);
     t.host = lm_mem_new_array(mem, SELFTEST_ITEMS, sizeof *t.host, LLM_MEMORY_OTHER);
@@ -195,8 +197,8 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error)
     lm_mem_free(mem, t.host);
     if (status < 0)
         return status;
-    bool right = worst[0] <= 1e-6 && worst[1] <= 1e-6 && worst[2] <= 1e-6;
+    bool right = worst[0] <= 1e-6 && worst[1] <= 1e-6 && worst[2] <= 1e-6 && worst[3] <= 1e-6;
     atomic_store_explicit(&vk->tested[type], right ? 1 : 2, memory_order_relaxed);
-    lm_log(vk->base.host, right ? LLM_LOG_DEBUG : LLM_LOG_WARN, "Vulkan: %s with weights of type %s: off by %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2]);
-    return right ? LLM_OK : lm_fail(error, LLM_E_UNSUPPORTED, "%s computes wrongly with weights of type %s: off by %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2]);
+    lm_log(vk->base.host, right ? LLM_LOG_DEBUG : LLM_LOG_WARN, "Vulkan: %s with weights of type %s: off by %g, %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2], worst[3]);
+    return right ? LLM_OK : lm_fail(error, LLM_E_UNSUPPORTED, "%s computes wrongly with weights of type %s: off by %g, %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2], worst[3]);
 }
