@@ -222,7 +222,7 @@ static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i,
         push.scale = last ? u->scale : 1;
         push.softcap = u->softcap;
         LM_TRY(plan_add(plan, few ? lm_vk_module_few(w->info.type) : lm_vk_module_many(w->info.type), specs, LM_COUNT(specs), &push, sizeof push,
-                        few ? plan_ceil(shard->n, rows_a_group) : plan_ceil(shard->n, 32), plan_ceil(columns, few ? 4 : 32), shard->n * k * columns, &d, error));
+                        few ? plan_ceil(shard->n, rows_a_group) : plan_ceil(shard->n, 64), plan_ceil(columns, few ? 4 : 32), shard->n * k * columns, &d, error));
         d->sets[1] = shard->set.set;
         d->sets[2] = plan_vector(plan, op->weight[4 + i]);
         plan_input_access(plan, d, op, x);

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { SELFTEST_ROWS = 37, SELFTEST_COLUMNS = 35, SELFTEST_FEW = 3, SELFTEST_MOST = 512 };
+enum { SELFTEST_ROWS = 69, SELFTEST_COLUMNS = 35, SELFTEST_FEW = 3, SELFTEST_MOST = 512 };
 enum { SELFTEST_X = 0, SELFTEST_Y = SELFTEST_COLUMNS * SELFTEST_MOST, SELFTEST_E = SELFTEST_Y + SELFTEST_COLUMNS * SELFTEST_ROWS, SELFTEST_ITEMS = SELFTEST_E + SELFTEST_MOST };
 enum { SELFTEST_TOKEN = 5 };
 
@@ -149,7 +149,7 @@ static llm_status selftest_all(selftest *t, double worst[4], llm_error *error)
     LM_TRY(selftest_run(t, lm_vk_module_few(t->type), few, &push, sizeof push, (SELFTEST_ROWS + 3) / 4, 1, error));
     worst[0] = selftest_product(t, t->host, SELFTEST_FEW);
     push.n_cols = SELFTEST_COLUMNS;
-    LM_TRY(selftest_run(t, lm_vk_module_many(t->type), none, &push, sizeof push, (SELFTEST_ROWS + 31) / 32, (SELFTEST_COLUMNS + 31) / 32, error));
+    LM_TRY(selftest_run(t, lm_vk_module_many(t->type), none, &push, sizeof push, (SELFTEST_ROWS + 63) / 64, (SELFTEST_COLUMNS + 31) / 32, error));
     worst[1] = selftest_product(t, t->host, SELFTEST_COLUMNS);
     LM_TRY(selftest_run(t, lm_vk_module_embed(t->type), none, &embed, sizeof embed, (t->k + 511) / 512, 1, error));
     worst[2] = selftest_embedding(t);
