@@ -46,7 +46,7 @@ static void copy_name(char out[64], const uint32_t *words, const char *file)
 static void read_words(module *m, const char *file)
 {
     FILE *f = fopen(file, "rb");
-    long size;
+    long size = 0;
     if (!f || fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) < 20 || size % 4 != 0)
         fail(file, "is no SPIR-V");
     rewind(f);
