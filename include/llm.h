@@ -139,7 +139,7 @@ LLM_API uint32_t    llm_version(void);
  * Owns: borrowed, static. Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API const char *llm_status_name(llm_status status);
 
-enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3 };
+enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3, LLM_FEATURE_PACK = 4 };
 /* 1 if this build has the LLM_FEATURE_*, else 0; numbers it does not know are 0 too.
  * Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API int32_t     llm_has(int32_t feature);
@@ -287,17 +287,42 @@ typedef struct llm_source {
 
 enum {
     LLM_MODEL_VOCAB_ONLY = 1,               /* metadata and tokenizer, no weights */
-    LLM_MODEL_OBSERVE = 2                   /* sums up what each matrix is multiplied with: see llm_model_write_importance. Steps take
+    LLM_MODEL_OBSERVE = 2,                  /* sums up what each matrix is multiplied with: see llm_model_write_importance. Steps take
                                                longer, and end their budgets only between operations. The bits are the same */
+    LLM_MODEL_PACK_READ_ONLY = 4,           /* a pack that fits is used, none is written */
+    LLM_MODEL_PACK_VERIFY = 8               /* all bytes of a pack are held against its checksums before it is used: as long as reading it */
 };
+/* THE PACK. Weights are not computed with as a file holds them: a load reads them and lays them out. A pack keeps them laid out in a file
+ * of about the model's size that you name, one for each model, so that later loads map it and take no longer than metadata and tokenizer do.
+ *
+ *   Used     if it fits, whatever the threads and the tier; the bits are the same. Its bytes are mapped read-only and shared by all processes
+ *            that use it. They are not the engine's memory: the allocator does not see them, the limit and the estimate do not count them, and the
+ *            system may drop them and read them again, so that a model may be larger than memory. `mapped_bytes` of llm_model_info tells.
+ *   Fits     if all of this is equal: the format's version, the layout, the arithmetic, the list of weights, the size of the pack and the checksums
+ *            of its header and table; and of the model's files the sizes, every byte of metadata and tensor table, the time of the
+ *            last change (PATH and FD), and 64 bytes from the middle of each tensor (of 256 of them, if there are more). So a file
+ *            changed in place is noticed by its time. A BUFFER or READER has none: there a change of a few weights that leaves sizes,
+ *            metadata and samples as they were is not; name another pack for other bytes. What lies in the pack is
+ *            compared with its checksums only with LLM_MODEL_PACK_VERIFY, and not looked through for NaN again: trust a pack as you
+ *            trust the model.
+ *   Written  if none is there, or one that does not fit: by this load, which takes longer by the writing and then uses the pack. Weights pass
+ *            through memory one at a time. The bytes go into a file beside it ("NAME.part-0") that takes its place, read-only, when all are
+ *            on the disk; processes that use the old one keep it. Any other file that stands there is left alone. Two
+ *            processes that write at once both succeed. Not written while the model's file was changed a moment ago (50 ms; 2 s where the
+ *            file system counts in seconds). What hinders reading or writing a pack is told to the log and fails no load.
+ *   The risk of mapping: if somebody cuts the pack short while it is in use, or its disk fails, the system ends the process at the
+ *            next touch (SIGBUS; an exception on Windows, which does not let it be cut). The library only ever replaces or removes whole
+ *            files. Keep packs where nobody else writes, on a local disk, and name none where that will not do.
+ *   Windows  cannot replace a pack that is in use: it stays, and the load goes on from the model's file. */
 typedef struct llm_model_desc {
     uint32_t struct_size, flags;            /* LLM_MODEL_* */
     int32_t  device, reserved;              /* 0: the CPU; else an id of llm_device_info */
     int32_t (*progress)(void *user, float fraction);    /* on the calling thread, often; nonzero cancels the load */
     void *user;
+    const char *pack; size_t pack_len;      /* the path of its pack, see above; NULL: none. The CPU's alone: other devices pass it over */
 } llm_model_desc;
 
-/* Loads a GGUF model (v2, v3; give the first file of a split one). Files are read, not mapped: when this returns, the
+/* Loads a GGUF model (v2, v3; give the first file of a split one). Files are read, not mapped (but see THE PACK): when this returns, the
  * file may be replaced or removed. What the file says is checked before anything large is allocated, and weights are looked
  * through for NaN and infinity.
  * Owns: *out. Fails: IO, NOT_FOUND, FORMAT (the message names the lie; error.subject the key or tensor, error.offset the byte),
@@ -318,6 +343,7 @@ typedef struct llm_model_info {
     const char *name; size_t name_len;
     uint64_t n_params, file_bytes, weight_bytes;        /* weight_bytes: all tensors as stored */
     int32_t  n_vocab, n_ctx_train, n_embd, n_layers;
+    uint64_t mapped_bytes;                              /* of the pack in use, which is not the engine's memory; 0: none */
 } llm_model_info;
 /* Fails: nothing else. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_get_info(const llm_model *model, llm_model_info *info, llm_error *error);
@@ -716,9 +742,11 @@ typedef struct llm_estimate_info {
     uint64_t model_bytes;                   /* metadata, tokenizer and all else that loading keeps or needs at its peak */
     uint64_t arena_bytes;                   /* all n_arenas of the engine in use */
     uint64_t session_bytes;                 /* one session with its context full */
+    uint64_t mapped_bytes;                  /* of the pack that would be used, on top of the total; 0: there is none that fits */
 } llm_estimate_info;
 /* What this model with one such session would hold, in an engine that holds nothing else. Reads the header only; takes what the
- * metadata and the tokenizer need meanwhile. Not counted: LLM_APPEND_SCORE, samplers, text being encoded.
+ * metadata and the tokenizer need meanwhile. A pack that the model's descriptor names is looked for and never written: where none fits, the
+ * weights count as without it, which is what the load needs if none can be written. Not counted: LLM_APPEND_SCORE, samplers, text being encoded.
  * Fails: as llm_model_load. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_estimate(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *model,
                                       const llm_session_desc *session, llm_estimate_info *out, llm_error *error);

@@ -30,6 +30,7 @@ IMPORTS = set("""
     madvise sigfillset
     pwrite pwrite64 fsync rename unlink
     dlopen dlsym dlclose
+    mmap mmap64 munmap
 """.split())
 # What compilers add by themselves.
 IMPORTS_MATCH = re.compile(r"pthread_\w+|sem_\w+|__stack_chk_\w+|__\w+_chk|__cxa_finalize|__gmon_start__|__getauxval|_ITM_\w+TMCloneTable|__tls_get_addr")

@@ -35,6 +35,8 @@ static const args_option options[] = {
     { 0, "type", ALL | TOOL_MAKE, KIND_TEXT, AT(type), 0, 0, "TYPE",
       "their type: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl, mxfp4, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_xs, q4_k_m, q5_k_m (default q4_0)" },
     { 0, "weight-seed", ALL | TOOL_MAKE, KIND_UINT, AT(weight_seed), 0, 0, "N", "their seed (default 1)" },
+    { 0, "pack", ALL, KIND_TEXT, AT(pack), 0, 0, "FILE",
+      "where the laid-out weights are kept for later loads, which are then instant; made if it is not there or of another model" },
     { 'o', "output", TOOL_MAKE | TOOL_IMATRIX, KIND_TEXT, AT(output), 0, 0, "FILE", "the file to write" },
 
     { 'p', "prompt", TOOL_RUN, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; without -p and -f: line by line from standard input" },

@@ -122,6 +122,7 @@ static void inspect_json(const tool_args *args, const llm_model *model, const ll
         json_uint(&j, "model_bytes", estimate->model_bytes);
         json_uint(&j, "arena_bytes", estimate->arena_bytes);
         json_uint(&j, "session_bytes", estimate->session_bytes);
+        json_uint(&j, "mapped_bytes", estimate->mapped_bytes);
     }
     json_close(&j, '}');
     if (tokenizer) {
@@ -208,6 +209,8 @@ static void inspect_text(const tool_args *args, const llm_model *model, const ll
         inspect_line("passes", estimate->arena_bytes);
         inspect_line("session", estimate->session_bytes);
         inspect_line("total", estimate->total_bytes);
+        if (estimate->mapped_bytes)
+            inspect_line("and mapped, of the pack", estimate->mapped_bytes);
     }
 
     if (tokenizer) {
@@ -284,6 +287,7 @@ int inspect_main(const tool_args *args)
     llm_model_info info = LLM_INIT(llm_model_info);
     llm_estimate_info estimate = LLM_INIT(llm_estimate_info);
     llm_session_desc session = LLM_INIT(llm_session_desc);
+    llm_model_desc model = LLM_INIT(llm_model_desc);
     llm_error error, no_estimate;
     bool known = false;
     int code;
@@ -294,7 +298,9 @@ int inspect_main(const tool_args *args)
         const llm_source *part = &opened.source;
         session.n_ctx = (int32_t)args->n_ctx;
         session.state_type = args->state_type;
-        known = llm_model_estimate(opened.engine, &part, 1, NULL, &session, &estimate, &no_estimate) == LLM_OK;
+        model.pack = args->pack;
+        model.pack_len = args->pack ? LLM_NUL : 0;
+        known = llm_model_estimate(opened.engine, &part, 1, &model, &session, &estimate, &no_estimate) == LLM_OK;
         if (llm_model_get_info(opened.model, &info, &error) != LLM_OK)
             code = tool_fail(args, "cannot read the model", &error);
         inspect_hyper(opened.model, &info, "context_length", &info.n_ctx_train);

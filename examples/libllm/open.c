@@ -71,7 +71,7 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     llm_engine_desc engine = LLM_INIT(llm_engine_desc);
     llm_model_desc model = LLM_INIT(llm_model_desc);
     llm_engine_info info = LLM_INIT(llm_engine_info);
-    static const llm_logger logger = { .struct_size = sizeof(llm_logger), .level = LLM_LOG_DEBUG, .write = tool_on_log };
+    const llm_logger logger = { .struct_size = sizeof(llm_logger), .level = args->verbose ? LLM_LOG_DEBUG : LLM_LOG_WARN, .write = tool_on_log };
     open_progress progress = { !args->quiet && isatty(STDERR_FILENO), -1 };
     const llm_source *part = &out->source;
     llm_status status;
@@ -81,7 +81,7 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     engine.n_threads = n_threads;
     engine.n_chunk = (int32_t)args->n_chunk;
     engine.cpu_tier = args->cpu_tier;
-    engine.logger = args->verbose ? &logger : NULL;
+    engine.logger = args->verbose || (args->pack && !args->quiet) ? &logger : NULL;
     if (llm_engine_create(LLM_ABI, &engine, &out->engine, &error) != LLM_OK)
         return tool_fail(args, "cannot start", &error);
     if (llm_engine_get_info(out->engine, &info, &error) == LLM_OK && args->cpu_tier && info.cpu_tier != args->cpu_tier && !args->quiet)
@@ -107,6 +107,8 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     model.flags = model_flags;
     model.progress = open_on_progress;
     model.user = &progress;
+    model.pack = args->pack;
+    model.pack_len = args->pack ? LLM_NUL : 0;
     start = tool_seconds();
     if (args->shape)
         status = llm_model_load_from(out->engine, &part, 1, &model, &out->model, &error);

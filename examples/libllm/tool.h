@@ -21,6 +21,7 @@ typedef struct tool_args {
     int         command;                /* TOOL_RUN ... */
     const char *name;                   /* "run": for messages */
     const char *model, *shape, *type;   /* a file, or random weights of a shape */
+    const char *pack;
     uint64_t    weight_seed;
     const char *output;                 /* make */
     const char *prompt, *prompt_file;

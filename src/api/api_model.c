@@ -53,6 +53,15 @@ static llm_status api_model_parts_take(llm_engine *engine, const llm_source *con
     return LLM_OK;
 }
 
+static llm_status api_model_desc(const llm_model_desc *desc, llm_model_desc *out, llm_error *error)
+{
+    LM_TRY(LM_API_DESC(desc, out, llm_model_desc, error));
+    LM_TRY(lm_api_text(out->pack, &out->pack_len, "llm_model_desc.pack", error));
+    if (out->pack && (out->pack_len == 0 || memchr(out->pack, 0, out->pack_len)))
+        return lm_fail(error, LLM_E_INVALID, "llm_model_desc.pack is empty or holds a NUL byte: expected the name of a file");
+    return LLM_OK;
+}
+
 llm_status llm_model_load_from(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *desc, llm_model **out,
                                llm_error *error)
 {
@@ -60,7 +69,7 @@ llm_status llm_model_load_from(llm_engine *engine, const llm_source *const *part
     api_model_parts taken;
     LM_API_NEED(engine, error);
     LM_API_NEED(out, error);
-    LM_TRY(LM_API_DESC(desc, &full, llm_model_desc, error));
+    LM_TRY(api_model_desc(desc, &full, error));
     LM_TRY(api_model_parts_take(engine, parts, n_parts, &taken, error));
     llm_status status = lm_loaded_new(engine, taken.list, n_parts, &full, out, error);
     lm_mem_free(&engine->host.mem, taken.block);
@@ -233,7 +242,7 @@ llm_status llm_model_estimate(llm_engine *engine, const llm_source *const *parts
     api_model_parts taken;
     LM_API_NEED(engine, error);
     LM_TRY(lm_api_info_check(out, "llm_estimate_info", error));
-    LM_TRY(LM_API_DESC(model, &full_model, llm_model_desc, error));
+    LM_TRY(api_model_desc(model, &full_model, error));
     LM_TRY(LM_API_DESC(session, &full_session, llm_session_desc, error));
     LM_TRY(api_model_parts_take(engine, parts, n_parts, &taken, error));
     llm_status status = lm_estimate(engine, taken.list, n_parts, &full_model, &full_session, &ours, error);

@@ -82,6 +82,14 @@ typedef struct lm_backend_table {
     llm_status (*weight_end)(lm_backend *backend, lm_weight *weight, llm_error *error);
     void       (*weight_free)(lm_backend *backend, lm_weight *weight);
 
+    /* Weights kept in a file, laid out. All NULL: this backend keeps none. layout: a number; under one number of a backend's name the bytes are
+     * the same for every engine. bytes: of weight_packed, 0 if the weight does not fit. packed: the bytes of a complete weight, as long as it
+     * lives. adopt: a complete weight of such bytes, at a multiple of 64, in memory that may be read-only; borrowed until weight_free. */
+    uint32_t    (*packed_layout)(const lm_backend *backend);
+    uint64_t    (*packed_bytes)(const lm_backend *backend, const lm_weight_info *info);
+    const void *(*weight_packed)(lm_backend *backend, const lm_weight *weight);
+    llm_status  (*weight_adopt)(lm_backend *backend, const lm_weight_info *info, const void *bytes, lm_weight **out, llm_error *error);
+
     /* State. The backend owns the bytes, the session the numbers and the counts of owners. Page numbers are small and reused. */
     llm_status (*pool_open)(lm_backend *backend, const lm_program *program, int32_t state_type, lm_pool **out, llm_error *error);
     void       (*pool_close)(lm_backend *backend, lm_pool *pool);                          /* frees pages still taken */

@@ -13,6 +13,9 @@
 #define LM_EXACT_ARITHMETIC _Pragma("STDC FP_CONTRACT OFF")
 #endif
 
+/* The number at the head of docs/ARITHMETIC.md, which what is kept on disk carries. */
+enum { LM_ARITHMETIC = 1 };
+
 /* Our formatter's language is C99's on every system; gcc for Windows would otherwise check for Microsoft's. */
 #if defined(__clang__)
 #define LM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The clock, the cores, memory and files of POSIX systems; os_windows.c is the other half. Files are read with pread: nothing is
- * mapped, so a file that shrinks under us is a status and not a signal. */
+ * The clock, the cores, memory and files of POSIX systems; os_windows.c is the other half. Files are read with pread, so that one that
+ * shrinks under us is a status and not a signal; what is mapped is what the caller of lm_file_map answers for. */
 #if !defined(_WIN32)
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -52,6 +52,13 @@ int64_t lm_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t lm_os_wall_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* ---- files */
 
 /* strerror depends on the locale and may not be thread-safe. */
@@ -69,6 +76,7 @@ static const char *os_error_text(int code)
     case EIO: return "input/output error of the device";
     case EBADF: return "not an open descriptor";
     case EISDIR: return "it is a directory";
+    case ENOMEM: return "no room in the address space";
     case ENXIO:
     case ENODEV: return "no such device";
     case ESPIPE: return "it cannot be read at an offset";
@@ -170,6 +178,47 @@ void lm_file_close(lm_file file)
     errno = saved;
 }
 
+#if defined(__APPLE__)
+static int64_t os_stamp(const struct stat *info) { return (int64_t)info->st_mtimespec.tv_sec * 1000000000 + info->st_mtimespec.tv_nsec; }
+#else
+static int64_t os_stamp(const struct stat *info) { return (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec; }
+#endif
+
+llm_status lm_file_stamp(lm_file file, int64_t *out, llm_error *error)
+{
+    struct stat info;
+    int saved = errno, code = 0;
+    if (fstat((int)file.handle, &info) != 0)
+        code = errno;
+    errno = saved;
+    if (code)
+        return lm_fail(error, LLM_E_IO, "cannot ask for the time of descriptor %d: %s (error %d)", (int)file.handle, os_error_text(code), code);
+    *out = os_stamp(&info);
+    return LLM_OK;
+}
+
+llm_status lm_file_map(lm_file file, uint64_t n, const void **out, llm_error *error)
+{
+    int saved = errno, code;
+    void *bytes;
+    if (n > SIZE_MAX)
+        return lm_fail(error, LLM_E_LIMIT, "a file of %llu bytes cannot be mapped into this process", (unsigned long long)n);
+    bytes = mmap(NULL, (size_t)n, PROT_READ, MAP_SHARED, (int)file.handle, 0);
+    code = errno;
+    errno = saved;
+    if (bytes == MAP_FAILED)
+        return lm_fail(error, LLM_E_IO, "cannot map %llu bytes: %s (error %d)", (unsigned long long)n, os_error_text(code), code);
+    *out = bytes;
+    return LLM_OK;
+}
+
+void lm_file_unmap(const void *bytes, uint64_t n)
+{
+    int saved = errno;
+    munmap((void *)(uintptr_t)bytes, (size_t)n);
+    errno = saved;
+}
+
 /* ---- files that are written */
 
 static llm_status os_fail_path(llm_error *error, const char *what, const char *name, int code)
@@ -178,13 +227,13 @@ static llm_status os_fail_path(llm_error *error, const char *what, const char *n
                       "cannot %s '%s': %s (error %d)", what, name, os_error_text(code), code);
 }
 
-llm_status lm_file_create(const char *path, size_t len, lm_file *out, llm_error *error)
+llm_status lm_file_create(const char *path, size_t len, bool read_only, lm_file *out, llm_error *error)
 {
     char name[OS_PATH_MAX];
     int fd, saved = errno, code;
     LM_TRY(os_path(path, len, name, error));
     do
-        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666);
+        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, read_only ? 0444 : 0666);
     while (fd < 0 && errno == EINTR);
     code = errno;
     errno = saved;

@@ -27,12 +27,25 @@ enum { OS_PATH_MAX = 4096 };
 void *lm_os_allocate(size_t size, size_t align) { return _aligned_malloc(size, align); }
 void lm_os_release(void *ptr) { _aligned_free(ptr); }
 
+/* A FILETIME counts tenths of a microsecond since 1601. */
+static int64_t os_since_1970(FILETIME time)
+{
+    return ((int64_t)((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) - 116444736000000000) * 100;
+}
+
 int64_t lm_now_ns(void)
 {
     LARGE_INTEGER frequency, now;
     QueryPerformanceFrequency(&frequency);
     QueryPerformanceCounter(&now);
     return now.QuadPart / frequency.QuadPart * 1000000000 + now.QuadPart % frequency.QuadPart * 1000000000 / frequency.QuadPart;
+}
+
+int64_t lm_os_wall_ns(void)
+{
+    FILETIME now;
+    GetSystemTimeAsFileTime(&now);
+    return os_since_1970(now);
 }
 
 /* Physical cores of the best efficiency class in this process's group. */
@@ -132,6 +145,41 @@ llm_status lm_file_read(lm_file file, uint64_t offset, void *out, size_t n, llm_
 
 void lm_file_close(lm_file file) { CloseHandle(os_handle(file)); }
 
+llm_status lm_file_stamp(lm_file file, int64_t *out, llm_error *error)
+{
+    FILETIME written;
+    if (!GetFileTime(os_handle(file), NULL, NULL, &written))
+        return lm_fail(error, LLM_E_IO, "cannot ask for the time of the file: the system refused (error %u)", (unsigned)GetLastError());
+    *out = os_since_1970(written);
+    return LLM_OK;
+}
+
+llm_status lm_file_map(lm_file file, uint64_t n, const void **out, llm_error *error)
+{
+    HANDLE section = NULL;
+    const void *bytes = NULL;
+    DWORD code = 0;
+    if (n > SIZE_MAX)
+        return lm_fail(error, LLM_E_LIMIT, "a file of %llu bytes cannot be mapped into this process", (unsigned long long)n);
+    section = CreateFileMappingW(os_handle(file), NULL, PAGE_READONLY, (DWORD)(n >> 32), (DWORD)n, NULL);
+    if (section)
+        bytes = MapViewOfFile(section, FILE_MAP_READ, 0, 0, (SIZE_T)n);
+    if (!bytes)
+        code = GetLastError();
+    if (section)
+        CloseHandle(section);                               /* the view keeps it */
+    if (!bytes)
+        return lm_fail(error, LLM_E_IO, "cannot map %llu bytes: the system refused (error %u)", (unsigned long long)n, (unsigned)code);
+    *out = bytes;
+    return LLM_OK;
+}
+
+void lm_file_unmap(const void *bytes, uint64_t n)
+{
+    (void)n;
+    UnmapViewOfFile(bytes);
+}
+
 /* ---- files that are written */
 
 static const char *os_write_error_text(DWORD code)
@@ -157,8 +205,9 @@ static llm_status os_fail_path(llm_error *error, const char *what, const char *p
                       os_write_error_text(code), (unsigned)code);
 }
 
-llm_status lm_file_create(const char *path, size_t len, lm_file *out, llm_error *error)
+llm_status lm_file_create(const char *path, size_t len, bool read_only, lm_file *out, llm_error *error)
 {
+    (void)read_only;
     wchar_t name[OS_PATH_MAX];
     HANDLE handle;
     LM_TRY(os_path(path, len, name, error));

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { SINK_GATHER = 64 * 1024, SINK_TRIES = 1000, SINK_SUFFIX = sizeof ".part-999" };
+enum { SINK_GATHER = 64 * 1024, SINK_TRIES = 1000 };
 
 struct lm_sink {
     lm_host *host;
@@ -54,22 +54,31 @@ static llm_status sink_check_place(const lm_sink *s, llm_error *error)
     return lm_fail_at(error, status, s->path, s->path_len, UINT64_MAX, "'%s' cannot be replaced by a new file: %s", s->path, why.message);
 }
 
-static llm_status sink_create_part(lm_sink *s, llm_error *error)
+size_t lm_sink_part_name(const char *path, size_t path_len, int number, char *name)
+{
+    memcpy(name, path, path_len);
+    return path_len + lm_print(name + path_len, LM_SINK_SUFFIX, ".part-%d", number);
+}
+
+static llm_status sink_create_part(lm_sink *s, bool read_only, llm_error *error)
 {
     llm_status status = LLM_E_STATE;
     LM_TRY(sink_check_place(s, error));
-    memcpy(s->part, s->path, s->path_len);
     for (int i = 0; status == LLM_E_STATE && i < SINK_TRIES; i++) {
-        s->part_len = s->path_len + lm_print(s->part + s->path_len, SINK_SUFFIX, ".part-%d", i);
-        status = lm_file_create(s->part, s->part_len, &s->file, error);
+        s->part_len = lm_sink_part_name(s->path, s->path_len, i, s->part);
+        status = lm_file_create(s->part, s->part_len, read_only, &s->file, error);
     }
     s->open = s->exists = status == LLM_OK;
     return status;
 }
 
-llm_status lm_sink_open(lm_host *host, const llm_sink *desc, lm_sink **out, llm_error *error)
+static size_t sink_bytes(size_t path_len) { return sizeof(lm_sink) + path_len + 1 + path_len + LM_SINK_SUFFIX + SINK_GATHER; }
+
+uint64_t lm_sink_cost(size_t path_len) { return lm_mem_cost(sink_bytes(path_len)); }
+
+static llm_status sink_open(lm_host *host, const llm_sink *desc, bool read_only, lm_sink **out, llm_error *error)
 {
-    size_t path_len = desc->kind == LLM_SINK_PATH ? desc->path_len : 0, size = sizeof(lm_sink) + path_len + 1 + path_len + SINK_SUFFIX + SINK_GATHER;
+    size_t path_len = desc->kind == LLM_SINK_PATH ? desc->path_len : 0, size = sink_bytes(path_len);
     lm_sink *s;
     llm_status status = LLM_OK;
     if (desc->kind != LLM_SINK_PATH && desc->kind != LLM_SINK_WRITER)
@@ -85,19 +94,29 @@ llm_status lm_sink_open(lm_host *host, const llm_sink *desc, lm_sink **out, llm_
     s->kind = desc->kind;
     s->path_len = path_len;
     s->part = s->path + path_len + 1;
-    s->gather = (unsigned char *)s->part + path_len + SINK_SUFFIX;
+    s->gather = (unsigned char *)s->part + path_len + LM_SINK_SUFFIX;
     if (desc->kind == LLM_SINK_WRITER)
         s->writer = *desc->writer;
     else
         memcpy(s->path, desc->path, path_len);
     if (desc->kind == LLM_SINK_PATH)
-        status = sink_create_part(s, error);
+        status = sink_create_part(s, read_only, error);
     if (status < 0) {
         lm_mem_free(&host->mem, s);
         return status;
     }
     *out = s;
     return LLM_OK;
+}
+
+llm_status lm_sink_open(lm_host *host, const llm_sink *desc, lm_sink **out, llm_error *error) { return sink_open(host, desc, false, out, error); }
+
+llm_status lm_sink_open_read_only(lm_host *host, const char *path, size_t path_len, lm_sink **out, llm_error *error)
+{
+    llm_sink desc = LLM_INIT(llm_sink);
+    desc.path = path;
+    desc.path_len = path_len;
+    return sink_open(host, &desc, true, out, error);
 }
 
 static llm_status sink_pass(lm_sink *s, const void *data, size_t n, llm_error *error)

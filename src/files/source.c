@@ -157,6 +157,13 @@ const void *lm_source_peek(const lm_source *source, uint64_t offset, uint64_t n)
 
 bool lm_source_reads_alone(const lm_source *source) { return source->kind == LLM_SOURCE_READER; }
 
+llm_status lm_source_stamp(const lm_source *source, int64_t *out, llm_error *error)
+{
+    if (source->kind != LLM_SOURCE_PATH && source->kind != LLM_SOURCE_FD)
+        return LLM_E_NOT_FOUND;
+    return lm_file_stamp(source->file, out, error);
+}
+
 const char *lm_source_name(const lm_source *source)
 {
     switch (source->kind) {

@@ -20,6 +20,8 @@ llm_status lm_source_read(lm_source *source, uint64_t offset, void *out, size_t 
 /* The same bytes where they lie, of a BUFFER; NULL: of another kind, or beyond the end. */
 const void *lm_source_peek(const lm_source *source, uint64_t offset, uint64_t n);
 bool       lm_source_reads_alone(const lm_source *source);     /* a READER */
+/* When the file's bytes last changed, of a PATH or FD (lm_file_stamp); another kind has no stamp: E_NOT_FOUND without a message. */
+llm_status lm_source_stamp(const lm_source *source, int64_t *out, llm_error *error);
 /* A name for messages: the path, "descriptor", "buffer" or "reader". Borrowed. */
 const char *lm_source_name(const lm_source *source);
 /* The path as given, or length 0: to find the other files of a split model. */

@@ -17,6 +17,8 @@
 enum { LM_GROUP = 16 };                                 /* rows a group: lanes */
 enum { LM_KEYS = 16 };                                  /* keys stored side by side */
 enum { LM_CHUNK = 256 };                                /* keys of one attention chunk, by absolute position */
+enum { LM_PACKED_LAYOUT = 1 };                          /* number of the layout that all `pack` write: files of packed weights carry it. Raised
+                                                           with any change of kernels/layout.h; a tier with a layout of its own needs its own */
 enum { LM_KERNEL_TYPES = 43 };                          /* tables are indexed by GGUF type id; NULL: does not compute */
 
 /* The inputs of a product, in every form that weights read. Column c of n_cols begins at c * k (f32, q) and so on. */

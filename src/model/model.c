@@ -7,6 +7,7 @@
 
 #include "model/arch/arch.h"
 #include "model/arch/blocks.h"
+#include "model/packs.h"
 #include "model/params.h"
 #include "model/vocab.h"
 #include "model/weights.h"
@@ -164,12 +165,27 @@ static llm_status model_program(lm_model *m, const lm_catalogue *c, bool plain_n
     return status;
 }
 
+static llm_status model_progress(const lm_load *load, float fraction, llm_error *error)
+{
+    if (load->progress && load->progress(load->user, fraction) != 0)
+        return lm_fail(error, LLM_E_CANCELLED, "loading was cancelled by the progress callback");
+    return LLM_OK;
+}
+
 static llm_status model_weights(lm_model *m, lm_catalogue *c, const lm_load *load, llm_error *error)
 {
     m->weights = lm_mem_new_array(&m->host->mem, m->program->n_weights, sizeof *m->weights, LLM_MEMORY_OTHER);
     if (!m->weights)
         return lm_fail_memory(error, "a model", m->program->n_weights * sizeof *m->weights);
-    LM_TRY(lm_weights_load(m->host, m->backend, c, m->program, load, m->weights, error));
+    if (load->pack.path.ptr)
+        LM_TRY(model_progress(load, 0, error));
+    LM_TRY(lm_packs_open(m->host, m->backend, c, m->program, load, &m->pack, error));
+    if (m->pack) {
+        LM_TRY(lm_packs_adopt(m->backend, m->program, m->pack, m->weights, error));
+        LM_TRY(model_progress(load, 1, error));
+    } else {
+        LM_TRY(lm_weights_load(m->host, m->backend, c, m->program, load, m->weights, error));
+    }
     return m->backend->table->exec_open(m->backend, m->program, m->weights, &m->exec, error);
 }
 
@@ -203,8 +219,8 @@ static llm_status model_open(lm_host *host, lm_backend *backend, lm_catalogue *c
         status = model_arch(catalogue, name, &m->arch, error);
         if (status >= 0)
             status = model_program(m, catalogue, load->plain_norms, error);
-        if (status >= 0 && !load->plan_only)
-            status = model_weights(m, catalogue, load, error);
+        if (status >= 0)
+            status = load->plan_only ? lm_packs_open(host, backend, catalogue, m->program, load, &m->pack, error) : model_weights(m, catalogue, load, error);
     }
     if (status < 0) {
         lm_model_close(m);                                  /* the catalogue is still the caller's */
@@ -233,6 +249,7 @@ void lm_model_close(lm_model *model)
     if (model->weights)
         lm_weights_free(model->backend, model->weights, model->program->n_weights);
     lm_mem_free(&model->host->mem, model->weights);
+    lm_pack_close(model->pack);
     lm_program_free(model->host, model->program);
     lm_tokenizer_free(model->tokenizer);
     lm_catalogue_free(model->catalogue);
@@ -241,8 +258,20 @@ void lm_model_close(lm_model *model)
 
 uint64_t lm_model_weight_cost(const lm_model *model)
 {
+    const lm_backend_table *table = model->backend->table;
     uint64_t sum = 0;
-    for (uint32_t i = 0; model->program && i < model->program->n_weights; i++)
-        sum += model->backend->table->weight_cost(model->backend, &model->program->weights[i]);
+    for (uint32_t i = 0; model->program && i < model->program->n_weights; i++) {
+        sum += table->weight_cost(model->backend, &model->program->weights[i]);
+        if (model->pack)
+            sum -= lm_mem_cost(table->packed_bytes(model->backend, &model->program->weights[i]));
+    }
     return sum;
+}
+
+uint64_t lm_model_packing_cost(const lm_model *model, llm_str path)
+{
+    uint32_t n = model->program ? model->program->n_weights : 0;
+    if (!path.ptr || n == 0 || model->pack)
+        return 0;
+    return lm_pack_write_cost(path, n) + lm_mem_cost(n * sizeof(lm_pack_item)) + lm_mem_cost(n * sizeof(lm_weight *));
 }

@@ -10,7 +10,7 @@
 
 #include "text/tokenizer.h"
 
-#include "files/catalogue.h"
+#include "files/pack.h"
 
 typedef struct lm_model {
     lm_host *host;
@@ -19,16 +19,25 @@ typedef struct lm_model {
     lm_tokenizer *tokenizer;            /* or NULL */
     const struct lm_arch *arch;         /* or NULL: vocabulary only */
     lm_program *program;                /* or NULL: vocabulary only */
+    lm_pack *pack;                      /* whose bytes the weights are, or NULL; after plan_only: the one that would be used */
     lm_weight **weights;                /* [program->n_weights] */
     lm_exec *exec;
     uint64_t n_params, weight_bytes;    /* as stored in the file */
     uint32_t n_ctx_train, n_embd, n_layers, n_vocab;
 } lm_model;
 
+/* Where laid-out weights are kept; path.ptr NULL: nowhere. */
+typedef struct lm_load_pack {
+    llm_str path;                       /* borrowed */
+    bool read_only;                     /* none is made */
+    bool verify;                        /* all its bytes are held against their digests */
+} lm_load_pack;
+
 typedef struct lm_load {
     bool vocab_only;
     bool plain_norms;                   /* norms are operations of their own, so that the inputs of products can be read */
     bool plan_only;                     /* stop before weights: for estimates. model->exec and ->weights stay NULL */
+    lm_load_pack pack;
     const llm_parallel *parallel;       /* threads to read and lay out weights with; NULL: the caller's alone */
     int32_t (*progress)(void *user, float fraction);    /* on the caller's thread */
     void *user;
@@ -38,10 +47,11 @@ typedef struct lm_load {
 llm_status lm_model_open(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_load *load, lm_model **out, llm_error *error);
 void       lm_model_close(lm_model *model);
 
-/* Bytes of weights on the backend; and what reading them, with such threads, asks of the allocator on top, given back before the model
+/* Bytes of weights on the backend, without those of a pack; and what reading them, with such threads, asks of the allocator on top, given back before the model
  * is there. */
 uint64_t   lm_model_weight_cost(const lm_model *model);
 uint64_t   lm_model_staging_cost(const lm_model *model, const llm_parallel *parallel);
+uint64_t   lm_model_packing_cost(const lm_model *model, llm_str path);      /* on top of both, if a pack must be made */
 
 /* ---- architectures: one file each in model/arch/, one line each in model/arch/arch.h -------------------------------------- */
 

@@ -6,6 +6,8 @@
  * looked through and pushed by several threads at once; for others, and where a host's reader may only be called by the thread that loads,
  * one thread does them in order. Either way the first lie of the file, in the order of the program, is the one reported.
  *
+ * Into a pack: weights are written and freed as they are whole, so that no more than a batch and the greatest of them is in memory.
+ *
  * Invariant: weights[i] is NULL or complete, but for those of the batch at hand. Threads: one load, one thread, and those that it is lent
  * for the length of a batch. */
 #include "model/weights.h"
@@ -44,6 +46,8 @@ typedef struct weights_loader {
     const lm_program *program;
     const lm_load *load;
     lm_weight **weights;
+    lm_pack_writer *writer;             /* NULL: weights stay in memory */
+    bool refused;                       /* by the writer */
     llm_error *error;
     uint64_t done, total;               /* file bytes */
     weights_worker *workers;            /* one block, with their buffers */
@@ -155,8 +159,19 @@ static void weights_work(void *data, uint32_t index)
 
 static llm_status weights_end_whole(weights_loader *l)
 {
-    for (; l->first < l->end; l->first++)
-        LM_TRY(l->backend->table->weight_end(l->backend, l->weights[l->first], l->error));
+    const lm_backend_table *table = l->backend->table;
+    for (; l->first < l->end; l->first++) {
+        LM_TRY(table->weight_end(l->backend, l->weights[l->first], l->error));
+        if (!l->writer)
+            continue;
+        llm_status status = lm_pack_write_item(l->writer, table->weight_packed(l->backend, l->weights[l->first]), l->error);
+        if (status < 0) {
+            l->refused = true;
+            return status;
+        }
+        table->weight_free(l->backend, l->weights[l->first]);
+        l->weights[l->first] = NULL;
+    }
     return LLM_OK;
 }
 
@@ -327,20 +342,39 @@ static llm_status weights_prepare(weights_loader *l)
     return LLM_OK;
 }
 
+static llm_status weights_all(weights_loader *l)
+{
+    const lm_program *program = l->program;
+    llm_status status = weights_prepare(l);
+    if (status >= 0)
+        status = weights_progress(l);
+    for (uint32_t i = 0; status >= 0 && i < program->n_weights; i++)
+        status = weights_add_one(l, i);
+    if (status >= 0 && l->n_tasks > 0)
+        status = weights_flush(l, false);
+    lm_mem_free(&l->host->mem, l->workers);
+    if (status < 0)
+        lm_weights_free(l->backend, l->weights, program->n_weights);
+    return status;
+}
+
 llm_status lm_weights_load(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_program *program, const lm_load *load, lm_weight **weights,
                            llm_error *error)
 {
     weights_loader l = { .host = host, .backend = backend, .catalogue = catalogue, .program = program, .load = load, .weights = weights, .error = error };
-    llm_status status = weights_prepare(&l);
-    if (status >= 0)
-        status = weights_progress(&l);
-    for (uint32_t i = 0; status >= 0 && i < program->n_weights; i++)
-        status = weights_add_one(&l, i);
-    if (status >= 0 && l.n_tasks > 0)
-        status = weights_flush(&l, false);
-    lm_mem_free(&host->mem, l.workers);
-    if (status < 0)
-        lm_weights_free(backend, weights, program->n_weights);
+    return weights_all(&l);
+}
+
+llm_status lm_weights_pack(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_program *program, const lm_load *load, lm_pack_writer *writer,
+                           bool *refused, llm_error *error)
+{
+    weights_loader l = { .host = host, .backend = backend, .catalogue = catalogue, .program = program, .load = load, .writer = writer, .error = error };
+    l.weights = lm_mem_new_array(&host->mem, program->n_weights, sizeof *l.weights, LLM_MEMORY_OTHER);
+    if (!l.weights)
+        return lm_fail_memory(error, "a list of weights", program->n_weights * sizeof *l.weights);
+    llm_status status = weights_all(&l);
+    *refused = l.refused;
+    lm_mem_free(&host->mem, l.weights);
     return status;
 }
 

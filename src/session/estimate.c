@@ -30,7 +30,7 @@ static uint64_t estimate_arenas(const llm_engine *engine, const lm_model *model,
     return (uint64_t)engine->n_arenas * (one + lm_mem_cost(lm_lane_tables_bytes(&need)));
 }
 
-static void estimate_sum(llm_engine *engine, const lm_model *model, const lm_mem *mem, const llm_session_desc *desc, uint64_t sums,
+static void estimate_sum(llm_engine *engine, const lm_model *model, const lm_mem *mem, const llm_session_desc *desc, llm_str pack, uint64_t sums,
                          llm_estimate_info *out)
 {
     const lm_program *program = model->program;
@@ -39,10 +39,11 @@ static void estimate_sum(llm_engine *engine, const lm_model *model, const lm_mem
     uint64_t kept = sums + engine->base_bytes + atomic_load(&mem->used) + lm_mem_cost(sizeof(llm_model)) +
                     lm_mem_cost(program->n_weights * sizeof(lm_weight *)) + lm_mem_cost(program->n_weights * 8 + program->n_ops * 24);
     out->weight_bytes = lm_model_weight_cost(model);
+    out->mapped_bytes = model->pack ? lm_pack_bytes(model->pack) : 0;
     out->arena_bytes = estimate_arenas(engine, model, n_ctx);
     out->session_bytes = estimate_session(engine, model, desc, n_ctx);
     uint64_t planning = engine->base_bytes + atomic_load(&mem->peak);
-    uint64_t loading = kept + out->weight_bytes + lm_model_staging_cost(model, &parallel);
+    uint64_t loading = kept + out->weight_bytes + lm_model_staging_cost(model, &parallel) + lm_model_packing_cost(model, pack);
     uint64_t running = kept + out->weight_bytes + out->arena_bytes + out->session_bytes;
     out->total_bytes = LM_MAX(LM_MAX(planning, loading), running);
     out->model_bytes = out->total_bytes - out->weight_bytes - out->arena_bytes - out->session_bytes;
@@ -58,7 +59,9 @@ llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_
     lm_mem_init(&host.mem, &engine->host.mem.hooks, engine->host.mem.limit);
     lm_catalogue *catalogue = NULL;
     lm_model *model = NULL;
-    lm_load load = { .plan_only = true, .plain_norms = (desc->flags & LLM_MODEL_OBSERVE) != 0 };
+    llm_parallel parallel = lm_engine_threads(engine);
+    lm_load load = { .plan_only = true, .plain_norms = (desc->flags & LLM_MODEL_OBSERVE) != 0, .pack = lm_loaded_pack(desc), .parallel = &parallel };
+    load.pack.verify = false;                               /* that would read all of it */
     LM_TRY(lm_catalogue_open(&host, parts, n_parts, &catalogue, error));
     llm_status status = lm_model_open(&host, backend, catalogue, &load, &model, error);
     if (status < 0) {
@@ -66,7 +69,7 @@ llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_
         return status;
     }
     uint64_t sums = desc->flags & LLM_MODEL_OBSERVE && model->program ? lm_importance_cost(model->program) : 0;
-    estimate_sum(engine, model, &host.mem, session, sums, out);
+    estimate_sum(engine, model, &host.mem, session, load.pack.path, sums, out);
     lm_model_close(model);
     return LLM_OK;
 }

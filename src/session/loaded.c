@@ -46,11 +46,16 @@ static llm_status loaded_open(lm_host *host, lm_backend *backend, const llm_sour
     return status;
 }
 
+lm_load_pack lm_loaded_pack(const llm_model_desc *desc)
+{
+    return (lm_load_pack){ { desc->pack, desc->pack_len }, (desc->flags & LLM_MODEL_PACK_READ_ONLY) != 0, (desc->flags & LLM_MODEL_PACK_VERIFY) != 0 };
+}
+
 llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *desc, llm_model **out,
                          llm_error *error)
 {
     lm_backend *backend = NULL;
-    if (desc->flags & ~(uint32_t)(LLM_MODEL_VOCAB_ONLY | LLM_MODEL_OBSERVE))
+    if (desc->flags & ~(uint32_t)(LLM_MODEL_VOCAB_ONLY | LLM_MODEL_OBSERVE | LLM_MODEL_PACK_READ_ONLY | LLM_MODEL_PACK_VERIFY))
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_model_desc.flags is 0x%x: an unknown flag is set", desc->flags);
     if (desc->reserved != 0)
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_model_desc.reserved must be 0");
@@ -68,7 +73,7 @@ llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, siz
     atomic_init(&model->refs, 1);
     llm_parallel parallel = lm_engine_threads(engine);
     lm_load load = { .vocab_only = (desc->flags & LLM_MODEL_VOCAB_ONLY) != 0, .plain_norms = (desc->flags & LLM_MODEL_OBSERVE) != 0,
-                     .parallel = &parallel, .progress = desc->progress, .user = desc->user };
+                     .pack = lm_loaded_pack(desc), .parallel = &parallel, .progress = desc->progress, .user = desc->user };
     status = loaded_open(&engine->host, backend, parts, n_parts, &load, &model->model, error);
     if (status == LLM_OK && load.plain_norms && model->model->program)
         status = lm_importance_new(&engine->host, model->model->program, &model->importance, error);
@@ -123,6 +128,7 @@ void lm_loaded_info(const llm_model *model, llm_model_info *out)
     out->n_params = m->n_params;
     out->file_bytes = m->catalogue->file_bytes;
     out->weight_bytes = m->weight_bytes;
+    out->mapped_bytes = m->pack ? lm_pack_bytes(m->pack) : 0;
     out->n_vocab = (int32_t)m->n_vocab;
     out->n_ctx_train = (int32_t)m->n_ctx_train;
     out->n_embd = (int32_t)m->n_embd;

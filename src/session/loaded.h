@@ -41,6 +41,8 @@ struct llm_model {
     llm_str architecture, name;
 };
 
+/* desc: complete, lengths resolved. */
+lm_load_pack lm_loaded_pack(const llm_model_desc *desc);
 llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *desc, llm_model **out,
                          llm_error *error);
 void lm_loaded_hold(llm_model *model);

@@ -40,9 +40,9 @@ PIN(llm_engine_info, memory_used, 24); PIN(llm_engine_info, memory_peak, 32);
 PIN_SIZE(llm_device_info, 48); PIN(llm_device_info, device, 4); PIN(llm_device_info, kind, 8); PIN(llm_device_info, name, 16); PIN(llm_device_info, memory_total, 32);
 PIN_SIZE(llm_source, 80); PIN(llm_source, kind, 4); PIN(llm_source, path, 8); PIN(llm_source, path_len, 16); PIN(llm_source, fd, 24); PIN(llm_source, offset, 32);
 PIN(llm_source, size, 40); PIN(llm_source, data, 48); PIN(llm_source, data_len, 56); PIN(llm_source, reader, 64); PIN(llm_source, reserved_ptr, 72);
-PIN_SIZE(llm_model_desc, 32); PIN(llm_model_desc, flags, 4); PIN(llm_model_desc, device, 8); PIN(llm_model_desc, progress, 16); PIN(llm_model_desc, user, 24);
-PIN_SIZE(llm_model_info, 80); PIN(llm_model_info, architecture, 8); PIN(llm_model_info, name, 24); PIN(llm_model_info, n_params, 40); PIN(llm_model_info, file_bytes, 48);
-PIN(llm_model_info, weight_bytes, 56); PIN(llm_model_info, n_vocab, 64); PIN(llm_model_info, n_ctx_train, 68); PIN(llm_model_info, n_embd, 72); PIN(llm_model_info, n_layers, 76);
+PIN_SIZE(llm_model_desc, 48); PIN(llm_model_desc, flags, 4); PIN(llm_model_desc, device, 8); PIN(llm_model_desc, progress, 16); PIN(llm_model_desc, user, 24); PIN(llm_model_desc, pack, 32); PIN(llm_model_desc, pack_len, 40);
+PIN_SIZE(llm_model_info, 88); PIN(llm_model_info, architecture, 8); PIN(llm_model_info, name, 24); PIN(llm_model_info, n_params, 40); PIN(llm_model_info, file_bytes, 48);
+PIN(llm_model_info, weight_bytes, 56); PIN(llm_model_info, n_vocab, 64); PIN(llm_model_info, n_ctx_train, 68); PIN(llm_model_info, n_embd, 72); PIN(llm_model_info, n_layers, 76); PIN(llm_model_info, mapped_bytes, 80);
 PIN_SIZE(llm_meta, 72); PIN(llm_meta, type, 4); PIN(llm_meta, item_type, 8); PIN(llm_meta, key, 16); PIN(llm_meta, string, 32); PIN(llm_meta, integer, 48);
 PIN(llm_meta, number, 56); PIN(llm_meta, n_items, 64);
 PIN_SIZE(llm_tensor_info, 80); PIN(llm_tensor_info, n_dims, 4); PIN(llm_tensor_info, name, 8); PIN(llm_tensor_info, type, 24); PIN(llm_tensor_info, dims, 40); PIN(llm_tensor_info, bytes, 72);
@@ -67,8 +67,8 @@ PIN_SIZE(llm_quantize_desc, 40); PIN(llm_quantize_desc, flags, 4); PIN(llm_quant
 PIN(llm_quantize_desc, progress, 24); PIN(llm_quantize_desc, user, 32);
 PIN_SIZE(llm_quantize_info, 40); PIN(llm_quantize_info, n_tensors, 4); PIN(llm_quantize_info, n_quantized, 8); PIN(llm_quantize_info, n_fallback, 12);
 PIN(llm_quantize_info, n_weighted, 16); PIN(llm_quantize_info, bytes_in, 24); PIN(llm_quantize_info, bytes_out, 32);
-PIN_SIZE(llm_estimate_info, 48); PIN(llm_estimate_info, total_bytes, 8); PIN(llm_estimate_info, weight_bytes, 16); PIN(llm_estimate_info, model_bytes, 24);
-PIN(llm_estimate_info, arena_bytes, 32); PIN(llm_estimate_info, session_bytes, 40);
+PIN_SIZE(llm_estimate_info, 56); PIN(llm_estimate_info, total_bytes, 8); PIN(llm_estimate_info, weight_bytes, 16); PIN(llm_estimate_info, model_bytes, 24);
+PIN(llm_estimate_info, arena_bytes, 32); PIN(llm_estimate_info, session_bytes, 40); PIN(llm_estimate_info, mapped_bytes, 48);
 
 /* ---- NULL everywhere ------------------------------------------------------------------------------------------------------ */
 
@@ -495,7 +495,7 @@ static void test_loading(llm_engine *engine)
     desc.device = -1;
     WRONG(LLM_E_NO_DEVICE, llm_model_load_from(engine, &part, 1, &desc, &model, &error));
     desc.device = 1;
-    desc.flags = 6;
+    desc.flags = 0x80000002u;
     WRONG(LLM_E_UNSUPPORTED, llm_model_load_from(engine, &part, 1, &desc, &model, &error));
     desc.flags = LLM_MODEL_VOCAB_ONLY;
     RIGHT(llm_model_load_from(engine, &part, 1, &desc, &model, &error));

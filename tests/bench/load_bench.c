@@ -2,7 +2,10 @@
  * What loading costs, and what is held afterwards: times against one thread's read() of the whole file into fresh memory, where they go, the
  * peak of resident memory, and allocations while decoding.
  *
- *     bench_load MODEL.gguf [rounds, default 5]
+ *     bench_load MODEL.gguf [rounds, default 5 [PACK]]
+ *
+ * PACK: the path of a pack; it is made if it is not there, and the load from it, the first token after a load and the decoding of tokens are measured
+ * beside the load from the model's file.
  *
  * Every measurement runs in a process of its own, in turn with the others; medians are printed. The file is read once before, so that all is
  * about memory and not about the disk. A benchmark, not a test. Make a model with `libllm make --shape 1b -o FILE`. */
@@ -32,7 +35,7 @@
 
 enum { ROUNDS_MAX = 25, N_CTX = 1024, PROMPT = 512, REPLY = 128, STAGING = 1 << 18 };
 
-static const char *path;
+static const char *path, *pack;
 static llm_error error;
 
 #define MUST(call)                                                                  \
@@ -116,13 +119,73 @@ static llm_engine *open_engine(int n_threads, const llm_allocator *allocator)
     return engine;
 }
 
+/* From the pack, or from the model's file. */
+static llm_model *load(llm_engine *engine, int packed)
+{
+    llm_model_desc desc = LLM_INIT(llm_model_desc);
+    llm_model_info info = LLM_INIT(llm_model_info);
+    llm_model *model = NULL;
+    desc.pack = packed ? pack : NULL;
+    desc.pack_len = packed ? LLM_NUL : 0;
+    MUST(llm_model_load(engine, path, LLM_NUL, &desc, &model, &error));
+    MUST(llm_model_get_info(model, &info, &error));
+    if (packed && info.mapped_bytes == 0)
+        exit((fprintf(stderr, "the pack %s cannot be used\n", pack), 1));
+    return model;
+}
+
 static void load_whole(sample *out, int n_threads)
 {
     double begin = seconds();
-    llm_model *model = NULL;
-    MUST(llm_model_load(open_engine(n_threads, NULL), path, LLM_NUL, NULL, &model, &error));
+    load(open_engine(n_threads, NULL), 0);
     out->v[0] = seconds() - begin;
     cpu_seconds(&out->v[1]);
+}
+
+static void load_packed(sample *out, int n_threads)
+{
+    double begin = seconds();
+    load(open_engine(n_threads, NULL), 1);
+    out->v[0] = seconds() - begin;
+    cpu_seconds(&out->v[1]);
+}
+
+/* Load, the first token, and those after it. */
+static void first_tokens(sample *out, int packed)
+{
+    enum { N = 24 };
+    double begin = seconds(), first;
+    llm_session_desc desc = LLM_INIT(llm_session_desc);
+    llm_generate_desc generate = LLM_INIT(llm_generate_desc);
+    llm_model *model = load(open_engine(2, NULL), packed);
+    llm_session *s = NULL;
+    llm_token token = 1;
+    desc.n_ctx = 64;
+    generate.flags = LLM_GENERATE_IGNORE_END;
+    generate.max_tokens = 1 + N;
+    MUST(llm_session_create(model, &desc, &s, &error));
+    MUST(llm_session_append(s, &token, 1, 0, &error));
+    MUST(llm_session_generate(s, &generate, &error));
+    while (llm_session_n_tokens(s) < 2)
+        MUST(llm_session_step(&s, 1, LLM_FOREVER, 0, &error));
+    first = seconds();
+    out->v[0] = first - begin;
+    while (llm_session_n_tokens(s) < 2 + N)
+        MUST(llm_session_step(&s, 1, LLM_FOREVER, 0, &error));
+    out->v[1] = N / (seconds() - first);
+}
+
+static double anonymous_bytes(void)
+{
+    char line[256];
+    double kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "RssAnon: %lf", &kilobytes) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
 }
 
 static void load_vocabulary(sample *out, int how)
@@ -252,24 +315,28 @@ static void decode(sample *out, int reserve)
     }
 }
 
-static void peak(sample *out, int n_threads)
+static void peak(sample *out, int packed)
 {
-    llm_model *model = NULL;
+    llm_model *model;
+    llm_model_desc desc = LLM_INIT(llm_model_desc);
     llm_session_desc session = LLM_INIT(llm_session_desc);
     llm_source source = LLM_INIT(llm_source);
     const llm_source *one[1] = { &source };
     llm_estimate_info estimate = LLM_INIT(llm_estimate_info);
-    llm_engine *engine = open_engine(n_threads, NULL);
+    llm_engine *engine = open_engine(2, NULL);
     llm_session *s;
+    desc.pack = packed ? pack : NULL;
+    desc.pack_len = packed ? LLM_NUL : 0;
     source.path = path;
     source.path_len = LLM_NUL;
     session.n_ctx = PROMPT + 1 + REPLY;
-    MUST(llm_model_estimate(engine, one, 1, NULL, &session, &estimate, &error));
-    MUST(llm_model_load(engine, path, LLM_NUL, NULL, &model, &error));
+    MUST(llm_model_estimate(engine, one, 1, &desc, &session, &estimate, &error));
+    model = load(engine, packed);
     s = prompted(model, 0);
     MUST(llm_session_step(&s, 1, LLM_FOREVER, 0, &error));
     out->v[0] = (double)estimate.session_bytes;
     out->v[1] = (double)estimate.total_bytes;
+    out->v[2] = anonymous_bytes();
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------------------ */
@@ -291,41 +358,60 @@ static double median(const double *v, int n)
 int main(int argc, char **argv)
 {
     static const int32_t tiers[2] = { 0, LM_TIER_REFERENCE };
-    double wall[3][ROUNDS_MAX], system[3][ROUNDS_MAX], cpu[3][ROUNDS_MAX], ratio[3][ROUNDS_MAX], vocabulary[ROUNDS_MAX];
+    double wall[4][ROUNDS_MAX], system[4][ROUNDS_MAX], cpu[4][ROUNDS_MAX], ratio[4][ROUNDS_MAX], vocabulary[ROUNDS_MAX], first[2][ROUNDS_MAX], rate[2][ROUNDS_MAX];
+    static const char *const names[4] = { "read() of the file into fresh memory", "load, 1 thread", "load, 2 threads", "load from the pack, 1 thread" };
     int n = argc > 2 ? atoi(argv[2]) : 5;
     struct stat info;
     sample s;
     if (argc < 2 || n < 1 || n > ROUNDS_MAX || stat(argv[1], &info) != 0)
-        return fprintf(stderr, "usage: bench_load MODEL.gguf [ROUNDS, at most %d]\n", ROUNDS_MAX), 2;
+        return fprintf(stderr, "usage: bench_load MODEL.gguf [ROUNDS, at most %d [PACK]]\n", ROUNDS_MAX), 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
     path = argv[1];
+    pack = argc > 3 ? argv[3] : NULL;
+    int ways = pack ? 4 : 3;
     in_child(read_whole, 0);                                /* into the page cache */
+    if (pack) {
+        bool there = access(pack, F_OK) == 0;
+        s = in_child(load_packed, 2);                       /* made now, if it is not there, and into the page cache */
+        if (!there)
+            printf("load that writes the pack, 2 threads  %7.1f ms\n", 1e3 * s.v[0]);
+        in_child(first_tokens, 1);
+    }
     for (int i = 0; i < n; i++) {
-        for (int t = 0; t <= 2; t++) {                      /* threads; 0: read() */
-            s = in_child(t ? load_whole : read_whole, t);
+        for (int t = 0; t < ways; t++) {                    /* threads; 0: read(), 3: the pack */
+            s = in_child(t == 3 ? load_packed : t ? load_whole : read_whole, t == 3 ? 1 : t);
             wall[t][i] = s.v[0];
             system[t][i] = s.v[1];
             cpu[t][i] = s.v[2];
             ratio[t][i] = s.v[0] / wall[0][i];
         }
         vocabulary[i] = in_child(load_vocabulary, 0).v[0];
+        for (int packed = 0; pack && packed <= 1; packed++) {
+            s = in_child(first_tokens, packed);
+            first[packed][i] = s.v[0];
+            rate[packed][i] = s.v[1];
+        }
     }
     double mb = (double)info.st_size / 1e6;
     printf("%s, %.1f MB, medians of %d\n", path, mb, n);
-    for (int t = 0; t <= 2; t++)
+    for (int t = 0; t < ways; t++)
         printf("%-38s %7.1f ms  %5.2f GB/s  %.2f of read()  (processor time %.1f ms, of which system %.1f)\n",
-               t == 0 ? "read() of the file into fresh memory" : t == 1 ? "load, 1 thread" : "load, 2 threads", 1e3 * median(wall[t], n),
+               names[t], 1e3 * median(wall[t], n),
                mb / 1e3 / median(wall[t], n), median(ratio[t], n), 1e3 * median(cpu[t], n), 1e3 * median(system[t], n));
     printf("of that header and tokenizer            %7.1f ms\n", 1e3 * median(vocabulary, n));
+    for (int packed = 0; pack && packed <= 1; packed++)
+        printf("load and one token, 2 threads, %-8s %7.1f ms; then %.1f tokens/s\n", packed ? "packed" : "source", 1e3 * median(first[packed], n), median(rate[packed], n));
     for (int t = 0; t < 2; t++) {
         s = in_child(parts, tiers[t]);
         printf("parts of a load by one thread, once, kernels: %s\n", t ? "reference" : "the best here");
         for (int i = 0; i < N_PARTS; i++)
             printf("  %-36s  %7.1f ms\n", part_names[i], 1e3 * s.v[i]);
     }
-    s = in_child(peak, 2);
-    printf("peak RSS, prompt %d, reply %d          %7.1f MB: %.3f of file + state (%.1f MB) + 48 MB; estimate %.1f MB\n", PROMPT, REPLY, s.v[7] / 1e6,
-           s.v[7] / ((double)info.st_size + s.v[0] + 48e6), s.v[0] / 1e6, s.v[1] / 1e6);
+    for (int packed = 0; packed <= (pack != NULL); packed++) {
+        s = in_child(peak, packed);
+        printf("%s: peak RSS, prompt %d, reply %d          %7.1f MB: %.3f of file + state (%.1f MB) + 48 MB; %.1f MB of it the process's own; estimate %.1f MB\n",
+               packed ? "packed" : "source", PROMPT, REPLY, s.v[7] / 1e6, s.v[7] / ((double)info.st_size + s.v[0] + 48e6), s.v[0] / 1e6, s.v[2] / 1e6, s.v[1] / 1e6);
+    }
     for (int reserve = 0; reserve <= 1; reserve++) {
         s = in_child(decode, reserve);
         printf("%d tokens decoded, %s reserve: %.0f allocations in %.0f of %.0f steps; borders of pages passed: %d\n", REPLY, reserve ? "with" : "without", s.v[0],

@@ -137,6 +137,21 @@ expect 0 "$@" bench -m "$work/tiny.gguf" --hash -q; cp "$work/out" "$work/hash"
 expect 0 "$@" bench --shape tiny --type q4_k_m --hash -q; same "$work/out" "$work/hash" "a file of weights and the same in memory differ"
 expect 0 "$@" bench --shape tiny --type q4_k_m --hash -q --weight-seed 2; ! cmp -s "$work/out" "$work/hash" || fail "--weight-seed changes nothing"
 
+echo "--- packs: made, used, of another model, not to be written"
+touch -t 202001010000 "$work/tiny.gguf"
+expect 0 "$@" run -m "$work/tiny.gguf" -p hello -n 12 --temp 0 -q; cp "$work/out" "$work/plain"
+for turn in made used; do
+    expect 0 "$@" run -m "$work/tiny.gguf" --pack "$work/tiny.pack" -p hello -n 12 --temp 0 -q; silent err
+    same "$work/out" "$work/plain" "the text with a pack, $turn"
+done
+expect 0 "$@" inspect -m "$work/tiny.gguf" --pack "$work/tiny.pack";  says out 'mapped, of the pack'
+expect 0 "$@" bench -m "$work/tiny.gguf" --pack "$work/tiny.pack" -p 8 -n 2 -r 1 --no-ceilings -t 1
+cp "$work/tiny.pack" "$work/old.pack"
+expect 0 "$@" run --shape tiny --weight-seed 2 --pack "$work/tiny.pack" -p hello -n 2 --temp 0 -v; says err 'of another model'
+! cmp -s "$work/tiny.pack" "$work/old.pack" || fail "the pack of another model was not made anew"
+expect 0 "$@" run -m "$work/tiny.gguf" --pack "$work/none/pack" -p hello -n 12 --temp 0;  says err 'could not be made'
+same "$work/out" "$work/plain" "the text where no pack can be written"
+
 echo "--- bits: threads, chunks, tiers"
 for type in f16 q8_0 q4_0 q4_k q6_k; do
     expect 0 "$@" bench --shape tiny --type $type --hash -q -t 1; cp "$work/out" "$work/hash"

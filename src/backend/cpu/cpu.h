@@ -69,12 +69,17 @@ typedef struct lm_cpu_weight {
     uint8_t *data;                                      /* packed groups; a vector: n_cols f32 */
     uint8_t *staging;                                   /* rows of a group not yet full; NULL: none were cut so */
     uint32_t n_staged, complete;
+    uint32_t adopted, reserved;                         /* data is another's, and read-only */
 } lm_cpu_weight;
 
 uint64_t   lm_cpu_weight_cost(const lm_backend *backend, const lm_weight_info *info);
 llm_status lm_cpu_weight_begin(lm_backend *backend, const lm_weight_info *info, lm_weight **out, llm_error *error);
 llm_status lm_cpu_weight_rows(lm_backend *backend, lm_weight *weight, uint64_t row, uint64_t n, const void *rows, llm_error *error);
 llm_status lm_cpu_weight_end(lm_backend *backend, lm_weight *weight, llm_error *error);
+uint32_t    lm_cpu_packed_layout(const lm_backend *backend);
+uint64_t    lm_cpu_packed_bytes(const lm_backend *backend, const lm_weight_info *info);
+const void *lm_cpu_weight_packed(lm_backend *backend, const lm_weight *weight);
+llm_status  lm_cpu_weight_adopt(lm_backend *backend, const lm_weight_info *info, const void *bytes, lm_weight **out, llm_error *error);
 void       lm_cpu_weight_free(lm_backend *backend, lm_weight *weight);
 
 /* ---- pages.c ----------------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,8 @@
  * Whole groups are packed straight from the caller's rows, in any order and on any threads. Other cuts come in order from one thread:
  * rows of a group cut in two wait in a staging of one group, which is given back at the end and is not part of the cost.
  *
+ * Weights that were adopted have their bytes in another's memory, which is not written to.
+ *
  * Threads: as backend.h says of any_order; complete weights are only read. */
 #include "backend/cpu/cpu.h"
 
@@ -36,7 +38,8 @@ uint64_t lm_cpu_weight_cost(const lm_backend *backend, const lm_weight_info *inf
     return lm_mem_cost(sizeof(lm_cpu_weight)) + lm_mem_cost(bytes);
 }
 
-llm_status lm_cpu_weight_begin(lm_backend *backend, const lm_weight_info *info, lm_weight **out, llm_error *error)
+/* A weight without data. */
+static llm_status cpu_weights_new(lm_backend *backend, const lm_weight_info *info, lm_cpu_weight **out, llm_error *error)
 {
     lm_cpu *cpu = (lm_cpu *)backend;
     lm_mem *mem = &cpu->base.host->mem;
@@ -58,11 +61,52 @@ llm_status lm_cpu_weight_begin(lm_backend *backend, const lm_weight_info *info, 
     w->row_bytes = row_bytes;
     w->group_bytes = group_bytes;
     w->bytes = bytes;
-    w->data = lm_mem_raw(mem, (size_t)bytes, LLM_MEMORY_WEIGHTS);
+    *out = w;
+    return LLM_OK;
+}
+
+llm_status lm_cpu_weight_begin(lm_backend *backend, const lm_weight_info *info, lm_weight **out, llm_error *error)
+{
+    lm_mem *mem = &backend->host->mem;
+    lm_cpu_weight *w = NULL;
+    LM_TRY(cpu_weights_new(backend, info, &w, error));
+    w->data = lm_mem_raw(mem, (size_t)w->bytes, LLM_MEMORY_WEIGHTS);
     if (!w->data) {
+        uint64_t bytes = w->bytes;
         lm_mem_free(mem, w);
-        return lm_fail_memory(error, name, (size_t)bytes);
+        return lm_fail_memory(error, cpu_weights_name(info), (size_t)bytes);
     }
+    *out = (lm_weight *)w;
+    return LLM_OK;
+}
+
+/* The layout is the same for every tier. */
+uint32_t lm_cpu_packed_layout(const lm_backend *backend)
+{
+    (void)backend;
+    return LM_PACKED_LAYOUT;
+}
+
+uint64_t lm_cpu_packed_bytes(const lm_backend *backend, const lm_weight_info *info)
+{
+    uint64_t row_bytes, group_bytes, bytes;
+    (void)backend;
+    return cpu_weights_sizes(info, &row_bytes, &group_bytes, &bytes) ? bytes : 0;
+}
+
+const void *lm_cpu_weight_packed(lm_backend *backend, const lm_weight *weight)
+{
+    (void)backend;
+    return ((const lm_cpu_weight *)weight)->data;
+}
+
+llm_status lm_cpu_weight_adopt(lm_backend *backend, const lm_weight_info *info, const void *bytes, lm_weight **out, llm_error *error)
+{
+    lm_cpu_weight *w = NULL;
+    LM_TRY(cpu_weights_new(backend, info, &w, error));
+    w->data = (uint8_t *)(uintptr_t)bytes;
+    w->adopted = w->complete = 1;
+    atomic_store_explicit(&w->n_done, info->n_rows, memory_order_relaxed);
     *out = (lm_weight *)w;
     return LLM_OK;
 }
@@ -165,6 +209,7 @@ void lm_cpu_weight_free(lm_backend *backend, lm_weight *weight)
     if (!w)
         return;
     lm_mem_free(&backend->host->mem, w->staging);
-    lm_mem_free(&backend->host->mem, w->data);
+    if (!w->adopted)
+        lm_mem_free(&backend->host->mem, w->data);
     lm_mem_free(&backend->host->mem, w);
 }
