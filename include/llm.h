@@ -64,9 +64,10 @@
  *            longjmp, and may call only functions marked anytime: on the session in progress all others answer LLM_E_BUSY.
  * NUMBERS    On the CPU the same program gives the same bits on every machine: for any number of threads, any kernel tier, any
  *            chunk, budget or mix of sessions. The host's locale and floating-point mode play no part.
+ *            A GPU promises less: the same bits on the same device, driver and plan (llm_model_plan), near the CPU's.
  *
- * What comes later and is absent today: saved sessions, grammars, chat templates, adapters, images and embeddings, draft models,
- * GPUs. They will be new functions and new fields; nothing here changes for them.
+ * What comes later and is absent today: saved sessions, grammars, chat templates, adapters, images and embeddings, draft models.
+ * They will be new functions and new fields; nothing here changes for them.
  *
  * The library never aborts, exits, prints, reads the environment, installs signal handlers or keeps mutable globals.
  */
@@ -222,20 +223,44 @@ typedef struct llm_sink {
 
 /* ---- engine ---------------------------------------------------------------------------------------------------- */
 
+enum { LLM_VULKAN_LOW_PRIORITY = 1,         /* other work of the GPU goes first, where the driver knows priorities */
+       LLM_VULKAN_VALIDATE = 2 };           /* with Khronos' validation layer: what it says goes to the logger as errors. Without the layer
+                                               no GPU is found. For tests */
+/* How GPUs are used. All zero: the system's Vulkan loader, a device of our own on each GPU when a model first asks for it, submissions of
+ * at most 100 ms.
+ *
+ * Or the host's own device, which is then the only GPU: instance, physical_device, device and queue, all four. It must be of Vulkan 1.1 and
+ * the queue must compute; no feature and no extension need be enabled. Each vkQueueSubmit is made between lock() and unlock(), on a thread that
+ * called the library; no other call of ours needs the host's care, and the queue or device is never waited for as a whole. The handles, the
+ * functions and `user` must live until the engine has gone (llm_engine_free and all that was made with it). */
+typedef struct llm_vulkan {
+    uint32_t struct_size, flags;            /* LLM_VULKAN_* */
+    uint32_t submit_ms;                     /* how long one submission is meant to last at most; 0: 100. A game may want 2 */
+    uint32_t queue_family;                  /* of `queue` */
+    uint64_t memory_limit;                  /* bytes of a GPU's memory that may be held at a time; 0: as much as the driver gives */
+    void *user;                             /* of the three functions */
+    void (*(*get_proc)(void *user, void *instance, const char *name))(void);    /* vkGetInstanceProcAddr; NULL: the system's loader */
+    void *instance, *physical_device, *device, *queue;      /* VkInstance, VkPhysicalDevice, VkDevice, VkQueue; or all NULL */
+    void (*lock)(void *user);               /* both or none */
+    void (*unlock)(void *user);
+} llm_vulkan;
+
+enum { LLM_ENGINE_GPUS = 1 };               /* look for GPUs: opens Vulkan's loader and drivers, if there are any. Else none is touched */
+
 enum { LLM_CPU_REFERENCE = 1, LLM_CPU_AVX2 = 2, LLM_CPU_AVX512 = 3, LLM_CPU_NEON = 4,
        LLM_CPU_NEON_I8MM = 5 };             /* tiers of CPU kernels */
 
 typedef struct llm_engine_desc {
-    uint32_t struct_size, flags;            /* flags: 0 */
+    uint32_t struct_size, flags;            /* LLM_ENGINE_* */
     int32_t  n_threads;                     /* 0: one per performance core; 1: the calling thread alone, none is made */
     int32_t  n_arenas;                      /* passes that may be in progress at once; 0: 4 */
     int32_t  n_chunk;                       /* most tokens a pass takes in; 0: 512 */
     int32_t  cpu_tier;                      /* 0: the best of this machine; LLM_CPU_*: no better than this. Same bits */
-    uint64_t memory_limit;                  /* bytes the engine's objects may hold together; 0: no limit */
+    uint64_t memory_limit;                  /* bytes the engine's objects may hold together; 0: no limit. A GPU's memory has its own */
     const llm_allocator *allocator;
     const llm_logger    *logger;
     const llm_parallel  *parallel;
-    const void          *reserved_ptr;
+    const llm_vulkan    *vulkan;            /* how GPUs are used; counts with LLM_ENGINE_GPUS alone */
 } llm_engine_desc;
 
 /* Opens an engine. `abi` is the ABI number the program needs, LLM_ABI usually: an older library answers LLM_E_VERSION. Workers, if
@@ -263,12 +288,30 @@ typedef struct llm_device_info {            /* filled by the library, up to your
     const char *name; size_t name_len;      /* borrowed until the engine goes */
     uint64_t memory_total, memory_free;     /* bytes; 0: unknown */
 } llm_device_info;
-/* How many devices there are; the CPU is always the first.
+/* How many devices there are; the CPU is always the first. GPUs follow if LLM_ENGINE_GPUS asked for them, as their driver lists them; the log
+ * tells at LLM_LOG_INFO why there are none. A processor that plays a GPU (LLM_DEVICE_KIND_SOFTWARE) is listed too.
  * Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API int32_t    llm_engine_device_count(const llm_engine *engine);
 /* Device by index, 0 and up; pass its `device` on in llm_model_desc.
  * Fails: NOT_FOUND past the last. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_engine_device_info(const llm_engine *engine, int32_t index, llm_device_info *info, llm_error *error);
+
+/* Opens a device if that is still due, and tests each of its shaders with each weight type against the library's reference, where that has not
+ * been done: seconds at most on a GPU. A load tests what its model needs; this finds out beforehand. LLM_OK for the CPU.
+ * Fails: NO_DEVICE; UNSUPPORTED (this driver computes something wrongly; what is wrong is not used, models that do not need it may
+ * be loaded); DEVICE_LOST. Threads: shared. Since 0.1. */
+LLM_API llm_status llm_engine_device_test(llm_engine *engine, int32_t device, llm_error *error);
+/* What is known of a device, lines of text for people and bug reports: driver, limits, features, memory, what its self-tests found.
+ * Opens it if that is still due. 4 KiB nearly always suffice; n does not count the NUL.
+ * Fails: NO_DEVICE, SPACE. Threads: shared. Since 0.1. */
+LLM_API llm_status llm_engine_device_report(llm_engine *engine, int32_t device, char *text, size_t cap, size_t *n, llm_error *error);
+/* The shaders that a GPU's driver has compiled so far, to be kept by the host and given back in a later run: compiling may take seconds.
+ * Fails: NO_DEVICE, SPACE; UNSUPPORTED (the CPU). Threads: shared. Since 0.1. */
+LLM_API llm_status llm_engine_device_cache(llm_engine *engine, int32_t device, void *out, size_t cap, size_t *n, llm_error *error);
+/* Gives back what llm_engine_device_cache gave, best before the first model is loaded on the device. Borrowed for the call. What is refused
+ * does no harm: shaders are compiled anew.
+ * Fails: NO_DEVICE; FORMAT (damaged); VERSION (of another device or driver); UNSUPPORTED (the CPU). Threads: shared. Since 0.1. */
+LLM_API llm_status llm_engine_device_set_cache(llm_engine *engine, int32_t device, const void *data, size_t n, llm_error *error);
 
 /* ---- model ----------------------------------------------------------------------------------------------------- */
 
@@ -333,6 +376,10 @@ LLM_API llm_status llm_model_load(llm_engine *engine, const char *path, size_t p
  * Owns: *out. Fails: as llm_model_load. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_load_from(llm_engine *engine, const llm_source *const *parts, size_t n_parts,
                                        const llm_model_desc *desc, llm_model **out, llm_error *error);
+/* What runs where: device, sizes, shader variants, and the program, an operation a line; text for people, bug reports and comparison. Two
+ * runs on a GPU with the same text, driver included, give the same bits. n does not count the NUL.
+ * Fails: SPACE; STATE (LLM_MODEL_VOCAB_ONLY). Threads: shared. Since 0.1. */
+LLM_API llm_status llm_model_plan(const llm_model *model, char *text, size_t cap, size_t *n, llm_error *error);
 /* Gives the handle up; the model goes when its last session has gone.
  * Owns: takes model. Fails: nothing. Threads: shared. Since 0.1. */
 LLM_API void       llm_model_free(llm_model *model);
@@ -737,12 +784,13 @@ LLM_API llm_status llm_model_quantize(llm_engine *engine, const llm_source *cons
 
 typedef struct llm_estimate_info {
     uint32_t struct_size, reserved;
-    uint64_t total_bytes;                   /* the most the engine's allocator will hold: all that follows together */
+    uint64_t total_bytes;                   /* the most the engine's allocator and the GPU will hold: the next four together */
     uint64_t weight_bytes;                  /* weights in the device's layout */
     uint64_t model_bytes;                   /* metadata, tokenizer and all else that loading keeps or needs at its peak */
     uint64_t arena_bytes;                   /* all n_arenas of the engine in use */
     uint64_t session_bytes;                 /* one session with its context full */
     uint64_t mapped_bytes;                  /* of the pack that would be used, on top of the total; 0: there is none that fits */
+    uint64_t device_bytes;                  /* of the total, what lies in the GPU's memory and not in the allocator's; 0 on the CPU */
 } llm_estimate_info;
 /* What this model with one such session would hold, in an engine that holds nothing else. Reads the header only; takes what the
  * metadata and the tokenizer need meanwhile. A pack that the model's descriptor names is looked for and never written: where none fits, the

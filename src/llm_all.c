@@ -110,6 +110,7 @@
 #include "model/quantize.c"
 #include "model/importance.c"
 #include "session/turnstile.c"
+#include "session/devices.c"
 #include "session/engine.c"
 #include "session/pages.c"
 #include "session/blocks.c"

@@ -74,6 +74,9 @@ static const args_option options[] = {
     { 'c', "ctx-size", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
     { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
     { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon, neon-i8mm. The bits are the same" },
+    { 0, "device", COMPUTES, KIND_TEXT, AT(device), 0, 0, "NAME",
+      "cpu, vulkan (the best GPU), or a number of libllm devices. run and perplexity: default the best GPU that passes its self-test, else the CPU;\n"
+      "                                 the CPU too with -t or --cpu-mask. bench and imatrix: default cpu" },
     { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32, int8 (default f16)" },
 
     { 0, "temp", TOOL_RUN, KIND_FLOAT, AT(temperature), 0, 100, "X", "temperature; 0: always the likeliest token (default 0.8)" },
@@ -113,9 +116,9 @@ static const args_option options[] = {
       "print only a hash of the logits of a short seeded run: the same for all threads, chunks, tiers and builds" },
     { 0, "no-ceilings", TOOL_BENCH, KIND_FLAG, AT(no_ceilings), 0, 0, NULL, "do not measure the machine's ceilings" },
     { 0, "json", TOOL_INSPECT | TOOL_BENCH | TOOL_TOKENIZE | TOOL_PERPLEXITY, KIND_FLAG, AT(json), 0, 0, NULL, "JSON on standard output" },
-    { 'q', "quiet", ALL | TOOL_MAKE | TOOL_TOKENIZE | TOOL_QUANTIZE, KIND_FLAG, AT(quiet), 0, 0, NULL, "no progress and no numbers on standard error" },
-    { 'v', "verbose", ALL | TOOL_TOKENIZE | TOOL_QUANTIZE, KIND_FLAG, AT(verbose), 0, 0, NULL, "the library's log on standard error" },
-    { 'h', "help", ALL | TOOL_MAKE | TOOL_TOKENIZE | TOOL_QUANTIZE, KIND_HELP, 0, 0, 0, NULL, "this text" },
+    { 'q', "quiet", ALL | TOOL_MAKE | TOOL_TOKENIZE | TOOL_QUANTIZE | TOOL_DEVICES, KIND_FLAG, AT(quiet), 0, 0, NULL, "no progress and no numbers on standard error" },
+    { 'v', "verbose", ALL | TOOL_TOKENIZE | TOOL_QUANTIZE | TOOL_DEVICES, KIND_FLAG, AT(verbose), 0, 0, NULL, "the library's log on standard error" },
+    { 'h', "help", ALL | TOOL_MAKE | TOOL_TOKENIZE | TOOL_QUANTIZE | TOOL_DEVICES, KIND_HELP, 0, 0, 0, NULL, "this text" },
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
@@ -138,6 +141,11 @@ static const struct { int command; const char *head, *tail; } pages[] = {
       "before and after: decode with the bandwidth of memory, prefill with the peak of int8 (quantized weights) or f32\n"
       "arithmetic. Weights are made in memory from a seed: speed does not depend on what a model has learnt.\n\n",
       "\nlibllm bench --shape 1b --type q4_0 -t 1,2 -d 0,4096\nlibllm bench -m model.gguf -p 512 -n 128 --json\n" },
+    { TOOL_DEVICES,
+      "usage: libllm devices [OPTION]...\n\n"
+      "Lists the processor and the GPUs that Vulkan's drivers see, with their memory, what they can do, and what the self-test of\n"
+      "libllm's shaders found on their drivers. The number is what --device takes.\n\n",
+      "\nlibllm devices\nlibllm run --device vulkan -p \"Once upon a time\"\n" },
     { TOOL_MAKE,
       "usage: libllm make --shape NAME [--type TYPE] -o FILE [OPTION]...\n\n"
       "Writes the model of random weights that bench and run make in memory, so that other programs can be measured with it.\n"
@@ -357,6 +365,8 @@ static void args_defaults(tool_args *args)
 /* What the options say together. */
 static int args_check(tool_args *args)
 {
+    if (args->command == TOOL_DEVICES)
+        return -1;
     if (args->command == TOOL_MAKE) {
         if (!args->shape || !args->output)
             return tool_usage(args, "give a shape and a file: --shape 1b -o FILE");

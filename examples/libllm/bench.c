@@ -269,7 +269,7 @@ static ceilings bench_ceilings(const bench *b, int threads)
 {
     static const ceilings none = { 0, 0, 0, "", "" };
     int form = b->tier == LLM_CPU_AVX512 ? CEILINGS_AVX512 : b->tier == LLM_CPU_AVX2 ? CEILINGS_AVX2 : CEILINGS_PLAIN;
-    return b->args->no_ceilings || tool_interrupted() ? none : ceilings_measure(threads, form);
+    return b->args->no_ceilings || tool_wants_gpus(b->args) || tool_interrupted() ? none : ceilings_measure(threads, form);
 }
 
 /* ---- what is told ----------------------------------------------------------------------------------------------------- */
@@ -438,7 +438,7 @@ int bench_main(const tool_args *args)
     }
     code = bench_resolve(&b);
     for (int i = 0; i < args->threads.n && code == TOOL_OK; i++) {
-        if (!args->no_ceilings)
+        if (!args->no_ceilings && !tool_wants_gpus(args))
             bench_say(&b, "ceilings of the machine, before");
         b.before[i] = bench_ceilings(&b, b.threads[i]);
         code = bench_threads(&b, i);

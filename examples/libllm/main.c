@@ -16,6 +16,7 @@ static const char usage[] =
     "usage: libllm COMMAND [OPTION]...\n"
     "\n"
     "  run         continue a text, or talk line by line\n"
+    "  devices     what there is to compute on: processor and GPUs\n"
     "  inspect     what a model file holds and how much memory it needs\n"
     "  bench       how fast this machine is, and how near to its ceilings\n"
     "  make        write a model of random weights to a file, for measuring\n"
@@ -40,6 +41,7 @@ static const struct {
     { "perplexity", TOOL_PERPLEXITY, perplexity_main },
     { "imatrix", TOOL_IMATRIX, imatrix_main },
     { "quantize", TOOL_QUANTIZE, quantize_main },
+    { "devices", TOOL_DEVICES, devices_main },
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

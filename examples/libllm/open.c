@@ -76,16 +76,22 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     const llm_source *part = &out->source;
     llm_status status;
     double start;
+    int code;
 
     memset(out, 0, sizeof *out);
     engine.n_threads = n_threads;
     engine.n_chunk = (int32_t)args->n_chunk;
     engine.cpu_tier = args->cpu_tier;
     engine.logger = args->verbose || (args->pack && !args->quiet) ? &logger : NULL;
+    engine.flags = tool_wants_gpus(args) && !(model_flags & LLM_MODEL_VOCAB_ONLY) ? LLM_ENGINE_GPUS : 0;
     if (llm_engine_create(LLM_ABI, &engine, &out->engine, &error) != LLM_OK)
         return tool_fail(args, "cannot start", &error);
     if (llm_engine_get_info(out->engine, &info, &error) == LLM_OK && args->cpu_tier && info.cpu_tier != args->cpu_tier && !args->quiet)
         fprintf(stderr, "this machine or build has no %s kernels: using %s\n", tool_tier_name(args->cpu_tier), tool_tier_name(info.cpu_tier));
+
+    code = engine.flags & LLM_ENGINE_GPUS ? tool_choose(args, out->engine, &model.device, out->device) : TOOL_OK;
+    if (code != TOOL_OK)
+        return code;
 
     out->source = (llm_source)LLM_INIT(llm_source);
     if (args->shape) {
@@ -110,10 +116,17 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     model.pack = args->pack;
     model.pack_len = args->pack ? LLM_NUL : 0;
     start = tool_seconds();
-    if (args->shape)
+    status = llm_model_load_from(out->engine, &part, 1, &model, &out->model, &error);
+    if (model.device && !args->device && (status == LLM_E_MEMORY || status == LLM_E_UNSUPPORTED || status == LLM_E_DEVICE_LOST || status == LLM_E_NO_DEVICE || status == LLM_E_LIMIT)) {
+        if (!args->quiet)                               /* nobody asked for the GPU */
+            fprintf(stderr, "libllm %s: not on %s: %s (%s)\n", args->name, out->device, error.message, llm_status_name(status));
+        model.device = 0;
+        out->device[0] = 0;
+        progress.shown = -1;
         status = llm_model_load_from(out->engine, &part, 1, &model, &out->model, &error);
-    else
-        status = llm_model_load(out->engine, args->model, LLM_NUL, &model, &out->model, &error);
+    }
+    if (out->device[0] && status == LLM_OK && !args->quiet)
+        fprintf(stderr, "%son %s\n", progress.shown >= 0 ? "\n" : "", out->device);
     out->load_seconds = tool_seconds() - start;
     if (progress.shown >= 0)
         fprintf(stderr, "\r%60s\r", "");

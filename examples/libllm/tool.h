@@ -12,9 +12,10 @@
 
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_INTERRUPTED = 130 };   /* exit codes */
 
-enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32, TOOL_IMATRIX = 64, TOOL_QUANTIZE = 128 };   /* which commands know an option */
+enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32, TOOL_IMATRIX = 64, TOOL_QUANTIZE = 128,
+       TOOL_DEVICES = 256 };   /* which commands know an option */
 
-enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16, TOOL_MAX_GIVEN = 128 };
+enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16, TOOL_MAX_GIVEN = 128, TOOL_NAME = 256 };
 typedef struct tool_list { int n; int64_t at[TOOL_MAX_LIST]; } tool_list;
 
 typedef struct tool_args {
@@ -48,6 +49,7 @@ typedef struct tool_args {
     bool        process_output;         /* imatrix */
     const char *imatrix;                /* quantize */
     bool        pure, keep_output;
+    const char *device;                 /* "cpu", "vulkan", a number; NULL: the best, or the CPU */
     size_t      given[TOOL_MAX_GIVEN];  /* places of the options that the user gave */
     int         n_given;
 } tool_args;
@@ -67,6 +69,7 @@ typedef struct tool_model {
     llm_reader   reader;
     llm_source   source;                /* what the model comes from */
     double       load_seconds;
+    char         device[TOOL_NAME];     /* the GPU's name; empty: the CPU */
 } tool_model;
 
 /* Opens an engine and the model that args name, with a progress bar on a terminal. n_threads: as llm_engine_desc. Returns an
@@ -75,6 +78,10 @@ int  tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, t
 void tool_close(tool_model *model);
 void tool_on_log(void *user, int32_t level, const char *text, size_t len);      /* a llm_logger's write, to stderr */
 void tool_bar(const char *doing, float fraction, int *shown);                   /* a progress bar on stderr; *shown: -1 at first */
+
+/* True if args may come to a GPU. Then: which device, 0: the CPU, and its name; an exit code. What is no good is told on stderr. */
+bool tool_wants_gpus(const tool_args *args);
+int  tool_choose(const tool_args *args, llm_engine *engine, int32_t *device, char name[TOOL_NAME]);
 
 /* The path of the model in the box, NULL if it is not there. Valid until the next call. */
 const char *tool_box(void);
@@ -106,5 +113,6 @@ int  quantize_main(const tool_args *args);
 int  tokenize_main(const tool_args *args);
 int  perplexity_main(const tool_args *args);
 int  imatrix_main(const tool_args *args);
+int  devices_main(const tool_args *args);
 
 #endif

@@ -29,12 +29,14 @@ const char *llm_status_name(llm_status status)
 
 int32_t llm_has(int32_t feature)
 {
-    return feature == LLM_FEATURE_CPU || feature == LLM_FEATURE_PACK;
+    return feature == LLM_FEATURE_CPU || feature == LLM_FEATURE_PACK || (feature == LLM_FEATURE_VULKAN && lm_vulkan_built());
 }
 
 /* The tables of callbacks have sizes of their own. */
-static llm_status api_engine_hooks(llm_engine_desc *desc, llm_allocator *allocator, llm_logger *logger, llm_parallel *parallel, llm_error *error)
+static llm_status api_engine_hooks(llm_engine_desc *desc, llm_allocator *allocator, llm_logger *logger, llm_parallel *parallel, llm_vulkan *vulkan, llm_error *error)
 {
+    LM_TRY(LM_API_DESC(desc->vulkan, vulkan, llm_vulkan, error));       /* NULL: its defaults */
+    desc->vulkan = vulkan;
     if (desc->allocator) {
         LM_TRY(LM_API_DESC(desc->allocator, allocator, llm_allocator, error));
         if (!allocator->allocate || !allocator->release)
@@ -66,6 +68,7 @@ llm_status llm_engine_create(uint32_t abi, const llm_engine_desc *desc, llm_engi
     llm_allocator allocator;
     llm_logger logger;
     llm_parallel parallel;
+    llm_vulkan vulkan;
     LM_API_NEED(out, error);
     if (abi == 0)
         return lm_fail(error, LLM_E_INVALID, "abi is 0: pass LLM_ABI");
@@ -73,9 +76,7 @@ llm_status llm_engine_create(uint32_t abi, const llm_engine_desc *desc, llm_engi
         return lm_fail(error, LLM_E_VERSION, "the program needs version %u.%u of the library, this is %u.%u", abi >> 16, abi & 0xffffu,
                        (unsigned)(LLM_ABI >> 16), (unsigned)(LLM_ABI & 0xffffu));
     LM_TRY(LM_API_DESC(desc, &full, llm_engine_desc, error));
-    if (full.reserved_ptr)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_engine_desc.reserved_ptr must be NULL");
-    LM_TRY(api_engine_hooks(&full, &allocator, &logger, &parallel, error));
+    LM_TRY(api_engine_hooks(&full, &allocator, &logger, &parallel, &vulkan, error));
     return lm_api_done(lm_engine_new(&full, out, error), error);
 }
 
@@ -97,7 +98,7 @@ llm_status llm_engine_get_info(const llm_engine *engine, llm_engine_info *info, 
 
 int32_t llm_engine_device_count(const llm_engine *engine)
 {
-    return engine ? (int32_t)engine->n_backends : 0;
+    return engine ? lm_engine_n_devices(engine) : 0;
 }
 
 llm_status llm_engine_device_info(const llm_engine *engine, int32_t index, llm_device_info *info, llm_error *error)
@@ -105,7 +106,38 @@ llm_status llm_engine_device_info(const llm_engine *engine, int32_t index, llm_d
     llm_device_info ours = LLM_INIT(llm_device_info);
     LM_API_NEED(engine, error);
     LM_TRY(lm_api_info_check(info, "llm_device_info", error));
-    LM_TRY(lm_engine_device(engine, index, &ours, error));
+    LM_TRY(lm_engine_device((llm_engine *)engine, index, &ours, error));     /* no GPU is opened for it: as const as it looks */
     lm_api_info_give(&ours, sizeof ours, info);
     return lm_api_done(LLM_OK, error);
+}
+
+llm_status llm_engine_device_test(llm_engine *engine, int32_t device, llm_error *error)
+{
+    LM_API_NEED(engine, error);
+    return lm_api_done(lm_engine_device_test(engine, device, error), error);
+}
+
+llm_status llm_engine_device_report(llm_engine *engine, int32_t device, char *text, size_t cap, size_t *n, llm_error *error)
+{
+    LM_API_NEED(engine, error);
+    LM_API_NEED(n, error);
+    if (!text && cap != 0)
+        return lm_fail(error, LLM_E_INVALID, "text is NULL, cap is %zu", cap);
+    return lm_api_done(lm_engine_device_report(engine, device, text, cap, n, error), error);
+}
+
+llm_status llm_engine_device_cache(llm_engine *engine, int32_t device, void *out, size_t cap, size_t *n, llm_error *error)
+{
+    LM_API_NEED(engine, error);
+    LM_API_NEED(n, error);
+    if (!out && cap != 0)
+        return lm_fail(error, LLM_E_INVALID, "out is NULL, cap is %zu", cap);
+    return lm_api_done(lm_engine_device_cache(engine, device, out, cap, n, error), error);
+}
+
+llm_status llm_engine_device_set_cache(llm_engine *engine, int32_t device, const void *data, size_t n, llm_error *error)
+{
+    LM_API_NEED(engine, error);
+    LM_API_NEED(data, error);
+    return lm_api_done(lm_engine_device_set_cache(engine, device, data, n, error), error);
 }

@@ -102,6 +102,15 @@ llm_status llm_model_get_info(const llm_model *model, llm_model_info *info, llm_
     return lm_api_done(LLM_OK, error);
 }
 
+llm_status llm_model_plan(const llm_model *model, char *text, size_t cap, size_t *n, llm_error *error)
+{
+    LM_API_NEED(model, error);
+    LM_API_NEED(n, error);
+    if (!text && cap != 0)
+        return lm_fail(error, LLM_E_INVALID, "text is NULL, cap is %zu", cap);
+    return lm_api_done(lm_loaded_plan(model, text, cap, n, error), error);
+}
+
 /* A sink as the floors below want it: complete, lengths known. *writer: its writer's copy. */
 static llm_status api_model_sink(const llm_sink *sink, llm_sink *out, llm_writer *writer, llm_error *error)
 {

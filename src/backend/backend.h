@@ -39,6 +39,7 @@ typedef struct lm_device {                              /* what the engine tells
     const char *name;
     int32_t  kind;                                      /* LLM_DEVICE_KIND_* */
     uint64_t memory_total, memory_free;
+    bool     lost;                                      /* nothing can be computed there any more; another backend of the same device could */
 } lm_device;
 
 /* A session's state as a run sees it: page_table[class][position / LM_PAGE_POSITIONS] is a page number of the pool. Copied by
@@ -121,6 +122,14 @@ typedef struct lm_backend_table {
      * until the run ends. */
     const void *(*run_value)(lm_backend *backend, lm_run *run, int32_t value, uint32_t index);
     void       (*run_end)(lm_backend *backend, lm_run *run);          /* done or not: its arena is free again */
+
+    /* Of devices beside the processor; NULL: it has none of this. Texts: as lm_program_dump, n counts what there would be. */
+    bool own_memory;                                    /* weights, pages and arenas lie in the device's memory, not in lm_mem's */
+    llm_status (*test)(lm_backend *backend, llm_error *error);        /* every kernel against the reference. E_UNSUPPORTED: what is wrong */
+    size_t     (*report)(lm_backend *backend, char *out, size_t cap);
+    size_t     (*exec_report)(lm_backend *backend, const lm_exec *exec, char *out, size_t cap);
+    llm_status (*cache_get)(lm_backend *backend, void *out, size_t cap, size_t *n, llm_error *error);   /* compiled kernels; E_SPACE sets n */
+    llm_status (*cache_put)(lm_backend *backend, const void *data, size_t n, llm_error *error);
 } lm_backend_table;
 
 /* Constructors: one line each, so that whoever composes an engine sees them all. */
@@ -146,7 +155,25 @@ typedef struct lm_vulkan_desc {
     /* vkGetInstanceProcAddr of someone else, for tests and hosts; NULL: the system's loader. */
     void (*(*get_proc)(void *user, void *instance, const char *name))(void);
     void *get_proc_user;
+    bool low_priority;
+    uint64_t memory_limit;                              /* bytes that may be held on the device; 0: none */
+    /* A host's own: all four or none. lock and unlock around submissions, or NULL. */
+    void *instance, *physical, *logical, *queue;
+    uint32_t queue_family;
+    void (*lock)(void *user);
+    void (*unlock)(void *user);
+    void *lock_user;
 } lm_vulkan_desc;
+bool lm_vulkan_built(void);                             /* false: the library was made without it */
+typedef struct lm_vulkan_found {
+    char name[256];
+    int32_t kind;                                       /* LLM_DEVICE_KIND_* */
+    uint32_t number;                                    /* for lm_vulkan_desc.device */
+    uint64_t memory_total, memory_free;
+    uint8_t uuid[16];
+} lm_vulkan_found;
+/* The devices that would fit, each once, also where two drivers offer it. Fails as lm_vulkan_backend_open, but for those that do not fit. */
+llm_status lm_vulkan_list(lm_host *host, const lm_vulkan_desc *desc, lm_vulkan_found *out, uint32_t cap, uint32_t *n, llm_error *error);
 llm_status lm_vulkan_backend_open(lm_host *host, const lm_vulkan_desc *desc, lm_backend **out, llm_error *error);
 typedef struct lm_vulkan_info {
     char name[256];

@@ -7,6 +7,8 @@
 
 #include "base/os.h"
 
+#include <string.h>
+
 enum { ENGINE_DEFAULT_ARENAS = 4, ENGINE_DEFAULT_CHUNK = 512 };
 
 static void engine_close(llm_engine *engine)
@@ -17,6 +19,7 @@ static void engine_close(llm_engine *engine)
             lane->backend->table->arena_close(lane->backend, lane->arena);
         lm_mem_free(&engine->host.mem, lane->tables);
     }
+    lm_devices_close(&engine->devices);
     for (uint32_t i = engine->n_backends; i-- > 0;)
         engine->backends[i]->table->close(engine->backends[i]);
     lm_mem_free(&engine->host.mem, engine->lanes);
@@ -30,8 +33,8 @@ static void engine_close(llm_engine *engine)
 
 static llm_status engine_check(const llm_engine_desc *desc, llm_error *error)
 {
-    if (desc->flags != 0)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_engine_desc.flags is 0x%x: no flag is known", desc->flags);
+    if (desc->flags & ~(uint32_t)LLM_ENGINE_GPUS)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_engine_desc.flags is 0x%x: an unknown flag is set", desc->flags);
     if (desc->n_threads < 0 || desc->n_threads > LM_MAX_THREADS)
         return lm_fail(error, LLM_E_INVALID, "llm_engine_desc.n_threads is %d: expected 0 to %d", desc->n_threads, LM_MAX_THREADS);
     if (desc->n_arenas < 0 || desc->n_arenas > LM_MAX_ARENAS)
@@ -87,6 +90,8 @@ llm_status lm_engine_new(const llm_engine_desc *desc, llm_engine **out, llm_erro
         goto failed;
     engine->n_backends = 1;
     engine->cpu_tier = lm_cpu_backend_tier(engine->backends[0]);
+    if (desc->flags & LLM_ENGINE_GPUS && (status = lm_devices_open(&engine->host, desc->vulkan, &engine->devices, error)) < 0)
+        goto failed;
     engine->base_bytes = atomic_load(&engine->host.mem.used);
     *out = engine;
     return LLM_OK;
@@ -124,15 +129,22 @@ void lm_engine_info(const llm_engine *engine, llm_engine_info *out)
     out->memory_peak = atomic_load(&engine->host.mem.peak);
 }
 
-llm_status lm_engine_device(const llm_engine *engine, int32_t index, llm_device_info *out, llm_error *error)
+int32_t lm_engine_n_devices(const llm_engine *engine)
+{
+    return (int32_t)(engine->n_backends + engine->devices.n_found);
+}
+
+llm_status lm_engine_device(llm_engine *engine, int32_t index, llm_device_info *out, llm_error *error)
 {
     if (index < 0)
         return lm_fail(error, LLM_E_INVALID, "device index %d is negative", index);
-    if ((uint32_t)index >= engine->n_backends)
-        return lm_fail(error, LLM_E_NOT_FOUND, "no device %d: there are %u", index, engine->n_backends);
-    const lm_backend *backend = engine->backends[index];
+    if (index >= lm_engine_n_devices(engine))
+        return lm_fail(error, LLM_E_NOT_FOUND, "no device %d: there are %d", index, lm_engine_n_devices(engine));
     lm_device device = { .name = NULL };
-    backend->table->device(backend, &device);
+    if ((uint32_t)index < engine->n_backends)
+        engine->backends[index]->table->device(engine->backends[index], &device);
+    else
+        lm_devices_look(&engine->devices, (uint32_t)index - engine->n_backends, &device);
     out->device = index + 1;
     out->kind = device.kind;
     out->name = device.name;
@@ -143,12 +155,56 @@ llm_status lm_engine_device(const llm_engine *engine, int32_t index, llm_device_
     return LLM_OK;
 }
 
-llm_status lm_engine_backend(const llm_engine *engine, int32_t device, lm_backend **out, llm_error *error)
+llm_status lm_engine_backend(llm_engine *engine, int32_t device, lm_backend **out, llm_error *error)
 {
-    if (device < 0 || (uint32_t)device > engine->n_backends)
-        return lm_fail(error, LLM_E_NO_DEVICE, "no device with the id %d: expected 0 (the CPU) or 1 to %u", device, engine->n_backends);
-    *out = engine->backends[device ? device - 1 : 0];
+    uint32_t index = device > 0 ? (uint32_t)device - 1 : 0;
+    if (device < 0 || device > lm_engine_n_devices(engine))
+        return lm_fail(error, LLM_E_NO_DEVICE, "no device with the id %d: expected 0 (the CPU) or 1 to %d", device, lm_engine_n_devices(engine));
+    if (index >= engine->n_backends)
+        return lm_devices_backend(&engine->host, &engine->devices, index - engine->n_backends, out, error);
+    *out = engine->backends[index];
     return LLM_OK;
+}
+
+llm_status lm_engine_device_test(llm_engine *engine, int32_t device, llm_error *error)
+{
+    lm_backend *backend = NULL;
+    LM_TRY(lm_engine_backend(engine, device, &backend, error));
+    return backend->table->test ? backend->table->test(backend, error) : LLM_OK;
+}
+
+llm_status lm_engine_device_report(llm_engine *engine, int32_t device, char *text, size_t cap, size_t *n, llm_error *error)
+{
+    lm_backend *backend = NULL;
+    lm_device about = { .name = NULL };
+    LM_TRY(lm_engine_backend(engine, device, &backend, error));
+    backend->table->device(backend, &about);
+    char line[300];
+    size_t size = backend->table->report ? backend->table->report(backend, NULL, 0) : lm_print(line, sizeof line, "name: %s\nkind: processor\n", about.name);
+    if (text && cap > size && backend->table->report)
+        size = backend->table->report(backend, text, cap);  /* it may have grown meanwhile */
+    else if (text && cap > size)
+        memcpy(text, line, size + 1);
+    *n = size;
+    return !text || cap > size ? LLM_OK : lm_fail(error, LLM_E_SPACE, "the report has %zu bytes and a NUL, there is room for %zu", size, cap);
+}
+
+llm_status lm_engine_device_cache(llm_engine *engine, int32_t device, void *out, size_t cap, size_t *n, llm_error *error)
+{
+    lm_backend *backend = NULL;
+    LM_TRY(lm_engine_backend(engine, device, &backend, error));
+    if (!backend->table->cache_get)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "device %d compiles nothing that could be kept", device);
+    return backend->table->cache_get(backend, out, cap, n, error);
+}
+
+llm_status lm_engine_device_set_cache(llm_engine *engine, int32_t device, const void *data, size_t n, llm_error *error)
+{
+    lm_backend *backend = NULL;
+    LM_TRY(lm_engine_backend(engine, device, &backend, error));
+    if (!backend->table->cache_put)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "device %d compiles nothing that could be kept", device);
+    return backend->table->cache_put(backend, data, n, error);
 }
 
 void lm_engine_parallel(void *engine, uint32_t n, void (*job)(void *data, uint32_t i), void *data)

@@ -5,11 +5,12 @@
 #ifndef LM_SESSION_ENGINE_H
 #define LM_SESSION_ENGINE_H
 
+#include "session/devices.h"
 #include "session/turnstile.h"
 
 #include "model/model.h"
 
-enum { LM_MAX_BACKENDS = 8, LM_MAX_ARENAS = 64, LM_MAX_CHUNK = 1 << 16, LM_MAX_THREADS = 1024 };
+enum { LM_MAX_BACKENDS = 4, LM_MAX_ARENAS = 64, LM_MAX_CHUNK = 1 << 16, LM_MAX_THREADS = 1024 };
 enum { LM_PASS_SLOTS = 64, LM_PASS_SCORES = 32 };       /* most sessions of one pass; rows with logits where scores are asked for */
 
 /* What a pass needs of its lane. */
@@ -39,8 +40,9 @@ struct llm_engine {
     _Atomic uint32_t refs;
     lm_mutex lock;
     lm_turnstile turnstile;
-    lm_backend *backends[LM_MAX_BACKENDS];
+    lm_backend *backends[LM_MAX_BACKENDS];      /* the CPU, and those of tests */
     uint32_t n_backends;
+    lm_devices devices;                 /* GPUs: their ids follow those of the backends */
     int32_t n_threads, n_arenas, n_chunk, cpu_tier;
     lm_lane *lanes;                     /* [n_arenas] */
     _Atomic uint32_t lanes_given;       /* counts lanes given back: who finds none free waits on it */
@@ -50,14 +52,20 @@ struct llm_engine {
 
 /* desc: complete and of the right size (the API's business). */
 llm_status lm_engine_new(const llm_engine_desc *desc, llm_engine **out, llm_error *error);
-/* For tests: a further device, closed with the engine. Ids go on: 2, 3, ... Not while other threads use the engine. */
+/* For tests: a further device, closed with the engine. Ids go on: 2, 3, ...; GPUs come behind. Not while other threads use the engine. */
 llm_status lm_engine_add_backend(llm_engine *engine, lm_backend *backend, llm_error *error);
 void lm_engine_hold(llm_engine *engine);
 void lm_engine_drop(llm_engine *engine);
 void lm_engine_info(const llm_engine *engine, llm_engine_info *out);
-llm_status lm_engine_device(const llm_engine *engine, int32_t index, llm_device_info *out, llm_error *error);
-/* The backend of a device id; 0 and 1: the CPU. */
-llm_status lm_engine_backend(const llm_engine *engine, int32_t device, lm_backend **out, llm_error *error);
+int32_t lm_engine_n_devices(const llm_engine *engine);
+llm_status lm_engine_device(llm_engine *engine, int32_t index, llm_device_info *out, llm_error *error);
+/* The backend of a device id; 0 and 1: the CPU. A GPU is opened if that is still due. */
+llm_status lm_engine_backend(llm_engine *engine, int32_t device, lm_backend **out, llm_error *error);
+
+llm_status lm_engine_device_test(llm_engine *engine, int32_t device, llm_error *error);
+llm_status lm_engine_device_report(llm_engine *engine, int32_t device, char *text, size_t cap, size_t *n, llm_error *error);
+llm_status lm_engine_device_cache(llm_engine *engine, int32_t device, void *out, size_t cap, size_t *n, llm_error *error);
+llm_status lm_engine_device_set_cache(llm_engine *engine, int32_t device, const void *data, size_t n, llm_error *error);
 
 /* job(data, i) for every i < n on the engine's threads, in turn with passes: keep it to a few milliseconds. A llm_parallel's run. */
 void lm_engine_parallel(void *engine, uint32_t n, void (*job)(void *data, uint32_t i), void *data);

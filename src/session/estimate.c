@@ -5,18 +5,29 @@
 
 #include <string.h>
 
+/* Pages of one session with its context full, in the backend's memory. */
+static uint64_t estimate_pages(const llm_engine *engine, const lm_model *model, const llm_session_desc *desc, uint32_t n_ctx)
+{
+    const lm_program *program = model->program;
+    uint64_t sum = 0;
+    for (uint32_t c = 0; c < program->n_page_classes; c++)
+        sum += (uint64_t)lm_pages_most(lm_program_keep(program, c), n_ctx, LM_MIN((uint32_t)engine->n_chunk, n_ctx)) *
+               model->backend->table->pool_page_cost(model->backend, program, desc->state_type, c);
+    return sum;
+}
+
 /* One session with its context full. */
 static uint64_t estimate_session(const llm_engine *engine, const lm_model *model, const llm_session_desc *desc, uint32_t n_ctx)
 {
     const lm_program *program = model->program;
-    const lm_backend *backend = model->backend;
     uint32_t n_rows = LM_MIN((uint32_t)engine->n_chunk, n_ctx);
     uint32_t room = desc->flags & LLM_SESSION_RESERVE ? lm_page_table_room(program, n_ctx, n_rows) : lm_pages_count(n_ctx);
     uint64_t sum = lm_mem_cost(sizeof(llm_session)) + lm_mem_cost(lm_page_table_block_bytes(program->n_page_classes, room)) +
-                   lm_mem_cost(lm_ids_bytes(n_ctx)) + lm_mem_cost(lm_logits_bytes(model->n_vocab)) + lm_mem_cost(sizeof(lm_reply));
+                   lm_mem_cost(lm_ids_bytes(n_ctx)) + lm_mem_cost(lm_logits_bytes(model->n_vocab)) + lm_mem_cost(sizeof(lm_reply)) +
+                   estimate_pages(engine, model, desc, n_ctx);
     for (uint32_t c = 0; c < program->n_page_classes; c++) {
         uint64_t n_pages = lm_pages_most(lm_program_keep(program, c), n_ctx, n_rows);
-        sum += n_pages * backend->table->pool_page_cost(backend, program, desc->state_type, c) + lm_mem_cost(n_pages * sizeof(uint32_t));
+        sum += lm_mem_cost(n_pages * sizeof(uint32_t));
     }
     if (desc->flags & LLM_SESSION_RESERVE)
         sum += lm_mem_cost(lm_scratch_bytes(model->n_vocab));
@@ -47,6 +58,7 @@ static void estimate_sum(llm_engine *engine, const lm_model *model, const lm_mem
     uint64_t running = kept + out->weight_bytes + out->arena_bytes + out->session_bytes;
     out->total_bytes = LM_MAX(LM_MAX(planning, loading), running);
     out->model_bytes = out->total_bytes - out->weight_bytes - out->arena_bytes - out->session_bytes;
+    out->device_bytes = model->backend->table->own_memory ? out->weight_bytes + out->arena_bytes + estimate_pages(engine, model, desc, n_ctx) : 0;
 }
 
 llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *desc,

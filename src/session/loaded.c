@@ -5,6 +5,8 @@
 
 #include "session/sampler.h"
 
+#include <string.h>
+
 static void loaded_close(llm_model *model)
 {
     llm_engine *engine = model->engine;
@@ -114,6 +116,31 @@ llm_status lm_loaded_write_importance(llm_model *model, const llm_sink *sink, co
     llm_status status = lm_importance_write(model->importance, model->model->catalogue, sink, desc, error);
     lm_mutex_unlock(&model->lock);
     return status;
+}
+
+/* The backend's part, then the program. */
+llm_status lm_loaded_plan(const llm_model *model, char *text, size_t cap, size_t *n, llm_error *error)
+{
+    const lm_model *m = model->model;
+    const lm_backend_table *table = m->backend->table;
+    lm_device device = { .name = NULL };
+    char line[300];
+    if (!m->program)
+        return lm_fail(error, LLM_E_STATE, "a model without weights has no plan (LLM_MODEL_VOCAB_ONLY)");
+    table->device(m->backend, &device);
+    size_t head = table->exec_report ? table->exec_report(m->backend, m->exec, NULL, 0) : lm_print(line, sizeof line, "name: %s\nkind: processor\n", device.name);
+    size_t body = lm_program_dump(m->program, NULL, 0);
+    *n = head + body;
+    if (!text)
+        return LLM_OK;
+    if (cap <= head + body)
+        return lm_fail(error, LLM_E_SPACE, "the plan has %zu bytes and a NUL, there is room for %zu", head + body, cap);
+    if (table->exec_report)
+        table->exec_report(m->backend, m->exec, text, cap);
+    else
+        memcpy(text, line, head);
+    lm_program_dump(m->program, text + head, cap - head);
+    return LLM_OK;
 }
 
 /* ---- what can be asked ------------------------------------------------------------------------------------------------- */

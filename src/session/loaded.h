@@ -48,6 +48,7 @@ llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, siz
 void lm_loaded_hold(llm_model *model);
 void lm_loaded_drop(llm_model *model);
 llm_status lm_loaded_write_importance(llm_model *model, const llm_sink *sink, const llm_importance_desc *desc, llm_error *error);
+llm_status lm_loaded_plan(const llm_model *model, char *text, size_t cap, size_t *n, llm_error *error);
 void lm_loaded_info(const llm_model *model, llm_model_info *out);
 llm_status lm_loaded_meta(const llm_model *model, size_t index, llm_meta *out, llm_error *error);
 llm_status lm_loaded_meta_find(const llm_model *model, const char *key, size_t key_len, llm_meta *out, llm_error *error);

@@ -34,7 +34,10 @@ PIN_SIZE(llm_writer, 24); PIN(llm_writer, user, 8); PIN(llm_writer, write, 16);
 PIN_SIZE(llm_sink, 40); PIN(llm_sink, kind, 4); PIN(llm_sink, path, 8); PIN(llm_sink, path_len, 16); PIN(llm_sink, writer, 24); PIN(llm_sink, reserved_ptr, 32);
 PIN_SIZE(llm_engine_desc, 64); PIN(llm_engine_desc, flags, 4); PIN(llm_engine_desc, n_threads, 8); PIN(llm_engine_desc, n_arenas, 12); PIN(llm_engine_desc, n_chunk, 16);
 PIN(llm_engine_desc, cpu_tier, 20); PIN(llm_engine_desc, memory_limit, 24); PIN(llm_engine_desc, allocator, 32); PIN(llm_engine_desc, logger, 40);
-PIN(llm_engine_desc, parallel, 48); PIN(llm_engine_desc, reserved_ptr, 56);
+PIN(llm_engine_desc, parallel, 48); PIN(llm_engine_desc, vulkan, 56);
+PIN_SIZE(llm_vulkan, 88); PIN(llm_vulkan, flags, 4); PIN(llm_vulkan, submit_ms, 8); PIN(llm_vulkan, queue_family, 12); PIN(llm_vulkan, memory_limit, 16); PIN(llm_vulkan, user, 24);
+PIN(llm_vulkan, get_proc, 32); PIN(llm_vulkan, instance, 40); PIN(llm_vulkan, physical_device, 48); PIN(llm_vulkan, device, 56); PIN(llm_vulkan, queue, 64);
+PIN(llm_vulkan, lock, 72); PIN(llm_vulkan, unlock, 80);
 PIN_SIZE(llm_engine_info, 40); PIN(llm_engine_info, n_threads, 4); PIN(llm_engine_info, n_arenas, 8); PIN(llm_engine_info, n_chunk, 12); PIN(llm_engine_info, cpu_tier, 16);
 PIN(llm_engine_info, memory_used, 24); PIN(llm_engine_info, memory_peak, 32);
 PIN_SIZE(llm_device_info, 48); PIN(llm_device_info, device, 4); PIN(llm_device_info, kind, 8); PIN(llm_device_info, name, 16); PIN(llm_device_info, memory_total, 32);
@@ -67,8 +70,8 @@ PIN_SIZE(llm_quantize_desc, 40); PIN(llm_quantize_desc, flags, 4); PIN(llm_quant
 PIN(llm_quantize_desc, progress, 24); PIN(llm_quantize_desc, user, 32);
 PIN_SIZE(llm_quantize_info, 40); PIN(llm_quantize_info, n_tensors, 4); PIN(llm_quantize_info, n_quantized, 8); PIN(llm_quantize_info, n_fallback, 12);
 PIN(llm_quantize_info, n_weighted, 16); PIN(llm_quantize_info, bytes_in, 24); PIN(llm_quantize_info, bytes_out, 32);
-PIN_SIZE(llm_estimate_info, 56); PIN(llm_estimate_info, total_bytes, 8); PIN(llm_estimate_info, weight_bytes, 16); PIN(llm_estimate_info, model_bytes, 24);
-PIN(llm_estimate_info, arena_bytes, 32); PIN(llm_estimate_info, session_bytes, 40); PIN(llm_estimate_info, mapped_bytes, 48);
+PIN_SIZE(llm_estimate_info, 64); PIN(llm_estimate_info, total_bytes, 8); PIN(llm_estimate_info, weight_bytes, 16); PIN(llm_estimate_info, model_bytes, 24);
+PIN(llm_estimate_info, arena_bytes, 32); PIN(llm_estimate_info, session_bytes, 40); PIN(llm_estimate_info, mapped_bytes, 48); PIN(llm_estimate_info, device_bytes, 56);
 
 /* ---- NULL everywhere ------------------------------------------------------------------------------------------------------ */
 
@@ -99,6 +102,18 @@ static void test_nulls(llm_engine *engine, llm_model *model)
     WRONG(LLM_E_INVALID, llm_model_load_from(engine, &part, 0, NULL, &m, &error));
     WRONG(LLM_E_INVALID, llm_model_load_from(engine, &null_part, 1, NULL, &m, &error));
     WRONG(LLM_E_INVALID, llm_model_get_info(NULL, &model_info, &error));
+    WRONG(LLM_E_INVALID, llm_model_plan(NULL, NULL, 0, &n, &error));
+    WRONG(LLM_E_INVALID, llm_model_plan(model, NULL, 0, NULL, &error));
+    WRONG(LLM_E_INVALID, llm_model_plan(model, NULL, 1, &n, &error));
+    WRONG(LLM_E_INVALID, llm_engine_device_test(NULL, 1, &error));
+    WRONG(LLM_E_INVALID, llm_engine_device_report(NULL, 1, NULL, 0, &n, &error));
+    WRONG(LLM_E_INVALID, llm_engine_device_report(engine, 1, NULL, 0, NULL, &error));
+    WRONG(LLM_E_INVALID, llm_engine_device_cache(NULL, 1, NULL, 0, &n, &error));
+    WRONG(LLM_E_UNSUPPORTED, llm_engine_device_cache(engine, 1, NULL, 0, &n, &error));
+    WRONG(LLM_E_INVALID, llm_engine_device_set_cache(engine, 1, NULL, 0, &error));
+    WRONG(LLM_E_UNSUPPORTED, llm_engine_device_set_cache(engine, 1, "x", 1, &error));
+    WRONG(LLM_E_NO_DEVICE, llm_engine_device_test(engine, 2, &error));
+    RIGHT(llm_engine_device_test(engine, 1, &error));
     WRONG(LLM_E_INVALID, llm_model_meta_at(NULL, 0, &meta, &error));
     WRONG(LLM_E_INVALID, llm_model_meta_find(model, NULL, 3, &meta, &error));
     WRONG(LLM_E_INVALID, llm_model_meta_find(model, "x", 1, NULL, &error));
@@ -204,7 +219,7 @@ static void test_engine_desc(void)
     llm_logger logger = LLM_INIT(llm_logger);
     llm_parallel parallel = LLM_INIT(llm_parallel);
 #define REFUSE(status, ...) do { llm_engine_desc desc = LLM_INIT(llm_engine_desc); __VA_ARGS__; refuse_engine(desc, status); } while (0)
-    REFUSE(LLM_E_UNSUPPORTED, desc.flags = 1);
+    REFUSE(LLM_E_UNSUPPORTED, desc.flags = 2);
     REFUSE(LLM_E_INVALID, desc.n_threads = -1);
     REFUSE(LLM_E_INVALID, desc.n_threads = 100000);
     REFUSE(LLM_E_INVALID, desc.n_arenas = -1);
@@ -212,7 +227,12 @@ static void test_engine_desc(void)
     REFUSE(LLM_E_INVALID, desc.n_chunk = -1);
     REFUSE(LLM_E_INVALID, desc.n_chunk = 1 << 20);
     REFUSE(LLM_E_INVALID, desc.cpu_tier = 77);
-    REFUSE(LLM_E_UNSUPPORTED, desc.reserved_ptr = &error);
+    llm_vulkan gpu = LLM_INIT(llm_vulkan), not_begun = gpu;
+    not_begun.struct_size = 0;
+    REFUSE(LLM_E_INVALID, desc.vulkan = &not_begun);
+    REFUSE(LLM_E_UNSUPPORTED, desc.flags = LLM_ENGINE_GPUS; llm_vulkan v = gpu; v.flags = 4; desc.vulkan = &v);
+    REFUSE(LLM_E_INVALID, desc.flags = LLM_ENGINE_GPUS; llm_vulkan v = gpu; v.submit_ms = 60001; desc.vulkan = &v);
+    REFUSE(LLM_E_INVALID, desc.flags = LLM_ENGINE_GPUS; llm_vulkan v = gpu; v.device = &gpu; desc.vulkan = &v);
     REFUSE(LLM_E_INVALID, desc.allocator = &allocator);
     REFUSE(LLM_E_INVALID, desc.logger = &logger);
     REFUSE(LLM_E_INVALID, desc.parallel = &parallel);
@@ -363,7 +383,7 @@ static void test_questions(llm_engine *engine, llm_model *model)
     llm_model_info info = LLM_INIT(llm_model_info);
     llm_meta meta = LLM_INIT(llm_meta);
     llm_tensor_info tensor = LLM_INIT(llm_tensor_info);
-    CHECK(llm_version() == LLM_ABI && llm_has(LLM_FEATURE_CPU) == 1 && llm_has(LLM_FEATURE_VULKAN) == 0 && llm_has(12345) == 0);
+    CHECK(llm_version() == LLM_ABI && llm_has(LLM_FEATURE_CPU) == 1 && llm_has(LLM_FEATURE_VULKAN) == TEST_VULKAN && llm_has(12345) == 0);
     CHECK(strcmp(llm_status_name(LLM_E_CONTEXT_FULL), "LLM_E_CONTEXT_FULL") == 0 && llm_status_name(-999) != NULL && llm_status_name(12) != NULL);
     for (llm_status s = LLM_E_INTERNAL; s <= LLM_MORE; s++)
         CHECK(strncmp(llm_status_name(s), s < 0 ? "LLM_E_" : "LLM_", s < 0 ? 6 : 4) == 0 && strcmp(llm_status_name(s), "LLM_E_UNKNOWN") != 0);

@@ -17,6 +17,7 @@ static struct {
     VkResult result;                                        /* of the call that fails */
     const char *failed;                                     /* its name */
     int onwards;                                            /* all calls from the n-th on fail */
+    int64_t submits, lose_after;                            /* submissions so far; lose_after > 0: all beyond so many lose the device */
     PFN_vkGetInstanceProcAddr real;                         /* NULL: this driver alone */
 } null_vk;
 
@@ -40,7 +41,7 @@ static int null_fails(const char *name, VkResult a, VkResult b)
 /* ---- objects: a tag and what it must remember */
 
 typedef struct null_object { uint32_t tag; uint32_t n; uint64_t size; void *bytes; VkBufferUsageFlags usage; } null_object;
-enum { NULL_INSTANCE = 1, NULL_DEVICE, NULL_BUFFER, NULL_MEMORY, NULL_MODULE, NULL_LAYOUT, NULL_PIPELINE, NULL_SET_LAYOUT, NULL_POOL, NULL_SET, NULL_COMMANDS, NULL_FENCE };
+enum { NULL_INSTANCE = 1, NULL_DEVICE, NULL_BUFFER, NULL_MEMORY, NULL_MODULE, NULL_LAYOUT, NULL_PIPELINE, NULL_SET_LAYOUT, NULL_POOL, NULL_SET, NULL_COMMANDS, NULL_FENCE, NULL_CACHE };
 
 static null_object *null_new(uint32_t tag)
 {
@@ -103,8 +104,9 @@ static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceQueueFamilyProperties(Vk
     *n = 1;
     out[0] = (VkQueueFamilyProperties){ .queueFlags = VK_QUEUE_COMPUTE_BIT, .queueCount = 1 };
 }
-static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceMemoryProperties(VkPhysicalDevice p, VkPhysicalDeviceMemoryProperties *out)
+static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceMemoryProperties2(VkPhysicalDevice p, VkPhysicalDeviceMemoryProperties2 *properties)
 {
+    VkPhysicalDeviceMemoryProperties *out = &properties->memoryProperties;
     (void)p;
     memset(out, 0, sizeof *out);
     out->memoryHeapCount = 2;
@@ -178,6 +180,7 @@ NULL_DESTROY(DestroyDescriptorSetLayout, VkDescriptorSetLayout, NULL_SET_LAYOUT)
 NULL_DESTROY(DestroyDescriptorPool, VkDescriptorPool, NULL_POOL)
 NULL_DESTROY(DestroyCommandPool, VkCommandPool, NULL_COMMANDS)
 NULL_DESTROY(DestroyFence, VkFence, NULL_FENCE)
+NULL_DESTROY(DestroyPipelineCache, VkPipelineCache, NULL_CACHE)
 #undef NULL_DESTROY
 
 /* ---- calls that can: what they do here, and before them what makes them fail */
@@ -245,6 +248,7 @@ NULL_CREATE(CreateDescriptorSetLayout, VkDescriptorSetLayoutCreateInfo, VkDescri
 NULL_CREATE(CreateDescriptorPool, VkDescriptorPoolCreateInfo, VkDescriptorPool, NULL_POOL)
 NULL_CREATE(CreateCommandPool, VkCommandPoolCreateInfo, VkCommandPool, NULL_COMMANDS)
 NULL_CREATE(CreateFence, VkFenceCreateInfo, VkFence, NULL_FENCE)
+NULL_CREATE(CreatePipelineCache, VkPipelineCacheCreateInfo, VkPipelineCache, NULL_CACHE)
 #undef NULL_CREATE
 static VKAPI_ATTR VkResult VKAPI_CALL null_CreateComputePipelines(VkDevice d, VkPipelineCache c, uint32_t n, const VkComputePipelineCreateInfo *i, const VkAllocationCallbacks *a, VkPipeline *out)
 {
@@ -252,6 +256,19 @@ static VKAPI_ATTR VkResult VKAPI_CALL null_CreateComputePipelines(VkDevice d, Vk
     null_get(NULL_HANDLE(i->stage.module), NULL_MODULE);
     *out = (VkPipeline)(uintptr_t)null_new(NULL_PIPELINE);
     return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_GetPipelineCacheData(VkDevice d, VkPipelineCache c, size_t *n, void *out)
+{
+    (void)d;
+    null_get(NULL_HANDLE(c), NULL_CACHE);
+    if (out && *n >= 4)
+        memset(out, 7, 4);
+    *n = 4;
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_MergePipelineCaches(VkDevice d, VkPipelineCache to, uint32_t n, const VkPipelineCache *from)
+{
+    return (void)d, (void)n, null_get(NULL_HANDLE(to), NULL_CACHE), null_get(NULL_HANDLE(from[0]), NULL_CACHE), VK_SUCCESS;
 }
 static VKAPI_ATTR VkResult VKAPI_CALL null_AllocateDescriptorSets(VkDevice d, const VkDescriptorSetAllocateInfo *i, VkDescriptorSet *out)
 {
@@ -299,14 +316,16 @@ static VKAPI_ATTR VkResult VKAPI_CALL null_QueueSubmit(VkQueue q, uint32_t n, co
     X(CreateDescriptorPool, (VkDevice d, const VkDescriptorPoolCreateInfo *i, const VkAllocationCallbacks *a, VkDescriptorPool *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)\
     X(CreateCommandPool, (VkDevice d, const VkCommandPoolCreateInfo *i, const VkAllocationCallbacks *a, VkCommandPool *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)         \
     X(CreateFence, (VkDevice d, const VkFenceCreateInfo *i, const VkAllocationCallbacks *a, VkFence *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)                           \
+    X(CreatePipelineCache, (VkDevice d, const VkPipelineCacheCreateInfo *i, const VkAllocationCallbacks *a, VkPipelineCache *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)   \
+    X(GetPipelineCacheData, (VkDevice d, VkPipelineCache c, size_t *n, void *o), (d, c, n, o), HOST_MEMORY, DEVICE_MEMORY)                                                   \
+    X(MergePipelineCaches, (VkDevice d, VkPipelineCache c, uint32_t n, const VkPipelineCache *o), (d, c, n, o), HOST_MEMORY, DEVICE_MEMORY)                                  \
     X(CreateComputePipelines, (VkDevice d, VkPipelineCache c, uint32_t n, const VkComputePipelineCreateInfo *i, const VkAllocationCallbacks *a, VkPipeline *o),              \
       (d, c, n, i, a, o), DEVICE_MEMORY, UNKNOWN)                                                                                                                            \
     X(AllocateDescriptorSets, (VkDevice d, const VkDescriptorSetAllocateInfo *i, VkDescriptorSet *o), (d, i, o), POOL_MEMORY, FRAGMENTED)                                    \
     X(AllocateCommandBuffers, (VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *o), (d, i, o), HOST_MEMORY, DEVICE_MEMORY)                                 \
     X(BeginCommandBuffer, (VkCommandBuffer c, const VkCommandBufferBeginInfo *i), (c, i), HOST_MEMORY, DEVICE_MEMORY)                                                        \
     X(EndCommandBuffer, (VkCommandBuffer c), (c), HOST_MEMORY, DEVICE_MEMORY)                                                                                                \
-    X(ResetFences, (VkDevice d, uint32_t n, const VkFence *f), (d, n, f), DEVICE_MEMORY, LOST)                                                                               \
-    X(QueueSubmit, (VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f), (q, n, i, f), DEVICE_MEMORY, LOST)
+    X(ResetFences, (VkDevice d, uint32_t n, const VkFence *f), (d, n, f), DEVICE_MEMORY, LOST)
 #define NULL_HOST_MEMORY VK_ERROR_OUT_OF_HOST_MEMORY
 #define NULL_DEVICE_MEMORY VK_ERROR_OUT_OF_DEVICE_MEMORY
 #define NULL_INITIALIZATION VK_ERROR_INITIALIZATION_FAILED
@@ -324,6 +343,14 @@ static VKAPI_ATTR VkResult VKAPI_CALL null_QueueSubmit(VkQueue q, uint32_t n, co
     }
 NULL_RESULTS(NULL_WRAP)
 #undef NULL_WRAP
+/* Loses the device when told to. */
+static PFN_vkQueueSubmit next_QueueSubmit;
+static VKAPI_ATTR VkResult VKAPI_CALL wrap_QueueSubmit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
+{
+    if (null_vk.lose_after > 0 && null_vk.submits++ >= null_vk.lose_after)
+        return VK_ERROR_DEVICE_LOST;
+    return null_fails("QueueSubmit", VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_DEVICE_LOST) ? null_vk.result : next_QueueSubmit(q, n, i, f);
+}
 /* A wait that fails leaves a real device at work in memory that will be freed: here it has ended first. */
 static PFN_vkWaitForFences next_WaitForFences;
 static VKAPI_ATTR VkResult VKAPI_CALL wrap_WaitForFences(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t ns)
@@ -336,10 +363,10 @@ static VKAPI_ATTR VkResult VKAPI_CALL wrap_WaitForFences(VkDevice d, uint32_t n,
 
 #define NULL_PLAIN(X)                                                                                                                                                       \
     X(EnumerateInstanceVersion) X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties) X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2)   \
-    X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties) X(GetDeviceQueue) X(GetBufferMemoryRequirements) X(UpdateDescriptorSets)                 \
+    X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties2) X(GetDeviceQueue) X(GetBufferMemoryRequirements) X(UpdateDescriptorSets)                 \
     X(CmdBindPipeline) X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier) X(CmdCopyBuffer) X(DestroyInstance) X(DestroyDevice)               \
     X(FreeMemory) X(DestroyBuffer) X(DestroyShaderModule) X(DestroyPipelineLayout) X(DestroyPipeline) X(DestroyDescriptorSetLayout) X(DestroyDescriptorPool)                \
-    X(DestroyCommandPool) X(DestroyFence) X(FreeDescriptorSets)
+    X(DestroyCommandPool) X(DestroyFence) X(FreeDescriptorSets) X(DestroyPipelineCache)
 
 static PFN_vkGetDeviceProcAddr null_real_device;
 
@@ -363,6 +390,7 @@ static PFN_vkVoidFunction null_find(void *instance, VkDevice device, const char 
     }
     NULL_RESULTS(NULL_BY_NAME)
     NULL_BY_NAME(WaitForFences, , , , )
+    NULL_BY_NAME(QueueSubmit, , , , )
 #undef NULL_BY_NAME
     if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
         null_real_device = null_vk.real ? (PFN_vkGetDeviceProcAddr)null_vk.real((VkInstance)instance, name) : NULL;

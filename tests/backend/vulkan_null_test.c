@@ -42,6 +42,16 @@ static llm_status null_all(little *m, bool real, llm_error *error)
             t->page_give(backend, rig.pool, 0, other);
         }
         free(page);
+        uint8_t *cache = NULL;
+        size_t n_cache = 0;
+        if (status == LLM_OK)
+            status = t->cache_get(backend, NULL, 0, &n_cache, error);
+        cache = malloc(n_cache + 1);
+        if (status == LLM_OK)
+            status = t->cache_get(backend, cache, n_cache, &n_cache, error);
+        if (status == LLM_OK)
+            status = t->cache_put(backend, cache, n_cache, error);
+        free(cache);
         little_session_close(&rig, &session);
     }
     little_rig_close(&rig);

@@ -33,7 +33,7 @@ echo "--- help"
 expect 0 "$@" --help;               says out 'usage: libllm'; silent err
 expect 0 "$@" help;                 says out 'inspect'
 expect 0 "$@" --version;            says out '^libllm 0\.1'
-for command in run inspect bench make tokenize perplexity imatrix quantize; do
+for command in run inspect bench make tokenize perplexity imatrix quantize devices; do
     expect 0 "$@" $command --help;  says out "usage: libllm $command"; says out '--help'; silent err
     expect 0 "$@" help $command;    says out "usage: libllm $command"
 done
@@ -57,6 +57,7 @@ expect 2 "$@" run --shape tiny a b;                 says err 'quotation'
 expect 2 "$@" run --shape huge -p a;                says err 'no shape "huge"'
 expect 2 "$@" run --shape tiny --type q9 -p a;      says err 'no type "q9"'
 expect 2 "$@" bench --shape tiny -d 1,,2;           says err 'depth'
+expect 2 "$@" run --shape tiny --device 12x -p a;   says err '12x'
 expect 2 "$@" make --shape tiny;                    says err '-o FILE'
 
 echo "--- failures: 1, and a message that names the file"
@@ -68,7 +69,7 @@ expect 1 "$@" run --shape tiny -f "$work/none.txt"; says err 'none.txt'
 expect 1 "$@" make --shape tiny -o "$work/none/x";  says err 'none/x'
 
 echo "--- run: text on standard output, numbers on standard error"
-base="run --shape tiny --type q4_0 -p hello"
+base="run --device cpu --shape tiny --type q4_0 -p hello"
 expect 0 "$@" $base -n 20 --temp 0;                 says out '^hello'; says err 'tokens/s'; says err 'length'
 cp "$work/out" "$work/greedy"
 [ "$(wc -c < "$work/greedy")" -gt 30 ] || fail "20 tokens are hardly any text"

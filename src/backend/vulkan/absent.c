@@ -5,6 +5,14 @@
 #include "base/status.h"
 
 #if !defined(LM_VULKAN) || !LM_VULKAN
+bool lm_vulkan_built(void) { return false; }
+
+llm_status lm_vulkan_list(lm_host *host, const lm_vulkan_desc *desc, lm_vulkan_found *out, uint32_t cap, uint32_t *n, llm_error *error)
+{
+    (void)host, (void)desc, (void)out, (void)cap, (void)n;
+    return lm_fail(error, LLM_E_NO_DEVICE, "this library was built without Vulkan (LLM_VULKAN)");
+}
+
 llm_status lm_vulkan_backend_open(lm_host *host, const lm_vulkan_desc *desc, lm_backend **out, llm_error *error)
 {
     (void)host, (void)desc, (void)out;

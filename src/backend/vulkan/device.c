@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Instance, choice of a device, the device with one compute queue, and submissions. Owns those handles. Asks for no feature: the shaders
- * need none. Never waits without a bound. Threads: opened and closed by one; submissions under `gpu`. */
+ * Instance, choice of a device, the device with one compute queue, and submissions. Owns those handles, but for a host's, which it borrows.
+ * Asks for no feature: the shaders need none. Never waits without a bound. Threads: opened and closed by one; submissions under `gpu`. */
 #include "backend/vulkan/vulkan.h"
 
 #include "base/os.h"
@@ -71,6 +71,8 @@ static llm_status device_instance(lm_vk *vk, bool validate, llm_error *error)
         .pfnUserCallback = device_message, .pUserData = vk,
     };
     uint32_t version = VK_API_VERSION_1_0;
+    if (vk->borrowed)
+        return lm_vk_entry_instance(&vk->fn, vk->instance, error);
     if (vk->fn.EnumerateInstanceVersion)
         vk->fn.EnumerateInstanceVersion(&version);
     if (version < VK_API_VERSION_1_1)
@@ -134,7 +136,7 @@ static bool device_extension(const VkExtensionProperties *have, uint32_t n, cons
     return false;
 }
 
-/* What the device has beyond our need: for the report, and for variants to come. */
+/* What the device has beyond our need: for the report, and for variants. */
 static void device_features(lm_vk *vk, VkPhysicalDevice physical, lm_vk_caps *caps)
 {
     enum { MOST = 512 };
@@ -167,6 +169,8 @@ static void device_features(lm_vk *vk, VkPhysicalDevice physical, lm_vk_caps *ca
     caps->storage16 = storage16.storageBuffer16BitAccess;
     caps->storage8 = storage8.storageBuffer8BitAccess;
     caps->int_dot = dot.shaderIntegerDotProduct;
+    caps->budget = device_extension(have, n, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    caps->priority = device_extension(have, n, VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME);
     lm_mem_free(&vk->base.host->mem, have);
 }
 
@@ -174,11 +178,14 @@ static void device_look(lm_vk *vk, VkPhysicalDevice physical, lm_vk_caps *caps, 
 {
     VkPhysicalDeviceMaintenance3Properties allocation = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES };
     VkPhysicalDeviceSubgroupProperties subgroup = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, .pNext = &allocation };
+    VkPhysicalDeviceIDProperties ids = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES, .pNext = &subgroup };
+    VkPhysicalDeviceMemoryProperties2 memory = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2 };
     memset(caps, 0, sizeof *caps);
-    *properties = (VkPhysicalDeviceProperties2){ .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup };
+    *properties = (VkPhysicalDeviceProperties2){ .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &ids };
     vk->fn.GetPhysicalDeviceProperties2(physical, properties);
     properties->pNext = NULL;
-    vk->fn.GetPhysicalDeviceMemoryProperties(physical, &caps->memory);
+    vk->fn.GetPhysicalDeviceMemoryProperties2(physical, &memory);
+    caps->memory = memory.memoryProperties;
     const VkPhysicalDeviceLimits *l = &properties->properties.limits;
     memcpy(caps->name, properties->properties.deviceName, sizeof caps->name);
     caps->name[sizeof caps->name - 1] = 0;
@@ -186,6 +193,9 @@ static void device_look(lm_vk *vk, VkPhysicalDevice physical, lm_vk_caps *caps, 
     caps->api_version = properties->properties.apiVersion;
     caps->driver_version = properties->properties.driverVersion;
     caps->vendor = properties->properties.vendorID;
+    caps->device = properties->properties.deviceID;
+    memcpy(caps->uuid, ids.deviceUUID, sizeof caps->uuid);
+    memcpy(caps->cache_uuid, properties->properties.pipelineCacheUUID, sizeof caps->cache_uuid);
     caps->subgroup = subgroup.subgroupSize;
     caps->family = device_family(vk, physical);
     caps->shared_bytes = l->maxComputeSharedMemorySize;
@@ -226,16 +236,27 @@ static bool device_named(const char *wanted, uint32_t number, const char *name)
     return strncmp(wanted, name, strlen(wanted)) == 0;
 }
 
+/* The host's one, or all that there are. */
+static llm_status device_all(const lm_vk *vk, const lm_vulkan_desc *desc, VkPhysicalDevice devices[DEVICE_MOST], uint32_t *n, llm_error *error)
+{
+    *n = DEVICE_MOST;
+    if (vk->borrowed) {
+        *n = 1;
+        devices[0] = (VkPhysicalDevice)desc->physical;
+        return LLM_OK;
+    }
+    VkResult result = vk->fn.EnumeratePhysicalDevices(vk->instance, n, devices);
+    return result == VK_SUCCESS || result == VK_INCOMPLETE ? LLM_OK : lm_vk_fail((lm_vk *)vk, result, "the devices", error);
+}
+
 static llm_status device_choose(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
 {
     static const int32_t order[] = { LLM_DEVICE_KIND_DISCRETE, LLM_DEVICE_KIND_INTEGRATED, LLM_DEVICE_KIND_SOFTWARE };
     VkPhysicalDevice devices[DEVICE_MOST];
-    uint32_t n = DEVICE_MOST, best = LM_COUNT(order);
+    uint32_t n, best = LM_COUNT(order);
     const char *why = NULL;
     char seen[200] = "";
-    VkResult result = vk->fn.EnumeratePhysicalDevices(vk->instance, &n, devices);
-    if (result != VK_SUCCESS && result != VK_INCOMPLETE)
-        return lm_vk_fail(vk, result, "the devices", error);
+    LM_TRY(device_all(vk, desc, devices, &n, error));
     for (uint32_t i = 0; i < n; i++) {
         lm_vk_caps caps;
         const VkPhysicalDeviceLimits *limits;
@@ -246,7 +267,7 @@ static llm_status device_choose(lm_vk *vk, const lm_vulkan_desc *desc, llm_error
             rank++;
         if (desc->device && !device_named(desc->device, i, caps.name))
             why = "it is not the one asked for";
-        else if (!desc->device && caps.kind == LLM_DEVICE_KIND_SOFTWARE && !desc->allow_software)
+        else if (!desc->device && !vk->borrowed && caps.kind == LLM_DEVICE_KIND_SOFTWARE && !desc->allow_software)
             why = "it is a processor, which was not asked for";
         else
             why = device_unfit(&caps, limits);
@@ -262,6 +283,8 @@ static llm_status device_choose(lm_vk *vk, const lm_vulkan_desc *desc, llm_error
     if (best == LM_COUNT(order))
         return lm_fail(error, LLM_E_NO_DEVICE, n ? "no Vulkan device fits: %s" : "the Vulkan drivers see no device%s", seen);
     device_features(vk, vk->physical, &vk->caps);
+    if (vk->borrowed)
+        vk->caps.family = desc->queue_family;
     if (desc->max_range)
         vk->caps.max_range = LM_MIN(vk->caps.max_range, LM_MAX(desc->max_range & ~(uint64_t)(LM_VK_ALIGN - 1), LM_VK_ALIGN));
     if (desc->max_slab)
@@ -272,20 +295,45 @@ static llm_status device_choose(lm_vk *vk, const lm_vulkan_desc *desc, llm_error
 
 /* ---- device */
 
-static llm_status device_create(lm_vk *vk, llm_error *error)
+/* One of our own. Of low priority: among this program's queues, and among all programs' where the driver has that and allows it. */
+static llm_status device_own(lm_vk *vk, bool low_priority, llm_error *error)
 {
-    const float priority = 0.5f;
+    static const char *const extensions[] = { VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME };
+    const float priority = low_priority ? 0.0f : 0.5f;
+    VkDeviceQueueGlobalPriorityCreateInfoKHR low = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_GLOBAL_PRIORITY_CREATE_INFO_KHR, .globalPriority = VK_QUEUE_GLOBAL_PRIORITY_LOW_KHR };
     VkDeviceQueueCreateInfo queue = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = vk->caps.family, .queueCount = 1, .pQueuePriorities = &priority };
     VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue };
+    if (low_priority && vk->caps.priority) {
+        queue.pNext = &low;
+        info.enabledExtensionCount = 1;
+        info.ppEnabledExtensionNames = extensions;
+    }
     VkResult result = vk->fn.CreateDevice(vk->physical, &info, NULL, &vk->device);
+    if (queue.pNext && (result == VK_ERROR_NOT_PERMITTED_KHR || result == VK_ERROR_INITIALIZATION_FAILED)) {
+        queue.pNext = NULL;
+        info.enabledExtensionCount = 0;
+        result = vk->fn.CreateDevice(vk->physical, &info, NULL, &vk->device);
+    }
     if (result != VK_SUCCESS) {
         vk->device = VK_NULL_HANDLE;
         return lm_vk_fail(vk, result, "a device", error);
     }
+    return LLM_OK;
+}
+
+static llm_status device_create(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
+{
+    if (vk->borrowed)
+        vk->device = (VkDevice)desc->logical;
+    else
+        LM_TRY(device_own(vk, desc->low_priority, error));
     LM_TRY(lm_vk_entry_device(&vk->fn, vk->device, error));
-    vk->fn.GetDeviceQueue(vk->device, vk->caps.family, 0, &vk->queue);
+    if (vk->borrowed)
+        vk->queue = (VkQueue)desc->queue;
+    else
+        vk->fn.GetDeviceQueue(vk->device, vk->caps.family, 0, &vk->queue);
     VkCommandPoolCreateInfo pool = { .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = vk->caps.family };
-    result = vk->fn.CreateCommandPool(vk->device, &pool, NULL, &vk->command_pool);
+    VkResult result = vk->fn.CreateCommandPool(vk->device, &pool, NULL, &vk->command_pool);
     if (result != VK_SUCCESS) {
         vk->command_pool = VK_NULL_HANDLE;
         return lm_vk_fail(vk, result, "a command pool", error);
@@ -303,12 +351,99 @@ static llm_status device_create(lm_vk *vk, llm_error *error)
     return LLM_OK;
 }
 
+static llm_status device_begin(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
+{
+    if (desc->instance || desc->physical || desc->logical || desc->queue) {
+        if (!desc->instance || !desc->physical || !desc->logical || !desc->queue)
+            return lm_fail(error, LLM_E_INVALID, "of the host's Vulkan instance, physical device, device and queue all four are needed");
+        vk->borrowed = true;
+        vk->instance = (VkInstance)desc->instance;
+    }
+    LM_TRY(lm_vk_entry_open(&vk->fn, desc, error));
+    return device_instance(vk, desc->validate, error);
+}
+
 llm_status lm_vk_device_open(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
 {
-    LM_TRY(lm_vk_entry_open(&vk->fn, desc, error));
-    LM_TRY(device_instance(vk, desc->validate, error));
+    vk->host_lock = desc->lock;
+    vk->host_unlock = desc->unlock;
+    vk->host_user = desc->lock_user;
+    vk->memory_limit = desc->memory_limit;
+    LM_TRY(device_begin(vk, desc, error));
     LM_TRY(device_choose(vk, desc, error));
-    return device_create(vk, error);
+    return device_create(vk, desc, error);
+}
+
+static uint64_t device_memory_free(const lm_vk *vk, VkPhysicalDevice physical, const lm_vk_caps *caps)
+{
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT };
+    VkPhysicalDeviceMemoryProperties2 memory = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, .pNext = &budget };
+    uint64_t most = 0;
+    if (!caps->budget)
+        return caps->memory_total - LM_MIN(vk->device_bytes, caps->memory_total);
+    vk->fn.GetPhysicalDeviceMemoryProperties2(physical, &memory);
+    for (uint32_t i = 0; i < LM_MIN(caps->memory.memoryHeapCount, VK_MAX_MEMORY_HEAPS); i++)
+        if (caps->memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
+            most = LM_MAX(most, budget.heapBudget[i] - LM_MIN(budget.heapUsage[i], budget.heapBudget[i]));
+    return most;
+}
+
+uint64_t lm_vk_memory_free(const lm_vk *vk)
+{
+    uint64_t free = device_memory_free(vk, vk->physical, &vk->caps);
+    return vk->memory_limit ? LM_MIN(free, vk->memory_limit - LM_MIN(vk->device_bytes, vk->memory_limit)) : free;
+}
+
+/* A device seen before through another driver: the same id, which few software drivers leave at 0. */
+static bool device_again(const lm_vulkan_found *found, uint32_t n, const lm_vk_caps *caps)
+{
+    static const uint8_t none[VK_UUID_SIZE] = { 0 };
+    for (uint32_t i = 0; i < n && memcmp(caps->uuid, none, sizeof none) != 0; i++)
+        if (memcmp(found[i].uuid, caps->uuid, sizeof found[i].uuid) == 0)
+            return true;
+    return false;
+}
+
+static llm_status device_list(lm_vk *vk, const lm_vulkan_desc *desc, lm_vulkan_found *out, uint32_t cap, uint32_t *n, llm_error *error)
+{
+    VkPhysicalDevice devices[DEVICE_MOST];
+    uint32_t n_devices, found = 0;
+    LM_TRY(device_begin(vk, desc, error));
+    LM_TRY(device_all(vk, desc, devices, &n_devices, error));
+    for (uint32_t i = 0; i < n_devices && found < cap; i++) {
+        lm_vk_caps caps;
+        const VkPhysicalDeviceLimits *limits;
+        VkPhysicalDeviceProperties2 properties;
+        device_look(vk, devices[i], &caps, &limits, &properties);
+        const char *why = device_again(out, found, &caps) ? "another driver offers it too" : device_unfit(&caps, limits);
+        if (why) {
+            lm_log(vk->base.host, LLM_LOG_INFO, "Vulkan: %s is left out: %s", caps.name, why);
+            continue;
+        }
+        device_features(vk, devices[i], &caps);
+        lm_vulkan_found *f = &out[found++];
+        memset(f, 0, sizeof *f);
+        memcpy(f->name, caps.name, LM_MIN(sizeof f->name - 1, sizeof caps.name));
+        f->kind = caps.kind;
+        f->number = i;
+        f->memory_total = caps.memory_total;
+        f->memory_free = device_memory_free(vk, devices[i], &caps);
+        memcpy(f->uuid, caps.uuid, sizeof f->uuid);
+    }
+    *n = found;
+    return LLM_OK;
+}
+
+llm_status lm_vulkan_list(lm_host *host, const lm_vulkan_desc *desc, lm_vulkan_found *out, uint32_t cap, uint32_t *n, llm_error *error)
+{
+    lm_vk *vk = lm_mem_new(&host->mem, sizeof *vk, LLM_MEMORY_OTHER);
+    if (!vk)
+        return lm_fail_memory(error, "looking for GPUs", sizeof *vk);
+    vk->base.host = host;
+    llm_status status = device_list(vk, desc, out, cap, n, error);
+    lm_vk_device_close(vk);
+    lm_mem_free(&host->mem, vk);
+    return status;
 }
 
 void lm_vk_device_close(lm_vk *vk)
@@ -319,13 +454,13 @@ void lm_vk_device_close(lm_vk *vk)
             vk->fn.DestroyFence(vk->device, vk->fence, NULL);
         if (vk->command_pool)
             vk->fn.DestroyCommandPool(vk->device, vk->command_pool, NULL);
-        if (vk->fn.DestroyDevice)
+        if (vk->fn.DestroyDevice && !vk->borrowed)
             vk->fn.DestroyDevice(vk->device, NULL);
     }
     if (vk->instance) {
         if (vk->messenger)
             vk->fn.DestroyDebugUtilsMessengerEXT(vk->instance, vk->messenger, NULL);
-        if (vk->fn.DestroyInstance)
+        if (vk->fn.DestroyInstance && !vk->borrowed)
             vk->fn.DestroyInstance(vk->instance, NULL);
     }
     lm_vk_entry_close(&vk->fn);
@@ -353,7 +488,11 @@ llm_status lm_vk_submit(lm_vk *vk, llm_error *error)
     VkResult result = vk->fn.EndCommandBuffer(vk->command);
     if (result != VK_SUCCESS)
         return lm_vk_fail(vk, result, "recording", error);
+    if (vk->host_lock)
+        vk->host_lock(vk->host_user);
     result = vk->fn.QueueSubmit(vk->queue, 1, &info, vk->fence);
+    if (vk->host_unlock)
+        vk->host_unlock(vk->host_user);
     if (result != VK_SUCCESS)
         return lm_vk_fail(vk, result, "a submission", error);
     vk->n_submits++;

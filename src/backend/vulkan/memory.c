@@ -58,6 +58,9 @@ static llm_status memory_back(lm_vk *vk, lm_vk_buffer *b, int where, llm_error *
     VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = need.size, .memoryTypeIndex = memory_type(vk, need.memoryTypeBits, where) };
     if (info.memoryTypeIndex == UINT32_MAX)
         return lm_fail(error, LLM_E_NO_DEVICE, "Vulkan: no type of memory fits a buffer");
+    if (vk->memory_limit && (need.size > vk->memory_limit || vk->device_bytes > vk->memory_limit - need.size))
+        return lm_fail(error, LLM_E_MEMORY, "Vulkan: %llu bytes more would pass llm_vulkan.memory_limit, %llu; %llu are held", (unsigned long long)need.size,
+                       (unsigned long long)vk->memory_limit, (unsigned long long)vk->device_bytes);
     VkResult result = vk->fn.AllocateMemory(vk->device, &info, NULL, &b->memory);
     if (result != VK_SUCCESS) {
         b->memory = VK_NULL_HANDLE;

@@ -60,8 +60,14 @@ static llm_status pipelines_check(llm_error *error)
 
 llm_status lm_vk_pipelines_open(lm_vk *vk, llm_error *error)
 {
+    VkPipelineCacheCreateInfo cache = { .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO };
     LM_TRY(pipelines_check(error));
     LM_TRY(pipelines_layouts(vk, error));
+    VkResult result = vk->fn.CreatePipelineCache(vk->device, &cache, NULL, &vk->cache);
+    if (result != VK_SUCCESS) {
+        vk->cache = VK_NULL_HANDLE;
+        return lm_vk_fail(vk, result, "a cache of pipelines", error);
+    }
     LM_TRY(lm_vk_buffer_new(vk, LM_VK_ALIGN, LM_VK_ON_DEVICE, &vk->none, error));
     VkDescriptorBufferInfo none = { vk->none.buffer, 0, LM_VK_ALIGN };
     return lm_vk_set_new(vk, LM_VK_SET_ONE, &none, &vk->none_set, error);
@@ -83,6 +89,8 @@ void lm_vk_pipelines_close(lm_vk *vk)
         vk->fn.DestroyDescriptorPool(vk->device, p->pool, NULL);
         lm_mem_free(&vk->base.host->mem, p);
     }
+    if (vk->cache)
+        vk->fn.DestroyPipelineCache(vk->device, vk->cache, NULL);
     if (vk->layout)
         vk->fn.DestroyPipelineLayout(vk->device, vk->layout, NULL);
     for (int kind = 0; kind < LM_VK_SET_KINDS; kind++)
@@ -166,7 +174,7 @@ static llm_status pipelines_make(lm_vk *vk, lm_vk_pipeline *p, llm_error *error)
     VkResult result = vk->fn.CreateShaderModule(vk->device, &code, NULL, &info.stage.module);
     if (result != VK_SUCCESS)
         return lm_vk_fail(vk, result, m->name, error);
-    result = vk->fn.CreateComputePipelines(vk->device, VK_NULL_HANDLE, 1, &info, NULL, &p->pipeline);
+    result = vk->fn.CreateComputePipelines(vk->device, vk->cache, 1, &info, NULL, &p->pipeline);
     vk->fn.DestroyShaderModule(vk->device, info.stage.module, NULL);
     if (result == VK_SUCCESS && p->pipeline)                /* some drivers say yes and give none */
         return LLM_OK;

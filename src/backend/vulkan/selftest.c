@@ -188,6 +188,8 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error)
         status = selftest_open(&t, error);
     if (status >= 0)
         status = selftest_all(&t, worst, error);
+    for (int i = 0; i < 4 && status >= 0; i++)
+        vk->tested_worst[type] = worst[i] <= (double)vk->tested_worst[type] ? vk->tested_worst[type] : (float)worst[i];
     lm_vk_set_free(vk, &t.set);
     lm_vk_buffer_free(vk, &t.values);
     lm_vk_buffer_free(vk, &t.tables);
@@ -201,4 +203,20 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error)
     atomic_store_explicit(&vk->tested[type], right ? 1 : 2, memory_order_relaxed);
     lm_log(vk->base.host, right ? LLM_LOG_DEBUG : LLM_LOG_WARN, "Vulkan: %s with weights of type %s: off by %g, %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2], worst[3]);
     return right ? LLM_OK : lm_fail(error, LLM_E_UNSUPPORTED, "%s computes wrongly with weights of type %s: off by %g, %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2], worst[3]);
+}
+
+llm_status lm_vk_test(lm_backend *backend, llm_error *error)
+{
+    lm_vk *vk = (lm_vk *)backend;
+    llm_status wrong = LLM_OK;
+    for (uint32_t type = 0; type < LM_COUNT(vk->tested); type++) {
+        if (!lm_type_get(type) || !lm_vk_type_can(type))
+            continue;
+        llm_status status = lm_vk_selftest(vk, type, wrong == LLM_OK ? error : NULL);      /* the first that is wrong is told */
+        if (status == LLM_E_UNSUPPORTED)
+            wrong = status;
+        else if (status < 0)
+            return status;
+    }
+    return wrong;
 }

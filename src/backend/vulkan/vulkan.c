@@ -28,7 +28,8 @@ static void vulkan_device(const lm_backend *backend, lm_device *out)
     out->name = vk->caps.name;
     out->kind = vk->caps.kind;
     out->memory_total = vk->caps.memory_total;
-    out->memory_free = vk->caps.memory_total - LM_MIN(vk->device_bytes, vk->caps.memory_total);
+    out->memory_free = lm_vk_memory_free(vk);
+    out->lost = atomic_load_explicit(&vk->lost, memory_order_relaxed) != 0;
 }
 
 static llm_status vulkan_can_run(const lm_backend *backend, const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error)
@@ -65,7 +66,15 @@ static const lm_backend_table vulkan_table = {
     .run_step = lm_vk_run_step,
     .run_value = lm_vk_run_value,
     .run_end = lm_vk_run_end,
+    .own_memory = true,
+    .test = lm_vk_test,
+    .report = lm_vk_report,
+    .exec_report = lm_vk_exec_report,
+    .cache_get = lm_vk_cache_get,
+    .cache_put = lm_vk_cache_put,
 };
+
+bool lm_vulkan_built(void) { return true; }
 
 static llm_status vulkan_open(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
 {

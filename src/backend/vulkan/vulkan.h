@@ -10,6 +10,8 @@
  *     exec.c      a program made ready, the memory of a pass
  *     plan.c      the table of operations: can it run, and the dispatches it becomes; barriers from what they read and write
  *     run.c       a pass: rows and pages looked at, dispatches recorded and submitted in bounded pieces
+ *     cache.c     compiled pipelines that the host keeps
+ *     report.c    what is known of the device, and what a program becomes there, as text
  *     selftest.c  products and embeddings against the reference, at a type's first use
  *     vulkan.c    the table of the backend
  *     absent.c    of a library without it: says so
@@ -36,7 +38,7 @@ typedef struct lm_vk lm_vk;
 #define LM_VK_GLOBAL_FUNCTIONS(X) X(CreateInstance) X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties)
 #define LM_VK_INSTANCE_FUNCTIONS(X)                                                                                              \
     X(DestroyInstance) X(EnumeratePhysicalDevices) X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2)                 \
-    X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties) X(EnumerateDeviceExtensionProperties)         \
+    X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties2) X(EnumerateDeviceExtensionProperties)        \
     X(CreateDevice) X(GetDeviceProcAddr)
 #define LM_VK_DEVICE_FUNCTIONS(X)                                                                                                \
     X(DestroyDevice) X(GetDeviceQueue) X(AllocateMemory) X(FreeMemory) X(MapMemory) X(CreateBuffer) X(DestroyBuffer)             \
@@ -45,7 +47,8 @@ typedef struct lm_vk lm_vk;
     X(DestroyDescriptorSetLayout) X(CreateDescriptorPool) X(DestroyDescriptorPool) X(AllocateDescriptorSets)                     \
     X(FreeDescriptorSets) X(UpdateDescriptorSets) X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers)           \
     X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdBindPipeline) X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch)     \
-    X(CmdPipelineBarrier) X(CmdCopyBuffer) X(CreateFence) X(DestroyFence) X(ResetFences) X(WaitForFences) X(QueueSubmit)
+    X(CmdPipelineBarrier) X(CmdCopyBuffer) X(CreateFence) X(DestroyFence) X(ResetFences) X(WaitForFences) X(QueueSubmit)         \
+    X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData) X(MergePipelineCaches)
 #define LM_VK_DEBUG_FUNCTIONS(X) X(CreateDebugUtilsMessengerEXT) X(DestroyDebugUtilsMessengerEXT)
 
 typedef struct lm_vk_entry {
@@ -122,6 +125,9 @@ void       lm_vk_pipelines_close(lm_vk *vk);
 llm_status lm_vk_set_new(lm_vk *vk, int kind, const VkDescriptorBufferInfo *buffers, lm_vk_set *out, llm_error *error);
 void       lm_vk_set_write(lm_vk *vk, int kind, const VkDescriptorBufferInfo *buffers, const lm_vk_set *set);
 void       lm_vk_set_free(lm_vk *vk, lm_vk_set *set);
+/* A driver's compiled code, in a wrapping of ours: a checksum, and whose it is. Not under `gpu`. */
+llm_status lm_vk_cache_get(lm_backend *backend, void *out, size_t cap, size_t *n, llm_error *error);
+llm_status lm_vk_cache_put(lm_backend *backend, const void *data, size_t n, llm_error *error);
 llm_status lm_vk_pipeline_get(lm_vk *vk, uint32_t module, const uint32_t specs[LM_VK_MAX_SPECS], VkPipeline *out, llm_error *error);
 
 /* ---- device.c ------------------------------------------------------------------------------------------------------------ */
@@ -130,9 +136,11 @@ llm_status lm_vk_pipeline_get(lm_vk *vk, uint32_t module, const uint32_t specs[L
 typedef struct lm_vk_caps {
     char name[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
     int32_t kind;                                           /* LLM_DEVICE_KIND_* */
-    uint32_t api_version, driver_version, vendor, subgroup, family, shared_bytes, max_groups[2];
+    uint32_t api_version, driver_version, vendor, device, subgroup, family, shared_bytes, max_groups[2];
     uint64_t max_range, max_slab, memory_total;
+    uint8_t uuid[VK_UUID_SIZE], cache_uuid[VK_UUID_SIZE];
     bool float16, int8, storage16, storage8, int_dot;
+    bool budget, priority;                                  /* extensions: free memory is told; queues may be of low priority among programs */
     VkPhysicalDeviceMemoryProperties memory;
 } lm_vk_caps;
 
@@ -148,6 +156,11 @@ struct lm_vk {
     VkCommandPool command_pool;
     VkCommandBuffer command;                                /* for whoever holds `gpu` */
     VkFence fence;
+    bool borrowed;                                          /* instance, device and queue are the host's */
+    void (*host_lock)(void *user);                          /* around submissions; or NULL */
+    void (*host_unlock)(void *user);
+    void *host_user;
+    uint64_t memory_limit;                                  /* of device_bytes; 0: none */
     lm_mutex gpu;
     uint32_t has_mutex;
     _Atomic uint32_t lost;
@@ -162,6 +175,7 @@ struct lm_vk {
     /* pipelines.c */
     VkDescriptorSetLayout set_layouts[LM_VK_SET_KINDS];
     VkPipelineLayout layout;
+    VkPipelineCache cache;
     lm_vk_set_pool *set_pools;
     lm_vk_pipeline *pipelines;
     uint32_t n_pipelines;
@@ -174,10 +188,12 @@ struct lm_vk {
     /* selftest.c: by weight type */
     bool trust;
     _Atomic uint8_t tested[64];                             /* 0: not yet; 1: right; 2: wrong */
+    float tested_worst[64];                                 /* under `gpu` */
 };
 
 llm_status lm_vk_device_open(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error);
 void       lm_vk_device_close(lm_vk *vk);
+uint64_t   lm_vk_memory_free(const lm_vk *vk);              /* of the device; by the driver's word where it gives it */
 /* A status and message of a VkResult. A lost device is remembered. */
 llm_status lm_vk_fail(lm_vk *vk, VkResult result, const char *what, llm_error *error);
 llm_status lm_vk_alive(const lm_vk *vk, llm_error *error);
@@ -324,7 +340,13 @@ void        lm_vk_record(lm_vk *vk, const lm_vk_dispatch *dispatch, const uint32
 
 /* ---- selftest.c ---------------------------------------------------------------------------------------------------------- */
 
+llm_status lm_vk_test(lm_backend *backend, llm_error *error);  /* all that can be tested; what has been is not again */
 /* At a weight type's first use; E_UNSUPPORTED says how far the device was off. Not under `gpu`. */
 llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error);
+
+/* ---- report.c ------------------------------------------------------------------------------------------------------------- */
+
+size_t lm_vk_report(lm_backend *backend, char *out, size_t cap);
+size_t lm_vk_exec_report(lm_backend *backend, const lm_exec *exec, char *out, size_t cap);
 
 #endif

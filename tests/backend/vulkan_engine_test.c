@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT
+ * GPUs through llm.h: found, listed, chosen; sessions on one as on the CPU; a device that is lost in the middle, and going on elsewhere; the
+ * host's own device; budgets of memory; what drivers have compiled, out and in; drivers that compute wrongly, and none at all. */
+#include "../api/tiny.h"
+
+#include "vulkan_null.h"
+
+static const tiny_shape shape = { 2, 64, 128, 4, 2, 512, 500, 7, 0 };
+static tiny_file file;
+static llm_error error;
+static int messages;                                        /* of the validation layers */
+
+static void on_log(void *user, int32_t level, const char *text, size_t len)
+{
+    (void)user, (void)level;
+    if (len > 18 && memcmp(text, "Vulkan validation:", 18) == 0 && messages++ < 10)
+        fprintf(stderr, "%.*s\n", (int)len, text);
+}
+static const llm_logger logger = { .struct_size = sizeof(llm_logger), .level = LLM_LOG_INFO, .write = on_log };
+
+static llm_engine *engine_new(const llm_vulkan *vulkan, int32_t n_threads)
+{
+    llm_engine_desc desc = LLM_INIT(llm_engine_desc);
+    llm_engine *engine = NULL;
+    desc.flags = LLM_ENGINE_GPUS;
+    desc.vulkan = vulkan;
+    desc.n_threads = n_threads;
+    desc.logger = &logger;
+    if (!CHECK_MSG(llm_engine_create(LLM_ABI, &desc, &engine, &error) == LLM_OK, "%s", error.message))
+        exit(1);
+    return engine;
+}
+
+static llm_status model_new(llm_engine *engine, int32_t device, llm_model **out)
+{
+    llm_source source = LLM_INIT(llm_source);
+    const llm_source *part = &source;
+    llm_model_desc desc = LLM_INIT(llm_model_desc);
+    source.kind = LLM_SOURCE_BUFFER;
+    source.data = file.data;
+    source.data_len = file.size;
+    desc.device = device;
+    return llm_model_load_from(engine, &part, 1, &desc, out, &error);
+}
+
+enum { PROMPT = 90, REPLY = 10 };
+
+static llm_session *session_new(llm_model *model, int32_t state_type, size_t n, uint32_t seed)
+{
+    llm_session *s = tiny_session(model, 256, state_type);
+    llm_token tokens[PROMPT];
+    llm_generate_desc reply = LLM_INIT(llm_generate_desc);
+    reply.max_tokens = REPLY;
+    reply.flags = LLM_GENERATE_IGNORE_END;
+    tiny_tokens(tokens, n, shape.n_vocab, seed);
+    CHECK(llm_session_append(s, tokens, n, 0, &error) == LLM_OK && llm_session_generate(s, &reply, &error) == LLM_OK);
+    return s;
+}
+
+static llm_status drain(llm_session **s, size_t n, int64_t budget_us)
+{
+    llm_status status;
+    while ((status = llm_session_step(s, n, budget_us, 0, &error)) == LLM_MORE)
+        ;
+    return status;
+}
+
+/* The largest difference of logits as a share of the largest logit. */
+static double off(llm_session *a, llm_session *b)
+{
+    const float *x, *y;
+    size_t n, m;
+    double most = 1e-30, worst = 0;
+    if (!CHECK_MSG(llm_session_logits(a, &x, &n, &error) == LLM_OK && llm_session_logits(b, &y, &m, &error) == LLM_OK && n == m, "%s", error.message))
+        return 1;
+    for (size_t i = 0; i < n; i++) {
+        most = fabs((double)x[i]) > most ? fabs((double)x[i]) : most;
+        worst = fabs((double)x[i] - (double)y[i]) <= worst ? worst : fabs((double)x[i] - (double)y[i]);
+    }
+    return worst / most;
+}
+
+static void same_tokens(llm_session *a, llm_session *b, const char *what)
+{
+    const llm_token *x = NULL, *y = NULL;
+    size_t n = 0, m = 0;
+    CHECK(llm_session_tokens(a, &x, &n, &error) == LLM_OK && llm_session_tokens(b, &y, &m, &error) == LLM_OK);
+    CHECK_MSG(n == m && memcmp(x, y, n * sizeof *x) == 0, "%s: other tokens than the CPU's", what);
+}
+
+/* ---- as on the CPU ---------------------------------------------------------------------------------------------------------- */
+
+static void test_sessions(llm_engine *engine, int32_t gpu)
+{
+    llm_model *here = NULL, *there = NULL;
+    static const int32_t types[] = { LLM_STATE_TYPE_F32, LLM_STATE_TYPE_F16 };
+    if (!CHECK_MSG(model_new(engine, 0, &here) == LLM_OK && model_new(engine, gpu, &there) == LLM_OK, "%s", error.message))
+        return;
+    for (int t = 0; t < 2; t++) {
+        llm_session *cpu[3], *vk[3], *fork = NULL, *fork_cpu = NULL;
+        for (uint32_t i = 0; i < 3; i++) {
+            cpu[i] = session_new(here, types[t], PROMPT - 30 * i, i + 1);
+            vk[i] = session_new(there, types[t], PROMPT - 30 * i, i + 1);
+        }
+        CHECK_MSG(drain(cpu, 3, LLM_FOREVER) == LLM_OK && drain(vk, 3, t ? 300 : LLM_FOREVER) == LLM_OK, "%s", error.message);   /* together; in pieces */
+        for (int i = 0; i < 3; i++) {
+            CHECK(llm_session_state(vk[i]) == LLM_END_LENGTH);
+            same_tokens(vk[i], cpu[i], "a batch");
+        }
+        llm_token more[3] = { 11, 12, 13 };
+        CHECK(llm_session_fork(vk[0], &fork, &error) == LLM_OK && llm_session_fork(cpu[0], &fork_cpu, &error) == LLM_OK);
+        CHECK(llm_session_append(fork, more, 3, 0, &error) == LLM_OK && llm_session_append(fork_cpu, more, 3, 0, &error) == LLM_OK);
+        CHECK(drain(&fork, 1, LLM_FOREVER) == LLM_OK && drain(&fork_cpu, 1, LLM_FOREVER) == LLM_OK);
+        double worst = off(fork_cpu, fork);
+        CHECK_MSG(worst < (t ? 2e-3 : 2e-5), "a fork is off by %g", worst);
+        CHECK(llm_session_rewind(fork, 20, &error) == LLM_OK && llm_session_rewind(fork_cpu, 20, &error) == LLM_OK);
+        CHECK(drain(&fork, 1, LLM_FOREVER) == LLM_OK && drain(&fork_cpu, 1, LLM_FOREVER) == LLM_OK);
+        CHECK_MSG((worst = off(fork_cpu, fork)) < (t ? 2e-3 : 2e-5), "rewound, it is off by %g", worst);
+        /* cancel */
+        llm_session *s = session_new(there, types[t], PROMPT, 9);
+        CHECK(llm_session_step(&s, 1, 1, 0, &error) == LLM_MORE);
+        llm_session_cancel(s);
+        CHECK(llm_session_step(&s, 1, LLM_FOREVER, 0, &error) == LLM_OK && llm_session_state(s) == LLM_END_CANCELLED);
+        llm_session_free(s);
+        llm_session_free(fork);
+        llm_session_free(fork_cpu);
+        for (int i = 0; i < 3; i++) {
+            llm_session_free(cpu[i]);
+            llm_session_free(vk[i]);
+        }
+    }
+    char text[8192];
+    size_t n = 0, again = 0;
+    CHECK(llm_model_plan(there, NULL, 0, &n, &error) == LLM_OK && n > 200 && n < sizeof text);
+    CHECK(llm_model_plan(there, text, n, &again, &error) == LLM_E_SPACE && again == n);
+    CHECK(llm_model_plan(there, text, sizeof text, &again, &error) == LLM_OK && again == n && strlen(text) == n && strstr(text, "attend") && strstr(text, "driver version"));
+    CHECK(llm_model_plan(here, text, sizeof text, &n, &error) == LLM_OK && strstr(text, "attend"));
+    llm_model_free(here);
+    llm_model_free(there);
+}
+
+static void test_estimate(llm_engine *engine, int32_t gpu)
+{
+    llm_source source = LLM_INIT(llm_source);
+    const llm_source *part = &source;
+    llm_model_desc desc = LLM_INIT(llm_model_desc);
+    llm_estimate_info cpu = LLM_INIT(llm_estimate_info), vk = LLM_INIT(llm_estimate_info);
+    source.kind = LLM_SOURCE_BUFFER;
+    source.data = file.data;
+    source.data_len = file.size;
+    CHECK(llm_model_estimate(engine, &part, 1, &desc, NULL, &cpu, &error) == LLM_OK && cpu.device_bytes == 0);
+    desc.device = gpu;
+    CHECK(llm_model_estimate(engine, &part, 1, &desc, NULL, &vk, &error) == LLM_OK);
+    CHECK(vk.device_bytes > vk.weight_bytes && vk.device_bytes < vk.total_bytes && vk.weight_bytes >= 4u * 2 * 64 * 128);
+}
+
+static void test_device(llm_engine *engine, int32_t gpu)
+{
+    llm_device_info info = LLM_INIT(llm_device_info);
+    char text[8192];
+    size_t n = 0;
+    CHECK(llm_engine_device_info(engine, gpu - 1, &info, &error) == LLM_OK && info.device == gpu && info.kind != LLM_DEVICE_KIND_CPU && info.name_len > 0 && info.memory_total > 0 &&
+          info.memory_free <= info.memory_total);
+    CHECK_MSG(llm_engine_device_test(engine, gpu, &error) == LLM_OK, "%s", error.message);
+    CHECK(llm_engine_device_report(engine, gpu, NULL, 0, &n, &error) == LLM_OK && n > 100);
+    CHECK(llm_engine_device_report(engine, gpu, text, 10, &n, &error) == LLM_E_SPACE);
+    CHECK(llm_engine_device_report(engine, gpu, text, sizeof text, &n, &error) == LLM_OK && strlen(text) == n && strstr(text, "self-test Q4_0: right") && !strstr(text, "WRONG"));
+    CHECK(llm_engine_device_report(engine, 1, text, sizeof text, &n, &error) == LLM_OK && strlen(text) == n);
+    CHECK(llm_engine_device_report(engine, llm_engine_device_count(engine) + 1, text, sizeof text, &n, &error) == LLM_E_NO_DEVICE);
+    /* what the driver has compiled */
+    CHECK(llm_engine_device_cache(engine, gpu, NULL, 0, &n, &error) == LLM_OK && n >= 48);
+    unsigned char *cache = malloc(n + 1);
+    size_t got = n;
+    CHECK(llm_engine_device_cache(engine, gpu, cache, n - 1, &got, &error) == LLM_E_SPACE && got == n);
+    CHECK(llm_engine_device_cache(engine, gpu, cache, n, &got, &error) == LLM_OK && got == n);
+    CHECK_MSG(llm_engine_device_set_cache(engine, gpu, cache, n, &error) == LLM_OK, "%s", error.message);
+    CHECK(llm_engine_device_set_cache(engine, gpu, cache, 0, &error) == LLM_E_FORMAT && llm_engine_device_set_cache(engine, gpu, cache, 20, &error) == LLM_E_FORMAT);
+    for (size_t i = 0; i < n; i += 1 + i / 8) {
+        cache[i] ^= 1;
+        CHECK(llm_engine_device_set_cache(engine, gpu, cache, n, &error) == LLM_E_FORMAT);
+        cache[i] ^= 1;
+    }
+    free(cache);
+}
+
+static void test_budget(int32_t gpu)
+{
+    llm_vulkan vulkan = LLM_INIT(llm_vulkan);
+    int told = 0;
+    for (vulkan.memory_limit = 100 << 10;; vulkan.memory_limit += vulkan.memory_limit / 4) {
+        llm_engine *engine = engine_new(&vulkan, 1);
+        llm_engine_info before = LLM_INIT(llm_engine_info), after = LLM_INIT(llm_engine_info);
+        llm_model *model = NULL;
+        llm_status status = model_new(engine, gpu, &model);
+        CHECK(llm_engine_get_info(engine, &before, NULL) == LLM_OK);
+        if (status == LLM_OK) {
+            llm_session *s = session_new(model, LLM_STATE_TYPE_F16, PROMPT, 1);
+            status = drain(&s, 1, LLM_FOREVER);
+            llm_session_free(s);
+            llm_model_free(model);
+        } else {
+            CHECK_MSG(strstr(error.message, "memory_limit") && !model, "%s", error.message);
+            model_new(engine, gpu, &model);                 /* nothing is left of the first try */
+            CHECK(llm_engine_get_info(engine, &after, &error) == LLM_OK && after.memory_used == before.memory_used);
+        }
+        CHECK_MSG(status == LLM_OK || status == LLM_E_MEMORY, "%d", status);
+        told += status == LLM_E_MEMORY;
+        llm_engine_free(engine);
+        if (status == LLM_OK || !CHECK(vulkan.memory_limit < 1u << 30))
+            break;
+    }
+    CHECK_MSG(told > 3, "%d budgets were too small", told);
+}
+
+/* ---- drivers that fail ------------------------------------------------------------------------------------------------------- */
+
+static void (*none_get_proc(void *user, void *instance, const char *name))(void)
+{
+    (void)user, (void)instance, (void)name;
+    return NULL;
+}
+
+/* No loader, no driver, and one whose shaders do nothing: it is found, and found out. */
+static void test_bad_drivers(void)
+{
+    llm_vulkan vulkan = LLM_INIT(llm_vulkan);
+    llm_model *model = NULL;
+    char text[8192];
+    size_t n;
+    vulkan.get_proc = none_get_proc;
+    llm_engine *engine = engine_new(&vulkan, 1);
+    CHECK(llm_engine_device_count(engine) == 1 && model_new(engine, 2, &model) == LLM_E_NO_DEVICE);
+    llm_engine_free(engine);
+    null_vk.real = NULL;
+    null_vk.fail_at = -1;
+    vulkan.get_proc = null_get_proc;
+    engine = engine_new(&vulkan, 1);
+    CHECK(llm_engine_device_count(engine) == 2 && null_vk.objects == 0);    /* looked at, not opened */
+    CHECK(model_new(engine, 2, &model) == LLM_E_UNSUPPORTED && !model && strstr(error.message, "computes wrongly"));
+    CHECK(llm_engine_device_test(engine, 2, &error) == LLM_E_UNSUPPORTED && strstr(error.message, "computes wrongly"));
+    CHECK(llm_engine_device_report(engine, 2, text, sizeof text, &n, &error) == LLM_OK && strstr(text, "WRONG, not used"));
+    CHECK(null_vk.objects > 0);
+    llm_engine_free(engine);
+    CHECK_MSG(null_vk.objects == 0 && null_vk.faults == 0, "%d objects are left", (int)null_vk.objects);
+}
+
+/* The n-th submission loses the device: a status, the tokens are there, the CPU goes on from them, and the device can be opened anew. */
+static void test_lost(void)
+{
+    llm_vulkan vulkan = LLM_INIT(llm_vulkan);
+    int lost_while_stepping = 0;
+    vulkan.get_proc = null_get_proc;
+    null_vk.fail_at = -1;
+    for (int64_t at = 1;; at += 3) {
+        null_vk.lose_after = 0;
+        llm_engine *engine = engine_new(&vulkan, 1);
+        llm_model *cpu = NULL, *gpu = NULL, *again = NULL;
+        null_vk.lose_after = at;
+        null_vk.submits = 0;
+        llm_status status = model_new(engine, 2, &gpu);
+        if (status == LLM_OK) {
+            llm_session *s = session_new(gpu, LLM_STATE_TYPE_F32, PROMPT, 1), *on = NULL, *whole = NULL;
+            status = drain(&s, 1, LLM_FOREVER);
+            null_vk.lose_after = 0;
+            if (status < 0) {
+                const llm_token *tokens = NULL;
+                llm_token copy[PROMPT + REPLY];
+                size_t n = 0;
+                lost_while_stepping++;
+                CHECK_MSG(status == LLM_E_DEVICE_LOST && strstr(error.message, "lost") && llm_session_state(s) == LLM_E_DEVICE_LOST, "%d: %s", status, error.message);
+                CHECK(llm_session_tokens(s, &tokens, &n, &error) == LLM_OK && n >= PROMPT && n <= PROMPT + REPLY);
+                memcpy(copy, tokens, n * sizeof *copy);
+                CHECK(llm_session_step(&s, 1, LLM_FOREVER, 0, &error) == LLM_E_DEVICE_LOST);
+                if (CHECK(model_new(engine, 0, &cpu) == LLM_OK)) {
+                    llm_generate_desc reply = LLM_INIT(llm_generate_desc);
+                    reply.flags = LLM_GENERATE_IGNORE_END;
+                    reply.max_tokens = (int32_t)(PROMPT + REPLY - n);
+                    on = tiny_session(cpu, 256, LLM_STATE_TYPE_F32);
+                    whole = session_new(cpu, LLM_STATE_TYPE_F32, PROMPT, 1);
+                    CHECK(llm_session_append(on, copy, n, 0, &error) == LLM_OK);
+                    if (reply.max_tokens > 0)
+                        CHECK(llm_session_generate(on, &reply, &error) == LLM_OK);
+                    CHECK(drain(&on, 1, LLM_FOREVER) == LLM_OK && drain(&whole, 1, LLM_FOREVER) == LLM_OK);
+                    same_tokens(on, whole, "going on elsewhere");
+                }
+                if (CHECK_MSG(model_new(engine, 2, &again) == LLM_OK, "%s", error.message)) {      /* the old model still holds the lost one */
+                    llm_session *t = session_new(again, LLM_STATE_TYPE_F32, PROMPT, 1);
+                    CHECK(drain(&t, 1, LLM_FOREVER) == LLM_OK);
+                    same_tokens(t, whole, "the device opened anew");
+                    llm_session_free(t);
+                }
+            }
+            llm_session_free(s);
+            llm_session_free(on);
+            llm_session_free(whole);
+        } else {
+            CHECK_MSG(status == LLM_E_DEVICE_LOST && !gpu, "%d: %s", status, error.message);
+        }
+        llm_model_free(cpu);
+        llm_model_free(gpu);
+        llm_model_free(again);
+        llm_engine_free(engine);
+        CHECK_MSG(null_vk.objects == 0 || null_vk.real, "%d objects are left", (int)null_vk.objects);
+        if (status == LLM_OK || !CHECK(at < 2000))
+            break;
+    }
+    CHECK_MSG(lost_while_stepping >= 3, "lost %d times in steps", lost_while_stepping);
+    printf("lost in the middle of %d sessions\n", lost_while_stepping);
+}
+
+/* ---- the host's own ------------------------------------------------------------------------------------------------------------ */
+
+static int locks, locked;
+static void host_lock(void *user) { (void)user, locks++, CHECK(locked++ == 0); }
+static void host_unlock(void *user) { (void)user, CHECK(--locked == 0); }
+
+/* As an application would: its instance, its device without one feature, its queue. */
+static void test_host(void)
+{
+    PFN_vkGetInstanceProcAddr get = null_vk.real;
+    VkApplicationInfo app = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = VK_API_VERSION_1_1 };
+    VkInstanceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &app };
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    VkDevice device;
+    VkQueue queue;
+    uint32_t n = 1;
+    float priority = 1;
+    if (!CHECK(((PFN_vkCreateInstance)(void (*)(void))get(NULL, "vkCreateInstance"))(&info, NULL, &instance) == VK_SUCCESS))
+        return;
+    VkResult result = ((PFN_vkEnumeratePhysicalDevices)(void (*)(void))get(instance, "vkEnumeratePhysicalDevices"))(instance, &n, &physical);
+    CHECK(result == VK_SUCCESS || result == VK_INCOMPLETE);
+    VkDeviceQueueCreateInfo queues = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueCount = 1, .pQueuePriorities = &priority };
+    VkDeviceCreateInfo create = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queues };
+    if (!CHECK(((PFN_vkCreateDevice)(void (*)(void))get(instance, "vkCreateDevice"))(physical, &create, NULL, &device) == VK_SUCCESS))
+        return;
+    ((PFN_vkGetDeviceQueue)(void (*)(void))get(instance, "vkGetDeviceQueue"))(device, 0, 0, &queue);
+    llm_vulkan vulkan = LLM_INIT(llm_vulkan);
+    vulkan.instance = instance;
+    vulkan.physical_device = physical;
+    vulkan.device = device;
+    vulkan.queue = queue;
+    vulkan.lock = host_lock;
+    vulkan.unlock = host_unlock;
+    vulkan.submit_ms = 2;
+    llm_engine *engine = engine_new(&vulkan, 1);
+    llm_model *cpu = NULL, *gpu = NULL;
+    CHECK(llm_engine_device_count(engine) == 2);
+    if (CHECK_MSG(model_new(engine, 0, &cpu) == LLM_OK && model_new(engine, 2, &gpu) == LLM_OK, "%s", error.message)) {
+        llm_session *a = session_new(cpu, LLM_STATE_TYPE_F32, PROMPT, 3), *b = session_new(gpu, LLM_STATE_TYPE_F32, PROMPT, 3);
+        int before = locks;
+        CHECK_MSG(drain(&a, 1, LLM_FOREVER) == LLM_OK && drain(&b, 1, LLM_FOREVER) == LLM_OK, "%s", error.message);
+        same_tokens(b, a, "the host's device");
+        CHECK_MSG(locks - before >= REPLY, "%d submissions were locked", locks - before);
+        llm_session_free(a);
+        llm_session_free(b);
+    }
+    llm_model_free(cpu);
+    llm_model_free(gpu);
+    llm_engine_free(engine);
+    /* still the host's, and alive */
+    ((PFN_vkDestroyDevice)(void (*)(void))get(instance, "vkDestroyDevice"))(device, NULL);
+    ((PFN_vkDestroyInstance)(void (*)(void))get(instance, "vkDestroyInstance"))(instance, NULL);
+}
+
+static void test_low_priority(int32_t gpu)
+{
+    llm_vulkan vulkan = LLM_INIT(llm_vulkan);
+    vulkan.flags = LLM_VULKAN_LOW_PRIORITY;
+    llm_engine *engine = engine_new(&vulkan, 1);
+    llm_model *model = NULL;
+    CHECK_MSG(model_new(engine, gpu, &model) == LLM_OK, "%s", error.message);
+    llm_model_free(model);
+    llm_engine_free(engine);
+}
+
+int main(void)
+{
+    static const char *const names[] = { "libvulkan.so.1", "vulkan-1.dll" };
+    llm_vulkan vulkan = LLM_INIT(llm_vulkan);
+    lm_library library = { NULL };
+    lm_library_function found = NULL;
+    llm_engine *engine;
+    file = tiny_make(&shape);
+    test_bad_drivers();
+    vulkan.flags = LLM_VULKAN_VALIDATE;
+    engine = engine_new(&vulkan, 2);
+    if (llm_engine_device_count(engine) == 1) {
+        llm_engine_free(engine);
+        vulkan.flags = 0;
+        engine = engine_new(&vulkan, 2);
+        fprintf(stderr, "no validation layers here (Debian: vulkan-validationlayers)\n");
+    }
+    if (llm_engine_device_count(engine) == 1) {
+        llm_engine_free(engine);
+        free(file.data);
+        return test_failures ? TEST_DONE() : TEST_SKIP("no Vulkan driver on this machine");
+    }
+    test_sessions(engine, 2);
+    test_estimate(engine, 2);
+    test_device(engine, 2);
+    llm_engine_free(engine);
+    test_budget(2);
+    test_low_priority(2);
+    for (size_t i = 0; i < sizeof names / sizeof *names && !library.handle; i++)
+        if (lm_library_open(names[i], &library, NULL) < 0)
+            library.handle = NULL;
+    if (library.handle)
+        found = lm_library_find(library, "vkGetInstanceProcAddr");
+    memcpy(&null_vk.real, &found, sizeof found);
+    if (null_vk.real) {
+        test_lost();
+        test_host();
+    }
+    lm_library_close(library);
+    CHECK_MSG(messages == 0, "%d messages of the validation layers", messages);
+    free(file.data);
+    return TEST_DONE();
+}
