@@ -22,7 +22,8 @@ typedef struct lm_attend_tile {
     float *acc[LM_ATTEND_TILE];
     float *p[LM_ATTEND_TILE];                               /* [LM_CHUNK] scores, then probabilities */
     int from[LM_ATTEND_TILE], to[LM_ATTEND_TILE];           /* what each query sees ... */
-    int all_from, all_to;                                   /* ... and what all of them see; both LM_CHUNK: nothing */
+    int least, most;                                        /* ... any of them sees ... */
+    int all_from, all_to;                                   /* ... and all of them see; both LM_CHUNK: nothing */
     int n_groups, number[LM_ATTEND_GROUPS];                 /* groups of sixteen keys that any query sees */
     const void *k[2 * LM_ATTEND_GROUPS];                    /* [n_groups] of K, then those of V: a kernel may fetch what follows */
     const char *v[LM_ATTEND_GROUPS];                        /* by number: sixteen rows of V each */
@@ -53,13 +54,13 @@ LM_INLINE size_t lm_attend_item(int type) { return type == LM_ATTEND_f16 ? 2 : 4
 /* The queries begin .. begin + count of a tile of n_q; p: LM_CHUNK numbers for each of them. */
 LM_INLINE void lm_attend_tile_begin(lm_attend_tile *t, const lm_attend_args *a, float *p, size_t begin, int count, int n_q, int type)
 {
-    int least = LM_CHUNK, most = 0, per_page = a->page_positions / LM_KEYS;
+    int per_page = a->page_positions / LM_KEYS;
     size_t k_group = type == LM_ATTEND_i8 ? lm_i8_k_group(a->head_dim) : LM_KEYS * a->head_dim * lm_attend_item(type);
     size_t v_group = type == LM_ATTEND_i8 ? lm_i8_v_group(a->v_dim) : LM_KEYS * a->v_dim * lm_attend_item(type);
 
     t->args = a;
-    t->all_from = t->n_groups = 0;
-    t->all_to = LM_CHUNK;
+    t->most = t->all_from = t->n_groups = 0;
+    t->least = t->all_to = LM_CHUNK;
     for (int i = 0; i < n_q; i++) {
         size_t query = begin + (size_t)LM_MIN(i, count - 1);
         if (type == LM_ATTEND_i8)
@@ -70,14 +71,14 @@ LM_INLINE void lm_attend_tile_begin(lm_attend_tile *t, const lm_attend_args *a, 
         t->p[i] = p + LM_MIN(i, count - 1) * LM_CHUNK;
         t->from[i] = LM_MAX(a->lo[query], a->chunk_pos) - a->chunk_pos;
         t->to[i] = LM_MIN(a->hi[query] - a->chunk_pos, LM_CHUNK);
-        least = LM_MIN(least, t->from[i]);
-        most = LM_MAX(most, t->to[i]);
+        t->least = LM_MIN(t->least, t->from[i]);
+        t->most = LM_MAX(t->most, t->to[i]);
         t->all_from = LM_MAX(t->all_from, t->from[i]);
         t->all_to = LM_MIN(t->all_to, t->to[i]);
     }
     if (t->all_from >= t->all_to)
         t->all_from = t->all_to = LM_CHUNK;
-    for (int j = least / LM_KEYS; j < (most + LM_KEYS - 1) / LM_KEYS; j++) {
+    for (int j = t->least / LM_KEYS; j < (t->most + LM_KEYS - 1) / LM_KEYS; j++) {
         const char *page = a->k_pages[j / per_page];
         if (!page)                                          /* between two windows */
             continue;

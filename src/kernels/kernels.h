@@ -42,7 +42,14 @@ typedef struct lm_attend_args {
     int32_t page_positions;                             /* a multiple of LM_KEYS that divides LM_CHUNK */
     float scale, softcap;                               /* s = q.k * scale; softcap c != 0: c tanh(s / c) */
     float *max, *sum, *acc;                             /* out: [n_q], [n_q], [n_q, v_dim] */
+    float *scratch;                                     /* lm_attend_scratch(head_dim) floats, aligned to 64 bytes */
 } lm_attend_args;
+
+enum { LM_ATTEND_MANY = 64, LM_ATTEND_PART = 32 };     /* most queries that a kernel takes side by side; keys that it widens for them */
+static inline size_t lm_attend_scratch(size_t head_dim)
+{
+    return LM_ATTEND_MANY * LM_CHUNK + LM_ATTEND_PART * (head_dim > LM_CHUNK ? head_dim : (size_t)LM_CHUNK);
+}
 
 typedef struct lm_kernels {
     const char *name;                                   /* the tier: "reference", "avx2", "avx512", "neon", "neon-i8mm" */

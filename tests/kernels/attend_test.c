@@ -8,12 +8,13 @@
 #include <math.h>
 
 enum { STATE_F16, STATE_F32, STATE_INT8, STATE_TYPES };
+enum { MOST_QUERIES = 140 };
 
 /* One chunk of random shape. Returns which positions somebody sees. */
 typedef struct chunk {
     lm_attend_args a;
     int32_t type;                                           /* STATE_* */
-    int32_t lo[64], hi[64];
+    int32_t lo[MOST_QUERIES], hi[MOST_QUERIES];
     const void *k_pages[16], *v_pages[16];
     unsigned char seen[LM_CHUNK];
 } chunk;
@@ -116,12 +117,13 @@ static void chunk_queries(tiers_run *r, lm_attend_args *a)
     a->q = NULL;
 }
 
-static void attend_shape(tiers_run *r, size_t kind, int32_t type)
+/* As many queries as 1 + below(most). */
+static void attend_shape(tiers_run *r, size_t kind, int32_t type, size_t most)
 {
     chunk c = { .type = type };
     c.a.head_dim = chunk_dim(r);
     c.a.v_dim = tiers_below(r, 2) ? c.a.head_dim : chunk_dim(r);
-    c.a.n_q = 1 + tiers_below(r, tiers_below(r, 4) ? 9 : 40);
+    c.a.n_q = 1 + tiers_below(r, tiers_below(r, 4) ? 9 : most);
     c.a.q_stride = c.a.head_dim + tiers_below(r, 20);
     c.a.chunk_pos = (int32_t)tiers_below(r, 4) * LM_CHUNK;
     c.a.page_positions = 16 << tiers_below(r, 5);
@@ -142,6 +144,7 @@ static void attend_shape(tiers_run *r, size_t kind, int32_t type)
     c.a.max = tiers_floats(r, c.a.n_q);
     c.a.sum = tiers_floats(r, c.a.n_q);
     c.a.acc = tiers_floats(r, c.a.n_q * c.a.v_dim);
+    c.a.scratch = tiers_floats(r, lm_attend_scratch(c.a.head_dim));
     if (type == STATE_INT8)
         chunk_queries(r, &c.a);
     (type == STATE_INT8 ? r->k->attend_i8 : type == STATE_F16 ? r->k->attend_f16 : r->k->attend_f32)(&c.a);
@@ -150,8 +153,9 @@ static void attend_shape(tiers_run *r, size_t kind, int32_t type)
     tiers_emit_floats(r, c.a.acc, c.a.n_q * c.a.v_dim);
 }
 
-static void body_attend(tiers_run *r, size_t kind) { attend_shape(r, kind, tiers_below(r, 2) ? STATE_F16 : STATE_F32); }
-static void body_attend_i8(tiers_run *r, size_t kind) { attend_shape(r, kind, STATE_INT8); }
+static void body_attend(tiers_run *r, size_t kind) { attend_shape(r, kind, tiers_below(r, 2) ? STATE_F16 : STATE_F32, 40); }
+static void body_attend_i8(tiers_run *r, size_t kind) { attend_shape(r, kind, STATE_INT8, 40); }
+static void body_attend_many(tiers_run *r, size_t kind) { attend_shape(r, kind, (int32_t)tiers_below(r, STATE_TYPES), MOST_QUERIES); }
 
 /* A scale as it must be: NaN where a number is not finite, 0 for next to nothing. */
 static void check_scale(const float *x, size_t n, float scale)
@@ -359,6 +363,7 @@ static void bench(int32_t type)
     enum { STATE = 96 << 20 };
     char *state = malloc(STATE);
     static float q[64 * 256], acc[64 * 256], max[64], sum[64], q8_scale[64];
+    static _Alignas(64) float scratch[1 << 15];
     static int8_t q8[64 * 256];
     static int32_t lo[64], hi[64];
     if (!state)
@@ -382,7 +387,7 @@ static void bench(int32_t type)
             double cold, hot;
             void (*attend)(const lm_attend_args *) = type == STATE_INT8 ? tiers_table[t].attend_i8 : tiers_table[t].attend_f16;
             lm_attend_args a = { .q = q, .q_stride = dim, .q8 = q8, .q8_stride = dim, .q8_scale = q8_scale, .n_q = n_q, .head_dim = dim, .v_dim = dim, .lo = lo, .hi = hi,
-                                 .k_pages = k_pages, .v_pages = v_pages, .page_positions = 64, .scale = 0.1f, .max = max, .sum = sum, .acc = acc };
+                                 .k_pages = k_pages, .v_pages = v_pages, .page_positions = 64, .scale = 0.1f, .max = max, .sum = sum, .acc = acc, .scratch = scratch };
 #define BENCH_CHUNK(number)                                                                                     \
     do {                                                                                                        \
         char *base_ = state + (number) % n_chunks * chunk_bytes;                                                \
@@ -406,7 +411,7 @@ int main(int argc, char **argv)
 {
     static const struct { const char *name; tiers_body *body; uint64_t seeds; } cases[] = {
         { "store", body_store, 60 }, { "merge", body_merge, 200 }, { "attend", body_attend, 250 },
-        { "store int8", body_store_i8, 60 }, { "attend int8", body_attend_i8, 200 }
+        { "store int8", body_store_i8, 60 }, { "attend int8", body_attend_i8, 200 }, { "attend many", body_attend_many, 60 }
     };
     /* Arithmetic number 1, on every machine and compiler: the hash after so many cases. It may change only together with that number, or with
      * this test. */

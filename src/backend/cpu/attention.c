@@ -44,7 +44,7 @@ static void attention_need(const lm_cpu *cpu, const lm_program *program, const l
     need->heads = op->u.attend.n_head;
     need->partial = (uint64_t)op->u.attend.n_head * (shape.v_dim + 2);
     /* queries as they are, and for int8 state in eight bits: see attention_scratch */
-    need->worker = n_q * ((shape.head_dim + (uint64_t)shape.v_dim + 5) * sizeof(float) + lm_i8_padded(shape.head_dim));
+    need->worker = lm_attend_scratch(shape.head_dim) * sizeof(float) + n_q * ((shape.head_dim + (uint64_t)shape.v_dim + 5) * sizeof(float) + lm_i8_padded(shape.head_dim));
 }
 
 /* What a row sees: positions [lo, hi). */
@@ -113,14 +113,15 @@ static uint32_t attention_plan(lm_cpu_run *run, const lm_op *op, uint32_t round)
 /* ---- one chunk ----------------------------------------------------------------------------------------------------------- */
 
 /* Scratch of a thread. */
-typedef struct attention_scratch { float *q, *acc, *max, *sum, *q8_scale; int32_t *lo, *hi; int8_t *q8; } attention_scratch;
+typedef struct attention_scratch { float *kernel, *q, *acc, *max, *sum, *q8_scale; int32_t *lo, *hi; int8_t *q8; } attention_scratch;
 
 static attention_scratch attention_places(const lm_cpu_run *run, const lm_op *op, uint32_t worker)
 {
     attention_shape shape = attention_of(op);
     size_t n_q = attention_most_queries(shape.group);
     float *at = (float *)(void *)lm_cpu_scratch(run, worker);
-    attention_scratch places = { .q = at, .acc = at + n_q * shape.head_dim };
+    attention_scratch places = { .kernel = at, .q = at + lm_attend_scratch(shape.head_dim) };
+    places.acc = places.q + n_q * shape.head_dim;
     places.max = places.acc + n_q * shape.v_dim;
     places.sum = places.max + n_q;
     places.q8_scale = places.sum + n_q;
@@ -182,7 +183,7 @@ static void attention_chunk(const lm_cpu_run *run, const lm_op *op, const lm_cpu
         .q8 = from->q8 + (size_t)q0 * lm_i8_padded(shape.head_dim), .q8_stride = lm_i8_padded(shape.head_dim), .q8_scale = from->q8_scale + q0, .n_q = n_q, .head_dim = shape.head_dim, .v_dim = shape.v_dim,
         .lo = from->lo + q0, .hi = from->hi + q0, .k_pages = k_pages, .v_pages = v_pages,
         .chunk_pos = (int32_t)(chunk * LM_CHUNK), .page_positions = LM_PAGE_POSITIONS,
-        .scale = op->u.attend.scale, .softcap = op->u.attend.softcap, .max = max, .sum = sum, .acc = acc,
+        .scale = op->u.attend.scale, .softcap = op->u.attend.softcap, .max = max, .sum = sum, .acc = acc, .scratch = from->kernel,
     };
     run->attend(&args);
 }

@@ -274,10 +274,13 @@ LM_INLINE void attend_neon_i8_values(const lm_attend_tile *t, const lm_attend_i8
 
 #define ATTEND(name) attend_neon_##name
 #define ATTEND_I8_TILES(tile) tile(1, 2, 4) tile(2, 2, 4) tile(4, 1, 2)
-#define ATTEND_TILES(tile, type) tile(type, 1, 4, 8) tile(type, 2, 2, 8) tile(type, 4, 1, 4)
+#define ATTEND_TILES_f16(tile) tile(f16, 1, 4, 8) tile(f16, 2, 2, 8) tile(f16, 4, 1, 4)
+#define ATTEND_TILES_f32(tile) tile(f32, 1, 4, 8) tile(f32, 2, 2, 8) tile(f32, 4, 1, 4)
+enum { attend_neon_TILE_f16 = 4, attend_neon_TILE_f32 = 4 };
 enum { attend_neon_LANES = 4, attend_neon_TILE = 4, attend_neon_RAGGED = 8, attend_neon_I8_LANES = 8 };
 #include "kernels/attend_i8.inc"
 #include "kernels/attend_tile.inc"
+#undef ATTEND
 
 static void attend_neon_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
 {

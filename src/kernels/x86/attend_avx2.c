@@ -3,7 +3,7 @@
  *
  * As attend_avx512.c, which says why: tiles of up to six queries; scores with lane = key, two registers for the sixteen keys
  * stored side by side; sums of V with lane = dimension over the keys that all queries of a tile see, the ragged ends query by
- * query. Stack: 6 KiB of scores. Threads: any. */
+ * query; many queries as kernels/attend_many.inc says. Stack: 6 KiB of scores, 9 KiB with many queries or int8. Threads: any. */
 #include "kernels/attend_tile.h"
 #include "kernels/kernels.h"
 #include "kernels/x86/math_avx2.h"
@@ -70,28 +70,37 @@ LM_INLINE void attend_avx2_scores(const lm_attend_tile *t, int first, int type, 
     }
 }
 
-/* Scores to probabilities for what one query sees; its maximum and sum. Unseen neighbours in the end groups become 0. */
+/* The group of sixteen at p, -infinity for what does not lie in from .. to. */
+LM_INLINE void attend_avx2_hide(float *p, int from, int to)
+{
+    LM_UNROLL
+    for (int h = 0; h < 16; h += 8)
+        _mm256_storeu_ps(p + h, _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), _mm256_loadu_ps(p + h), _mm256_castsi256_ps(math_avx2_between(h, from, to))));
+}
+
+/* Scores to probabilities for what one query sees; its maximum and sum. Unseen neighbours in the end groups become -infinity, then 0 (or NaN,
+ * where all that is seen does). */
 static void attend_avx2_softmax(float *p, int from, int to, float softcap, float *max, float *sum)
 {
-    __m256 least = _mm256_set1_ps(-INFINITY), most8 = least, low = _mm256_setzero_ps(), high = low, cap = _mm256_set1_ps(softcap);
-    for (int j = from / LM_KEYS * LM_KEYS; j < to; j += 8) {
-        __m256 s = _mm256_loadu_ps(p + j);
-        if (softcap != 0) {
-            s = _mm256_mul_ps(cap, math_avx2_tanh(_mm256_div_ps(s, cap)));
-            _mm256_storeu_ps(p + j, s);
-        }
-        /* max_ps gives its second operand where the first is NaN */
-        most8 = _mm256_max_ps(_mm256_blendv_ps(least, s, _mm256_castsi256_ps(math_avx2_between(j, from, to))), most8);
+    __m256 most_low = _mm256_set1_ps(-INFINITY), most_high = most_low, low = _mm256_setzero_ps(), high = low, cap = _mm256_set1_ps(softcap);
+    int begin = from / LM_KEYS * LM_KEYS, last = (to - 1) / LM_KEYS * LM_KEYS;
+    if (softcap != 0)
+        for (int j = begin; j < to; j += 8)
+            _mm256_storeu_ps(p + j, _mm256_mul_ps(cap, math_avx2_tanh(_mm256_div_ps(_mm256_loadu_ps(p + j), cap))));
+    attend_avx2_hide(p + begin, from - begin, to - begin);
+    attend_avx2_hide(p + last, from - last, to - last);
+    for (int j = begin; j < to; j += LM_KEYS) {             /* max_ps gives its second operand where the first is NaN */
+        most_low = _mm256_max_ps(_mm256_loadu_ps(p + j), most_low);
+        most_high = _mm256_max_ps(_mm256_loadu_ps(p + j + 8), most_high);
     }
-    __m128 most4 = _mm_max_ps(_mm256_castps256_ps128(most8), _mm256_extractf128_ps(most8, 1));
+    most_low = _mm256_max_ps(most_low, most_high);
+    __m128 most4 = _mm_max_ps(_mm256_castps256_ps128(most_low), _mm256_extractf128_ps(most_low, 1));
     most4 = _mm_max_ps(most4, _mm_movehl_ps(most4, most4));
     most4 = _mm_add_ss(_mm_max_ss(most4, _mm_movehdup_ps(most4)), _mm_setzero_ps());
     __m256 most = _mm256_broadcastss_ps(most4);
-    for (int j = from / LM_KEYS * LM_KEYS; j < to; j += LM_KEYS) {
-        __m256 a = lm_expf8(_mm256_sub_ps(_mm256_loadu_ps(p + j), most));
-        __m256 b = lm_expf8(_mm256_sub_ps(_mm256_loadu_ps(p + j + 8), most));
-        a = _mm256_and_ps(a, _mm256_castsi256_ps(math_avx2_between(j, from, to)));
-        b = _mm256_and_ps(b, _mm256_castsi256_ps(math_avx2_between(j + 8, from, to)));
+    for (int j = begin; j < to; j += LM_KEYS) {
+        __m256 a = lm_expf8_low(_mm256_sub_ps(_mm256_loadu_ps(p + j), most));
+        __m256 b = lm_expf8_low(_mm256_sub_ps(_mm256_loadu_ps(p + j + 8), most));
         low = _mm256_add_ps(low, a);
         high = _mm256_add_ps(high, b);
         _mm256_storeu_ps(p + j, a);
@@ -298,10 +307,87 @@ LM_INLINE void attend_avx2_i8_values(const lm_attend_tile *t, const lm_attend_i8
 
 #define ATTEND(name) attend_avx2_##name
 #define ATTEND_I8_TILES(tile) tile(1, 1, 8) tile(2, 1, 4) tile(4, 1, 2) tile(6, 1, 2)
-#define ATTEND_TILES(tile, type) tile(type, 1, 4, 8) tile(type, 2, 2, 4) tile(type, 4, 1, 2) tile(type, 6, 1, 2)
+#define ATTEND_TILES_f16(tile) tile(f16, 1, 4, 8) tile(f16, 2, 2, 4) tile(f16, 4, 1, 2) tile(f16, 6, 1, 2)
+#define ATTEND_TILES_f32(tile) tile(f32, 1, 4, 8) tile(f32, 2, 2, 4) tile(f32, 4, 1, 2)
+enum { attend_avx2_TILE_f16 = 6, attend_avx2_TILE_f32 = 4 };
 enum { attend_avx2_LANES = 8, attend_avx2_TILE = 6, attend_avx2_RAGGED = 8, attend_avx2_I8_LANES = 8 };
 #include "kernels/attend_i8.inc"
 #include "kernels/attend_tile.inc"
+
+/* ---- many queries: parts of K and V in f32, two registers at a time ---- */
+
+/* A register of each row, from x[at] on. */
+LM_INLINE void attend_avx2_widen_column(float *to, size_t to_stride, const void *x, size_t at, size_t x_stride, size_t n_rows, size_t n,
+                                        int type)
+{
+    for (size_t row = 0; row < n_rows; row++, at += x_stride)
+        _mm256_storeu_ps(to + row * to_stride, n < 8 ? attend_avx2_load_part(x, at, n, type) : attend_avx2_load(x, at, type));
+}
+
+static void attend_avx2_widen(float *to, size_t to_stride, const void *x, size_t x_stride, size_t n_rows, size_t n, int type)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        if (type == LM_ATTEND_f16)
+            attend_avx2_widen_column(to + i, to_stride, x, i, x_stride, n_rows, n - i, LM_ATTEND_f16);
+        else
+            attend_avx2_widen_column(to + i, to_stride, x, i, x_stride, n_rows, n - i, LM_ATTEND_f32);
+    }
+}
+
+enum { attend_avx2_MANY = 16, attend_avx2_KEYS = 16, attend_avx2_ROWS = 128, attend_avx2_DIMS = 64 };
+
+static LM_NOINLINE void attend_avx2_part_scores(const lm_attend_tile *t, int j, const float *key)
+{
+    __m256 sum[2 * attend_avx2_TILE], scale = _mm256_set1_ps(t->args->scale);
+
+    LM_UNROLL
+    for (int i = 0; i < 2 * attend_avx2_TILE; i++)
+        sum[i] = _mm256_setzero_ps();
+    for (size_t d = 0; d < t->args->head_dim; d++, key += attend_avx2_KEYS) {
+        __m256 low = _mm256_loadu_ps(key), high = _mm256_loadu_ps(key + 8);
+        LM_UNROLL
+        for (int i = 0; i < attend_avx2_TILE; i++) {
+            __m256 q = _mm256_broadcast_ss(t->q[i] + d);
+            sum[2 * i] = _mm256_fmadd_ps(q, low, sum[2 * i]);
+            sum[2 * i + 1] = _mm256_fmadd_ps(q, high, sum[2 * i + 1]);
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < attend_avx2_TILE; i++) {
+        _mm256_storeu_ps(t->p[i] + j, _mm256_mul_ps(sum[2 * i], scale));
+        _mm256_storeu_ps(t->p[i] + j + 8, _mm256_mul_ps(sum[2 * i + 1], scale));
+    }
+}
+
+LM_INLINE void attend_avx2_part_values(const lm_attend_tile *t, int first, int from, int to, size_t d, const float *row, int n_q)
+{
+    size_t left = t->args->v_dim - d;
+    __m256i mask = math_avx2_mask(left), more = math_avx2_mask(left > 8 ? left - 8 : 0);
+    __m256 sum[2 * attend_avx2_TILE];
+
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        sum[2 * i] = _mm256_maskload_ps(t->acc[first + i] + d, mask);
+        sum[2 * i + 1] = _mm256_maskload_ps(t->acc[first + i] + d + 8, more);
+    }
+    for (int j = from; j < to; j++, row += attend_avx2_DIMS) {
+        __m256 low = _mm256_loadu_ps(row), high = _mm256_loadu_ps(row + 8);
+        LM_UNROLL
+        for (int i = 0; i < n_q; i++) {
+            __m256 p = _mm256_broadcast_ss(t->p[first + i] + j);
+            sum[2 * i] = _mm256_fmadd_ps(p, low, sum[2 * i]);
+            sum[2 * i + 1] = _mm256_fmadd_ps(p, high, sum[2 * i + 1]);
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        _mm256_maskstore_ps(t->acc[first + i] + d, mask, sum[2 * i]);
+        _mm256_maskstore_ps(t->acc[first + i] + d + 8, more, sum[2 * i + 1]);
+    }
+}
+
+#include "kernels/attend_many.inc"
+#undef ATTEND
 
 static void attend_avx2_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
 {
@@ -431,8 +517,8 @@ void lm_kernels_attend_avx2(lm_kernels *table)
 {
     table->store_k_f16 = attend_avx2_store_k_f16;
     table->store_v_f16 = attend_avx2_store_v_f16;
-    table->attend_f32 = attend_avx2_f32;
-    table->attend_f16 = attend_avx2_f16;
+    table->attend_f32 = attend_avx2_many_f32;
+    table->attend_f16 = attend_avx2_many_f16;
     table->store_k_i8 = attend_avx2_store_k_i8;
     table->store_v_i8 = attend_avx2_store_v_i8;
     table->quantize_head = attend_avx2_quantize_head;

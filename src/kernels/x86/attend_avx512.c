@@ -5,7 +5,8 @@
  * side by side as K is stored, one chain over head_dim for each query and group of keys. Sums of V: lane = dimension, one chain
  * over the keys for each query. Keys that all queries of a tile see go through the tile; the ragged ends of those that see
  * more go query by query, so that an unseen key is never multiplied, not even by zero. Scores that no query sees are computed
- * (from whatever the page holds) and then masked. Stack: 8 KiB of scores, 12 KiB with int8. Threads: any. */
+ * (from whatever the page holds) and then masked. Many queries go as kernels/attend_many.inc says. Stack: 8 KiB of scores, 12 KiB with
+ * int8. Threads: any. */
 #include "kernels/attend_tile.h"
 #include "kernels/kernels.h"
 #include "kernels/x86/math_avx512.h"
@@ -74,22 +75,24 @@ LM_INLINE __mmask16 attend_avx512_seen(int j, int from, int to)
     return (__mmask16)(math_avx512_mask((size_t)(to - j)) & ~math_avx512_mask(from > j ? (size_t)(from - j) : 0));
 }
 
-/* Scores to probabilities for what one query sees; its maximum and sum. Unseen neighbours in the end groups become 0. */
+/* Scores to probabilities for what one query sees; its maximum and sum. Unseen neighbours in the end groups become -infinity, then 0 (or NaN,
+ * where all that is seen does). */
 static void attend_avx512_softmax(float *p, int from, int to, float softcap, float *max, float *sum)
 {
-    __m512 most = _mm512_set1_ps(-INFINITY), lanes = _mm512_setzero_ps(), cap = _mm512_set1_ps(softcap);
-    for (int j = from / LM_KEYS * LM_KEYS; j < to; j += LM_KEYS) {
-        __m512 s = _mm512_loadu_ps(p + j);
-        if (softcap != 0) {
-            s = _mm512_mul_ps(cap, math_avx512_tanh(_mm512_div_ps(s, cap)));
-            _mm512_storeu_ps(p + j, s);
-        }
-        /* max_ps gives its second operand where the first is NaN */
-        most = _mm512_mask_max_ps(most, attend_avx512_seen(j, from, to), s, most);
+    __m512 least = _mm512_set1_ps(-INFINITY), most = least, other = least, lanes = _mm512_setzero_ps(), cap = _mm512_set1_ps(softcap);
+    int begin = from / LM_KEYS * LM_KEYS, last = (to - 1) / LM_KEYS * LM_KEYS;
+    if (softcap != 0)
+        for (int j = begin; j < to; j += LM_KEYS)
+            _mm512_storeu_ps(p + j, _mm512_mul_ps(cap, math_avx512_tanh(_mm512_div_ps(_mm512_loadu_ps(p + j), cap))));
+    _mm512_mask_storeu_ps(p + begin, (__mmask16)~attend_avx512_seen(begin, from, to), least);
+    _mm512_mask_storeu_ps(p + last, (__mmask16)~attend_avx512_seen(last, from, to), least);
+    for (int j = begin; j <= last; j += 2 * LM_KEYS) {              /* max_ps gives its second operand where the first is NaN */
+        most = _mm512_max_ps(_mm512_loadu_ps(p + j), most);
+        other = _mm512_max_ps(_mm512_loadu_ps(p + LM_MIN(j + LM_KEYS, last)), other);
     }
-    most = _mm512_add_ps(_mm512_set1_ps(_mm512_reduce_max_ps(most)), _mm512_setzero_ps());
-    for (int j = from / LM_KEYS * LM_KEYS; j < to; j += LM_KEYS) {
-        __m512 e = _mm512_maskz_mov_ps(attend_avx512_seen(j, from, to), math_avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(p + j), most)));
+    most = _mm512_add_ps(_mm512_set1_ps(_mm512_reduce_max_ps(_mm512_max_ps(most, other))), _mm512_setzero_ps());
+    for (int j = begin; j < to; j += LM_KEYS) {
+        __m512 e = math_avx512_exp_low(_mm512_sub_ps(_mm512_loadu_ps(p + j), most));
         lanes = _mm512_add_ps(lanes, e);
         _mm512_storeu_ps(p + j, e);
     }
@@ -261,10 +264,88 @@ LM_INLINE void attend_avx512_i8_values(const lm_attend_tile *t, const lm_attend_
 
 #define ATTEND(name) attend_avx512_##name
 #define ATTEND_I8_TILES(tile) tile(1, 4, 4) tile(2, 4, 4) tile(4, 4, 4) tile(8, 2, 2)
-#define ATTEND_TILES(tile, type) tile(type, 1, 4, 4) tile(type, 2, 4, 4) tile(type, 4, 4, 4) tile(type, 8, 2, 2)
+#define ATTEND_TILES_f16(tile) tile(f16, 1, 4, 4) tile(f16, 2, 4, 4) tile(f16, 4, 4, 4) tile(f16, 8, 2, 2)
+#define ATTEND_TILES_f32(tile) tile(f32, 1, 4, 4) tile(f32, 2, 4, 4) tile(f32, 4, 4, 4)
+enum { attend_avx512_TILE_f16 = 8, attend_avx512_TILE_f32 = 4 };
 enum { attend_avx512_LANES = 16, attend_avx512_TILE = 8, attend_avx512_RAGGED = 4, attend_avx512_I8_LANES = 16 };
 #include "kernels/attend_i8.inc"
 #include "kernels/attend_tile.inc"
+
+/* ---- many queries: parts of K and V in f32, two registers at a time ---- */
+
+/* A register of each row, from x[at] on. */
+LM_INLINE void attend_avx512_widen_column(float *to, size_t to_stride, const void *x, size_t at, size_t x_stride, size_t n_rows, __mmask16 mask,
+                                        int type)
+{
+    for (size_t row = 0; row < n_rows; row++, at += x_stride)
+        _mm512_storeu_ps(to + row * to_stride, attend_avx512_load_part(x, at, mask, type));
+}
+
+static void attend_avx512_widen(float *to, size_t to_stride, const void *x, size_t x_stride, size_t n_rows, size_t n, int type)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = math_avx512_mask(n - i);
+        if (type == LM_ATTEND_f16)
+            attend_avx512_widen_column(to + i, to_stride, x, i, x_stride, n_rows, mask, LM_ATTEND_f16);
+        else
+            attend_avx512_widen_column(to + i, to_stride, x, i, x_stride, n_rows, mask, LM_ATTEND_f32);
+    }
+}
+
+enum { attend_avx512_MANY = 20, attend_avx512_KEYS = 32, attend_avx512_ROWS = 128, attend_avx512_DIMS = 64 };
+
+static LM_NOINLINE void attend_avx512_part_scores(const lm_attend_tile *t, int j, const float *key)
+{
+    __m512 sum[2 * attend_avx512_TILE], scale = _mm512_set1_ps(t->args->scale);
+
+    LM_UNROLL
+    for (int i = 0; i < 2 * attend_avx512_TILE; i++)
+        sum[i] = _mm512_setzero_ps();
+    for (size_t d = 0; d < t->args->head_dim; d++, key += attend_avx512_KEYS) {
+        __m512 low = _mm512_loadu_ps(key), high = _mm512_loadu_ps(key + 16);
+        LM_UNROLL
+        for (int i = 0; i < attend_avx512_TILE; i++) {
+            __m512 q = _mm512_set1_ps(t->q[i][d]);
+            sum[2 * i] = _mm512_fmadd_ps(q, low, sum[2 * i]);
+            sum[2 * i + 1] = _mm512_fmadd_ps(q, high, sum[2 * i + 1]);
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < attend_avx512_TILE; i++) {
+        _mm512_storeu_ps(t->p[i] + j, _mm512_mul_ps(sum[2 * i], scale));
+        _mm512_storeu_ps(t->p[i] + j + 16, _mm512_mul_ps(sum[2 * i + 1], scale));
+    }
+}
+
+LM_INLINE void attend_avx512_part_values(const lm_attend_tile *t, int first, int from, int to, size_t d, const float *row, int n_q)
+{
+    size_t left = t->args->v_dim - d;
+    __mmask16 mask = math_avx512_mask(left), more = left > 16 ? math_avx512_mask(left - 16) : 0;
+    __m512 sum[2 * attend_avx512_TILE];
+
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        sum[2 * i] = _mm512_maskz_loadu_ps(mask, t->acc[first + i] + d);
+        sum[2 * i + 1] = _mm512_maskz_loadu_ps(more, t->acc[first + i] + d + 16);
+    }
+    for (int j = from; j < to; j++, row += attend_avx512_DIMS) {
+        __m512 low = _mm512_loadu_ps(row), high = _mm512_loadu_ps(row + 16);
+        LM_UNROLL
+        for (int i = 0; i < n_q; i++) {
+            __m512 p = _mm512_set1_ps(t->p[first + i][j]);
+            sum[2 * i] = _mm512_fmadd_ps(p, low, sum[2 * i]);
+            sum[2 * i + 1] = _mm512_fmadd_ps(p, high, sum[2 * i + 1]);
+        }
+    }
+    LM_UNROLL
+    for (int i = 0; i < n_q; i++) {
+        _mm512_mask_storeu_ps(t->acc[first + i] + d, mask, sum[2 * i]);
+        _mm512_mask_storeu_ps(t->acc[first + i] + d + 16, more, sum[2 * i + 1]);
+    }
+}
+
+#include "kernels/attend_many.inc"
+#undef ATTEND
 
 static void attend_avx512_merge(float *max, float *sum, float *acc, float chunk_max, float chunk_sum, const float *chunk_acc, size_t v_dim)
 {
@@ -293,8 +374,8 @@ LM_TARGET_END
 /* Storing one position is the AVX2 kernels' work: it is bound by the scattered stores. */
 void lm_kernels_attend_avx512(lm_kernels *table)
 {
-    table->attend_f32 = attend_avx512_f32;
-    table->attend_f16 = attend_avx512_f16;
+    table->attend_f32 = attend_avx512_many_f32;
+    table->attend_f16 = attend_avx512_many_f16;
     table->attend_i8 = attend_avx512_i8;
     table->attend_merge = attend_avx512_merge;
     table->attend_finish = attend_avx512_finish;

@@ -17,7 +17,8 @@ LM_TARGET_AVX512
 /* The first n lanes of sixteen; n >= 16: all. */
 LM_INLINE __mmask16 math_avx512_mask(size_t n) { return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u); }
 
-LM_INLINE __m512 math_avx512_exp(__m512 x)
+/* lm_expf of what is not above LM_EXPF_HIGH, or NaN. */
+LM_INLINE __m512 math_avx512_exp_low(__m512 x)
 {
     __m512 t = _mm512_fmadd_ps(x, _mm512_set1_ps(LM_EXPF_LOG2E), _mm512_set1_ps(LM_EXPF_ROUND));
     __m512 n = _mm512_sub_ps(t, _mm512_set1_ps(LM_EXPF_ROUND));
@@ -31,8 +32,12 @@ LM_INLINE __m512 math_avx512_exp(__m512 x)
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     /* exact within the bounds; NaN stays. Lanes below are left out, not cleared after: a subnormal result costs 300 cycles */
-    __m512 y = _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(LM_EXPF_LOW), _CMP_NLT_UQ), p, n);
-    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, _mm512_set1_ps(LM_EXPF_HIGH), _CMP_GT_OQ), _mm512_set1_ps(INFINITY));
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(LM_EXPF_LOW), _CMP_NLT_UQ), p, n);
+}
+
+LM_INLINE __m512 math_avx512_exp(__m512 x)
+{
+    return _mm512_mask_mov_ps(math_avx512_exp_low(x), _mm512_cmp_ps_mask(x, _mm512_set1_ps(LM_EXPF_HIGH), _CMP_GT_OQ), _mm512_set1_ps(INFINITY));
 }
 
 LM_INLINE __m512 math_avx512_tanh(__m512 x)
