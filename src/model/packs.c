@@ -71,6 +71,15 @@ static bool packs_intact(const packs_plan *p, const lm_pack *pack)
     return atomic_load_explicit(&look.broken, memory_order_relaxed) == 0;
 }
 
+/* What may not even be wrong: all else that may stand in a pack makes numbers, if nonsense. */
+static bool packs_divisors_fit(const packs_plan *p, const lm_pack *pack)
+{
+    for (uint32_t i = 0; i < p->program->n_weights; i++)
+        if (p->program->weights[i].is_vector && lm_weights_look_divisors(p->program, i, lm_pack_data(pack, i)) != UINT64_MAX)
+            return false;
+    return true;
+}
+
 /* LLM_OK with *out NULL: passed over, and told. LLM_MORE: none that fits, one may be made. */
 static llm_status packs_find(const packs_plan *p, lm_pack **out, llm_error *error)
 {
@@ -78,7 +87,7 @@ static llm_status packs_find(const packs_plan *p, lm_pack **out, llm_error *erro
     lm_pack *pack = NULL;
     bool make = !p->load->pack.read_only && !p->load->plan_only;
     llm_status status = lm_pack_open(p->host, p->load->pack.path, &p->key, p->items, p->program->n_weights, &pack, &why);
-    if (status == LLM_OK && p->load->pack.verify && !packs_intact(p, pack)) {
+    if (status == LLM_OK && (!packs_divisors_fit(p, pack) || (p->load->pack.verify && !packs_intact(p, pack)))) {
         lm_pack_close(pack);
         status = lm_fail(&why, LLM_E_FORMAT, "its weights are damaged");
     }

@@ -92,20 +92,27 @@ static llm_status weights_rows(const weights_loader *l, const weights_task *task
     return weights_look(t, task->row, task->n, *out, &worker->error);
 }
 
-/* Divisors of rope frequencies must not blow an angle up (see params.c). */
-static llm_status weights_look_divisors(const weights_loader *l, uint32_t index, const lm_tensor *t, const float *vector, llm_error *error)
+uint64_t lm_weights_look_divisors(const lm_program *program, uint32_t index, const float *vector)
 {
-    for (uint32_t o = 0; o < l->program->n_ops; o++) {
-        const lm_op *op = &l->program->ops[o];
+    for (uint32_t o = 0; o < program->n_ops; o++) {
+        const lm_op *op = &program->ops[o];
         if (op->kind != LM_OP_ANGLES || (op->weight[0] != (int32_t)index && op->weight[1] != (int32_t)index))
             continue;
-        for (uint64_t i = 0; i < l->program->weights[index].n_cols; i++)
+        for (uint64_t i = 0; i < program->weights[index].n_cols; i++)
             if (!(vector[i] >= 0x1p-8f))
-                return lm_fail_at(error, LLM_E_FORMAT, t->name.ptr, t->name.len, t->offset, "tensor '%s': divisor %llu is %g, expected %g or more", t->name.ptr,
-                                  (unsigned long long)i, (double)vector[i], 0x1p-8);
-        return LLM_OK;
+                return i;
+        break;
     }
-    return LLM_OK;
+    return UINT64_MAX;
+}
+
+static llm_status weights_look_vector(const weights_loader *l, uint32_t index, const lm_tensor *t, const float *vector, llm_error *error)
+{
+    uint64_t bad = lm_weights_look_divisors(l->program, index, vector);
+    if (bad == UINT64_MAX)
+        return LLM_OK;
+    return lm_fail_at(error, LLM_E_FORMAT, t->name.ptr, t->name.len, t->offset, "tensor '%s': divisor %llu is %g, expected %g or more", t->name.ptr,
+                      (unsigned long long)bad, (double)vector[bad], 0x1p-8);
 }
 
 static llm_status weights_vector(const weights_loader *l, const weights_task *task, weights_worker *worker)
@@ -123,7 +130,7 @@ static llm_status weights_vector(const weights_loader *l, const weights_task *ta
         memcpy(&half, row + (info->first + i) * 2, 2);
         worker->vector[i] = t->type == LM_TYPE_F16 ? lm_f32_from_f16(half) : lm_f32_from_bf16(half);
     }
-    LM_TRY(weights_look_divisors(l, task->weight, t, worker->vector, &worker->error));
+    LM_TRY(weights_look_vector(l, task->weight, t, worker->vector, &worker->error));
     return l->backend->table->weight_rows(l->backend, l->weights[task->weight], 0, 1, worker->vector, &worker->error);
 }
 

@@ -15,6 +15,9 @@ llm_status lm_weights_load(lm_host *host, lm_backend *backend, lm_catalogue *cat
  * source may be read again. */
 llm_status lm_weights_pack(lm_host *host, lm_backend *backend, lm_catalogue *catalogue, const lm_program *program, const lm_load *load, lm_pack_writer *writer,
                            bool *refused, llm_error *error);
+/* If this weight is divisors of rope frequencies, which must not blow an angle up (see params.c): the place of the first that does, else
+ * UINT64_MAX. */
+uint64_t   lm_weights_look_divisors(const lm_program *program, uint32_t index, const float *vector);
 void       lm_weights_free(lm_backend *backend, lm_weight **weights, uint32_t n);
 
 #endif

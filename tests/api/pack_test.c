@@ -328,6 +328,41 @@ static void test_misfits(uint64_t hash)
     unlink(pack_path);
 }
 
+/* Divisors of rope's frequencies are looked at in any case: no angle may be infinite. */
+static void test_divisors(void)
+{
+    static const float wrong[] = { 0.0f, -1.0f, 1e-30f, NAN };
+    char path[512];
+    snprintf(path, sizeof path, "%s/golden/data/llama-rope3.gguf", LLM_TEST_TREE);
+    bytes model = read_all(path);
+    if (!CHECK_MSG(model.at != NULL, "%s", path))
+        return;
+    write_file(model_path, model.at, model.n, 60);
+    free(model.at);
+    uint64_t hash = load_and_hash(model_path, (how){ .pack = NULL }).hash, table, items = 0;
+    right(load_and_hash(model_path, with_pack), hash, 1, "divisors", 0);
+    bytes pack = read_all(pack_path);
+    memcpy(&table, pack.at + 56, 8);
+    for (uint64_t at = table; at + 64 < pack.n; at += 64) {
+        uint64_t n_cols, offset;
+        memcpy(&n_cols, pack.at + at + 16, 8);
+        memcpy(&offset, pack.at + at + 32, 8);
+        if (pack.at[at + 52] != 1 || n_cols > 8)            /* the one short vector */
+            continue;
+        items++;
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+            memcpy(pack.at + offset + (n_cols - 1) * 4, &wrong[i], 4);
+            write_file(pack_path, pack.at, pack.n, 0);
+            right(load_and_hash(model_path, read_only), hash, 0, "divisors", 1 + (long)i);
+            CHECK(strstr(logged, "damaged"));
+        }
+    }
+    CHECK_MSG(items == 1, "%llu vectors of at most 8 items", (unsigned long long)items);
+    right(load_and_hash(model_path, with_pack), hash, 1, "divisors", 9);
+    free(pack.at);
+    unlink(pack_path);
+}
+
 /* A model's file that changes under its name. */
 static void test_changes(const tiny_file *file, uint64_t hash)
 {
@@ -554,8 +589,10 @@ static void test_cancel(void)
             cancel c = { i, 0 };
             desc.user = &c;
             llm_status status = llm_model_load(engine, model_path, LLM_NUL, &desc, &model, &error);
-            if (status == LLM_OK)
+            if (status == LLM_OK) {
+                llm_model_free(model);
                 break;
+            }
             int present = inode(pack_path) != 0;            /* the last calls come when it is there */
             CHECK(status == LLM_E_CANCELLED && files_in_folder() == 1 + (size_t)present && (there ? present : 1));
             if (!there)
@@ -563,7 +600,6 @@ static void test_cancel(void)
             n++;
         }
     CHECK(n > 4);
-    llm_model_free(model);
     llm_engine_free(engine);
     unlink(pack_path);
 }
@@ -729,6 +765,7 @@ int main(void)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         test_bits(names[i]);
     test_tiers();
+    test_divisors();
     tiny_file file = tiny_make(&tiny_small);
     write_file(model_path, file.data, file.size, 60);
     uint64_t hash = load_and_hash(model_path, (how){ .pack = NULL }).hash;
