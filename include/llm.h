@@ -248,14 +248,16 @@ typedef struct llm_vulkan {
 enum { LLM_ENGINE_GPUS = 1 };               /* look for GPUs: opens Vulkan's loader and drivers, if there are any. Else none is touched */
 
 enum { LLM_CPU_REFERENCE = 1, LLM_CPU_AVX2 = 2, LLM_CPU_AVX512 = 3, LLM_CPU_NEON = 4,
-       LLM_CPU_NEON_I8MM = 5 };             /* tiers of CPU kernels */
+       LLM_CPU_NEON_I8MM = 5,               /* tiers of CPU kernels */
+       LLM_CPU_AMX = 6 };                   /* AVX-512 and Intel's matrix unit: on Linux, and only when asked for, since the system then
+                                               keeps 8 KiB more for each thread that uses it, for as long as the process lives */
 
 typedef struct llm_engine_desc {
     uint32_t struct_size, flags;            /* LLM_ENGINE_* */
     int32_t  n_threads;                     /* 0: one per performance core; 1: the calling thread alone, none is made */
     int32_t  n_arenas;                      /* passes that may be in progress at once; 0: 4 */
     int32_t  n_chunk;                       /* most tokens a pass takes in; 0: 512 */
-    int32_t  cpu_tier;                      /* 0: the best of this machine; LLM_CPU_*: no better than this. Same bits */
+    int32_t  cpu_tier;                      /* 0: the best of this machine but LLM_CPU_AMX; LLM_CPU_*: no better than this. Same bits */
     uint64_t memory_limit;                  /* bytes the engine's objects may hold together; 0: no limit. A GPU's memory has its own */
     const llm_allocator *allocator;
     const llm_logger    *logger;

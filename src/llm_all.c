@@ -66,6 +66,7 @@
 #include "kernels/x86/linear_avx512_256.c"
 #include "kernels/x86/acts_avx512.c"
 #include "kernels/x86/attend_avx512.c"
+#include "kernels/x86/linear_amx.c"
 #include "kernels/arm/linear_neon.c"
 #include "kernels/arm/acts_neon.c"
 #include "kernels/arm/attend_neon.c"

@@ -258,7 +258,7 @@ static const char *args_set(tool_args *args, const args_option *o, const char *t
 {
     static const struct { const char *name; int32_t tier; } tiers[] = {
         { "reference", LLM_CPU_REFERENCE }, { "avx2", LLM_CPU_AVX2 }, { "avx512", LLM_CPU_AVX512 }, { "neon", LLM_CPU_NEON },
-        { "neon-i8mm", LLM_CPU_NEON_I8MM },
+        { "neon-i8mm", LLM_CPU_NEON_I8MM }, { "amx", LLM_CPU_AMX },
     };
     static const struct { const char *name; int32_t type; } states[] = { { "f16", LLM_STATE_TYPE_F16 }, { "f32", LLM_STATE_TYPE_F32 }, { "int8", LLM_STATE_TYPE_INT8 } };
     void *place = (char *)args + o->place;

@@ -147,6 +147,7 @@ const char *tool_tier_name(int32_t tier)
     case LLM_CPU_AVX512: return "avx512";
     case LLM_CPU_NEON: return "neon";
     case LLM_CPU_NEON_I8MM: return "neon-i8mm";
+    case LLM_CPU_AMX: return "amx";
     default: return "unknown";
     }
 }

@@ -16,7 +16,7 @@ static uint32_t cpu_saved_registers(void)
     return low;
 }
 
-enum { CPU_XCR0_AVX = 0x6, CPU_XCR0_AVX512 = 0xe6 };
+enum { CPU_XCR0_AVX = 0x6, CPU_XCR0_AVX512 = 0xe6, CPU_XCR0_AMX = 0x60000 };
 
 uint32_t lm_cpu_features(void)
 {
@@ -38,7 +38,7 @@ uint32_t lm_cpu_features(void)
     out |= LM_CPU_AVX2;
     if ((a71 >> 4) & 1)
         out |= LM_CPU_AVX_VNNI;
-    if (((d7 >> 24) & 1) && ((d7 >> 25) & 1))
+    if (((d7 >> 24) & 1) && ((d7 >> 25) & 1) && (saved & CPU_XCR0_AMX) == CPU_XCR0_AMX)
         out |= LM_CPU_AMX_INT8;
     if ((saved & CPU_XCR0_AVX512) != CPU_XCR0_AVX512)
         return out;
@@ -75,6 +75,19 @@ uint32_t lm_cpu_features(void) { return LM_CPU_NEON | CPU_TOLD_DOTPROD | CPU_TOL
 #undef CPU_TOLD_I8MM
 #else
 uint32_t lm_cpu_features(void) { return 0; }
+#endif
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+long syscall(long number, ...);                             /* not in strict C11's view of unistd.h */
+
+enum { CPU_REQ_XCOMP_PERM = 0x1023, CPU_XTILEDATA = 18 };   /* <asm/prctl.h> of Linux 5.16 */
+
+bool lm_cpu_ask_amx(void) { return (lm_cpu_features() & LM_CPU_AMX_INT8) && syscall(SYS_arch_prctl, CPU_REQ_XCOMP_PERM, CPU_XTILEDATA) == 0; }
+#else
+bool lm_cpu_ask_amx(void) { return false; }
 #endif
 
 /* Not inlined, so that no computation of the caller moves across the change of mode. */

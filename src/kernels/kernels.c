@@ -30,7 +30,12 @@ static int32_t kernels_fill_x86(lm_kernels *table, uint32_t features, int32_t mo
     lm_kernels_linear_256_avx512(table);
     lm_kernels_acts_avx512(table);
     lm_kernels_attend_avx512(table);
-    return LM_TIER_AVX512;
+
+    if (!(features & LM_CPU_AMX_INT8) || most != LM_TIER_AMX)
+        return LM_TIER_AVX512;
+    table->name = "amx";
+    lm_kernels_linear_amx(table);
+    return LM_TIER_AMX;
 }
 
 /* Dot products are an extension that nearly every processor with NEON has: the tier of NEON takes them where they are. */

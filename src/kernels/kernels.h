@@ -52,7 +52,7 @@ static inline size_t lm_attend_scratch(size_t head_dim)
 }
 
 typedef struct lm_kernels {
-    const char *name;                                   /* the tier: "reference", "avx2", "avx512", "neon", "neon-i8mm" */
+    const char *name;                                   /* the tier: "reference", "avx2", "avx512", "neon", "neon-i8mm", "amx" */
 
     /* y[c * y_stride + r] = row r of W times column c, r < n_rows, c < n_cols. w: packed, from the first row's group on; the first
      * row is a group's first. k: a multiple of the type's block. */
@@ -97,10 +97,11 @@ typedef struct lm_kernels {
     void (*attend_finish)(float *y, float sum, const float *acc, size_t v_dim);
 } lm_kernels;
 
-enum { LM_TIER_REFERENCE = 1, LM_TIER_AVX2 = 2, LM_TIER_AVX512 = 3, LM_TIER_NEON = 4, LM_TIER_NEON_I8MM = 5,     /* LLM_CPU_* */
-       LM_TIER_LAST = LM_TIER_NEON_I8MM };
+enum { LM_TIER_REFERENCE = 1, LM_TIER_AVX2 = 2, LM_TIER_AVX512 = 3, LM_TIER_NEON = 4, LM_TIER_NEON_I8MM = 5, LM_TIER_AMX = 6,   /* LLM_CPU_* */
+       LM_TIER_LAST = LM_TIER_AMX };
 
-/* The table for a processor with `features` (LM_CPU_*, base/cpu.h), held to tiers <= `most` (0: no mask). Returns the tier. */
+/* The table for a processor with `features` (LM_CPU_*, base/cpu.h), held to tiers <= `most` (0: no mask). Returns the tier.
+ * LM_TIER_AMX is taken only when `most` names it, and the caller has asked the system (lm_cpu_ask_amx). */
 int32_t lm_kernels_fill(lm_kernels *table, uint32_t features, int32_t most);
 
 /* Each file overwrites the entries it has: one function per concern and tier. On other machines those of kernels/x86 and
@@ -121,6 +122,7 @@ void lm_kernels_linear_32_avx512(lm_kernels *table);
 void lm_kernels_linear_256_avx512(lm_kernels *table);
 void lm_kernels_acts_avx512(lm_kernels *table);
 void lm_kernels_attend_avx512(lm_kernels *table);
+void lm_kernels_linear_amx(lm_kernels *table);
 void lm_kernels_linear_neon(lm_kernels *table);
 void lm_kernels_acts_neon(lm_kernels *table);
 void lm_kernels_attend_neon(lm_kernels *table);

@@ -41,7 +41,7 @@ static llm_status engine_check(const llm_engine_desc *desc, llm_error *error)
         return lm_fail(error, LLM_E_INVALID, "llm_engine_desc.n_arenas is %d: expected 0 to %d", desc->n_arenas, LM_MAX_ARENAS);
     if (desc->n_chunk < 0 || desc->n_chunk > LM_MAX_CHUNK)
         return lm_fail(error, LLM_E_INVALID, "llm_engine_desc.n_chunk is %d: expected 0 to %d", desc->n_chunk, LM_MAX_CHUNK);
-    if (desc->cpu_tier < 0 || desc->cpu_tier > LLM_CPU_NEON_I8MM)
+    if (desc->cpu_tier < 0 || desc->cpu_tier > LLM_CPU_AMX)
         return lm_fail(error, LLM_E_INVALID, "llm_engine_desc.cpu_tier is %d: expected 0 or LLM_CPU_*", desc->cpu_tier);
     return LLM_OK;
 }

@@ -73,7 +73,7 @@ static void invariance_mix(forward *f, const gold *g, const char *what, int32_t 
 
 static void invariance_test_model(const char *name, int32_t state_type, bool full)
 {
-    static const int32_t threads[] = { 1, 2, 3, 8 }, tiers[] = { LLM_CPU_REFERENCE, LLM_CPU_AVX2, LLM_CPU_AVX512, LLM_CPU_NEON, LLM_CPU_NEON_I8MM };
+    static const int32_t threads[] = { 1, 2, 3, 8 }, tiers[] = { LLM_CPU_REFERENCE, LLM_CPU_AVX2, LLM_CPU_AVX512, LLM_CPU_NEON, LLM_CPU_NEON_I8MM, LLM_CPU_AMX };
     static const uint32_t chunks[] = { 512, 7, 64, 1 };
     forward f;
     gold g;

@@ -42,7 +42,7 @@ static uint64_t tiers_hash = 0xcbf29ce484222325u;           /* FNV-1a of all tha
  * that agree in the entries from..to (offsets in lm_kernels) the first. */
 static inline void tiers_init(size_t from, size_t to)
 {
-    const uint32_t lacking[] = { LM_CPU_DOTPROD | LM_CPU_I8MM, 0 };
+    const uint32_t lacking[] = { LM_CPU_DOTPROD | LM_CPU_I8MM, lm_cpu_ask_amx() ? 0 : LM_CPU_AMX_INT8 };
     for (size_t i = 0; i < sizeof lacking / sizeof lacking[0]; i++)
         for (int32_t most = LM_TIER_REFERENCE; most <= LM_TIER_LAST; most++) {
             int known = 0;

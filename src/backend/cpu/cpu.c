@@ -11,6 +11,7 @@ static const lm_cpu_grain cpu_backend_grains[] = {
     [LM_TIER_REFERENCE] = { 100000, 100000, 50000, 1 << 16, 1 << 14, 32, 8, 1 },
     [LM_TIER_AVX2] = { 4000000, 2000000, 1500000, 1 << 19, 1 << 16, 128, 4, 1 },
     [LM_TIER_AVX512] = { 18000000, 8000000, 8500000, 1 << 19, 1 << 16, 132, 6, 2 },
+    [LM_TIER_AMX] = { 36000000, 8000000, 8500000, 1 << 19, 1 << 16, 256, 16, 1 },
     [LM_TIER_NEON] = { 4000000, 2000000, 1500000, 1 << 19, 1 << 16, 128, 4, 1 },
     [LM_TIER_NEON_I8MM] = { 4000000, 4000000, 1500000, 1 << 19, 1 << 16, 128, 4, 1 },
 };
@@ -89,7 +90,10 @@ llm_status lm_cpu_backend_open(lm_host *host, const lm_cpu_desc *desc, lm_backen
         return lm_fail_memory(error, "the CPU backend", sizeof *cpu);
     cpu->base.table = &cpu_backend_table;
     cpu->base.host = host;
-    cpu->tier = lm_kernels_fill(&cpu->kernels, lm_cpu_features(), desc->tier);
+    uint32_t features = lm_cpu_features();
+    if (desc->tier != LM_TIER_AMX || !lm_cpu_ask_amx())
+        features &= ~(uint32_t)LM_CPU_AMX_INT8;
+    cpu->tier = lm_kernels_fill(&cpu->kernels, features, desc->tier);
     cpu->grain = cpu_backend_grains[cpu->tier];
     cpu->n_threads = n_threads;
     if (desc->parallel) {

@@ -260,22 +260,6 @@ typedef struct linear512_panel_q6_k {
     _Alignas(64) float d[2][16];
 } linear512_panel_q6_k;
 
-/* The four lines of 16 values, six bits each, unsigned */
-LM_INLINE void linear512_six_bit_lines(__m512i v[4], const lm_packed_q6_k *b, size_t j)
-{
-    const __m512i a = linear512_line(b->ql[2 * j]), z = linear512_line(b->ql[2 * j + 1]), top = linear512_line(b->qh[j]), mask = _mm512_set1_epi8(48);
-
-    v[0] = _mm512_or_si512(linear512_low(a), _mm512_and_si512(_mm512_slli_epi16(top, 4), mask));
-    v[1] = _mm512_or_si512(linear512_high(a), _mm512_and_si512(_mm512_slli_epi16(top, 2), mask));
-    v[2] = _mm512_or_si512(linear512_low(z), _mm512_and_si512(top, mask));
-    v[3] = _mm512_or_si512(linear512_high(z), _mm512_and_si512(_mm512_srli_epi16(top, 2), mask));
-}
-
-LM_INLINE __m512i linear512_scales_q6_k(const lm_packed_q6_k *b, size_t j)
-{
-    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)b->scales[j]));
-}
-
 LM_INLINE void linear512_unpack_q6_k(void *panel, const void *group, int g, size_t at, size_t n)
 {
     linear512_panel_q6_k *p = panel;
@@ -469,13 +453,13 @@ LM_TARGET_END
 
 void lm_kernels_linear_avx512(lm_kernels *table)
 {
-    table->linear[LM_TYPE_F32] = linear512_f32;
-    table->linear[LM_TYPE_F16] = linear512_f16;
-    table->linear[LM_TYPE_BF16] = linear512_bf16;
-    table->linear[LM_TYPE_Q8_0] = linear512_q8_0;
-    table->linear[LM_TYPE_Q4_0] = linear512_q4_0;
-    table->linear[LM_TYPE_Q4_K] = linear512_q4_k;
-    table->linear[LM_TYPE_Q6_K] = linear512_q6_k;
+    table->linear[LM_TYPE_F32] = lm_linear512_f32;
+    table->linear[LM_TYPE_F16] = lm_linear512_f16;
+    table->linear[LM_TYPE_BF16] = lm_linear512_bf16;
+    table->linear[LM_TYPE_Q8_0] = lm_linear512_q8_0;
+    table->linear[LM_TYPE_Q4_0] = lm_linear512_q4_0;
+    table->linear[LM_TYPE_Q4_K] = lm_linear512_q4_k;
+    table->linear[LM_TYPE_Q6_K] = lm_linear512_q6_k;
 }
 
 #else

@@ -17,13 +17,8 @@
 
 #include "kernels/kernels.h"
 
-#include "kernels/layout.h"
-#include "kernels/x86/x86.h"
-#include "tensor/blocks.h"
+#include "kernels/x86/formats_avx512.h"
 #include "tensor/type.h"
-#include "base/compiler.h"
-
-#include <string.h>
 
 LM_EXACT_ARITHMETIC
 
@@ -36,124 +31,8 @@ enum {
     LINEAR512_FEW = 3,                          /* the same where it is not */
     LINEAR512_VALUES = 256,                     /* values of k in a panel */
     LINEAR512_VALUES32 = 512,                   /* the same for blocks of 32: the sums wait in y half as often */
-    LINEAR512_AHEAD = 2560,                     /* bytes of prefetch */
     LINEAR512_X_BYTES = 512 * 1024              /* activations of a block of columns: they should stay in the second-level cache */
 };
-
-/* ---- small things ---------------------------------------------------------------------------------------------------- */
-
-LM_INLINE __m512i linear512_line(const void *p) { return _mm512_loadu_si512(p); }
-LM_INLINE __m512 linear512_halves(const uint16_t d[16]) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)d)); }
-
-LM_INLINE __m512i linear512_dword(const void *p)        /* four bytes in every lane */
-{
-    int32_t v;
-
-    memcpy(&v, p, 4);
-    return _mm512_set1_epi32(v);
-}
-
-LM_INLINE __m512i linear512_low(__m512i line) { return _mm512_and_si512(line, _mm512_set1_epi8(15)); }
-LM_INLINE __m512i linear512_high(__m512i line) { return _mm512_and_si512(_mm512_srli_epi16(line, 4), _mm512_set1_epi8(15)); }
-LM_INLINE __m512 linear512_fma_int(__m512i sum, __m512 scale, __m512 acc) { return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, acc); }
-
-LM_INLINE __mmask16 linear512_mask(size_t rows_left) { return rows_left >= 16 ? 0xffff : (__mmask16)((1u << rows_left) - 1); }
-
-LM_INLINE void linear512_prefetch(const void *p, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + LINEAR512_AHEAD + i, _MM_HINT_T0);
-}
-
-/* The six-bit scales and minimums of 16 rows: byte j of a lane belongs to sub-block j (first vector) and 4 + j (second). */
-typedef struct linear512_six { __m512i scale[2], min[2]; } linear512_six;
-
-LM_INLINE linear512_six linear512_six_bits(const uint8_t (*lines)[16][4])
-{
-    const __m512i s0 = linear512_line(lines[0]), s1 = linear512_line(lines[1]), s2 = linear512_line(lines[2]);
-    const __m512i low6 = _mm512_set1_epi8(63), low4 = _mm512_set1_epi8(15), top2 = _mm512_set1_epi8(48);
-    linear512_six out;
-
-    out.scale[0] = _mm512_and_si512(s0, low6);
-    out.min[0] = _mm512_and_si512(s1, low6);
-    out.scale[1] = _mm512_or_si512(_mm512_and_si512(s2, low4), _mm512_and_si512(_mm512_srli_epi16(s0, 2), top2));
-    out.min[1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(s2, 4), low4), _mm512_and_si512(_mm512_srli_epi16(s1, 2), top2));
-    return out;
-}
-
-/* Byte j of every lane as a number of 32 bits. */
-LM_INLINE __m512i linear512_byte(__m512i v, int j)
-{
-    return _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(_mm_set_epi32((int)0x8080800c + j, (int)0x80808008 + j, (int)0x80808004 + j, (int)0x80808000 + j)));
-}
-
-/* Bytes j and j + 1 of every lane as two numbers of 16 bits. */
-LM_INLINE __m512i linear512_byte_pair(__m512i v, int j)
-{
-    int at = (int)0x80018000 + j * 0x10001;
-
-    return _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(_mm_set_epi32(at + 0xc000c, at + 0x80008, at + 0x40004, at)));
-}
-
-/* The sums of 32 values from those of 16, as eight int16: dword j holds sub-blocks 2j and 2j + 1. */
-LM_INLINE void linear512_sums32(int32_t out[4], const int16_t s16[16])
-{
-    __m256i sums = _mm256_madd_epi16(_mm256_loadu_si256((const __m256i *)(const void *)s16), _mm256_set1_epi16(1));
-
-    _mm_store_si128((__m128i *)(void *)out, _mm256_cvtepi32_epi16(sums));
-}
-
-/* ---- 32 values as eight lines of unsigned bytes ------------------------------------------------------------------------ */
-
-LM_INLINE void linear512_nibbles(__m512i v[8], const uint8_t (*q)[16][4])
-{
-    LM_UNROLL
-    for (int l = 0; l < 4; l++) {
-        const __m512i line = linear512_line(q[l]);
-
-        v[2 * l] = linear512_low(line);
-        v[2 * l + 1] = linear512_high(line);
-    }
-}
-
-/* a | (b & c) */
-LM_INLINE __m512i linear512_or_and(__m512i a, __m512i b, __m512i c) { return _mm512_ternarylogic_epi32(a, b, c, 0xf8); }
-
-/* Bit t of a line of single bits becomes bit 4 of line t. */
-LM_INLINE void linear512_fifth_bits(__m512i v[8], __m512i bits)
-{
-    LM_UNROLL
-    for (int t = 0; t < 8; t++)
-        v[t] = linear512_or_and(v[t], t < 4 ? _mm512_slli_epi16(bits, (unsigned)(t < 4 ? 4 - t : 0)) : _mm512_srli_epi16(bits, (unsigned)(t < 4 ? 0 : t - 4)),
-                                _mm512_set1_epi8(16));
-}
-
-/* The four quads of a line of crumbs */
-LM_INLINE void linear512_crumbs(__m512i v[4], __m512i line)
-{
-    LM_UNROLL
-    for (int t = 0; t < 4; t++)
-        v[t] = _mm512_and_si512(_mm512_srli_epi16(line, (unsigned)(2 * t)), _mm512_set1_epi8(3));
-}
-
-/* Nibbles through a table of sixteen bytes, four times the same: vpermb looks at the low six bits of an index, so that what stands
- * above the nibble does not matter. */
-LM_INLINE void linear512_looked_up(__m512i v[8], const uint8_t (*q)[16][4], __m512i table)
-{
-    LM_UNROLL
-    for (int l = 0; l < 4; l++) {
-        const __m512i line = linear512_line(q[l]);
-
-        v[2 * l] = _mm512_permutexvar_epi8(line, table);
-        v[2 * l + 1] = _mm512_permutexvar_epi8(_mm512_srli_epi16(line, 4), table);
-    }
-}
-
-/* The values of IQ4_NL and IQ4_XS + 128 */
-LM_INLINE __m512i linear512_table_iq4(void)
-{
-    return _mm512_xor_si512(_mm512_broadcast_i32x4(_mm_setr_epi8(LM_IQ4_VALUES)), _mm512_set1_epi8(-128));
-}
 
 /* ---- what a tile is ---------------------------------------------------------------------------------------------------- */
 
@@ -276,20 +155,6 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
     }
 }
 
-/* The columns from c on. What a type does not read may be NULL. */
-LM_INLINE lm_acts linear512_from(const lm_acts *x, size_t k, size_t c)
-{
-    lm_acts out = *x;
-
-    if (c != 0 && x->f32)
-        out.f32 += c * k;
-    if (c != 0 && x->q32)
-        out.q32 += c * k, out.d32 += c * (k / 32), out.s32 += c * (k / 32);
-    if (c != 0 && x->q256)
-        out.q256 += c * k, out.d256 += c * (k / 256), out.s16 += c * (k / 16);
-    return out;
-}
-
 #define LINEAR512_DIRECT_N(type, C)                                                                              \
     case (C): {                                                                                                  \
         __m512 acc[C];                                                                                           \
@@ -335,7 +200,7 @@ LM_INLINE lm_acts linear512_from(const lm_acts *x, size_t k, size_t c)
             }                                                                                                                               \
         }                                                                                                                                   \
     }                                                                                                                                       \
-    static void linear512_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)        \
+    void lm_linear512_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)        \
     {                                                                                                                                       \
         const size_t few = WIDE(LINEAR512_DIRECT +) 0;                                                                                      \
         panel_type panel;                                                                                                                   \

@@ -12,118 +12,10 @@ LM_EXACT_ARITHMETIC
 #if LM_X86
 LM_TARGET_AVX512
 
-/* What a block says of its 16 rows. Scales of sub-blocks of 16: the upper half of a lane is zero. Minimums: pairs of sub-blocks. */
-typedef struct linear512_said {
-    _Alignas(64) int32_t scale[16][16];
-    _Alignas(64) int16_t min[8][32];
-    _Alignas(64) float d[16], minus_dmin[16];
-} linear512_said;
-
 typedef struct linear512_panel256 {
     _Alignas(64) uint8_t q[LINEAR512_VALUES / 4][2][64];
     linear512_said said[2];
 } linear512_panel256;
-
-/* Byte j of every lane, signed, in the lower 16 bits; zero above. */
-LM_INLINE __m512i linear512_signed_byte(__m512i v, int j)
-{
-    const int at = (int)0x80800080 + j * 0x100;
-
-    return _mm512_srai_epi16(_mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(_mm_set_epi32(at + 0xc00, at + 0x800, at + 0x400, at))), 8);
-}
-
-LM_INLINE __m512 linear512_minus(__m512 v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
-
-/* ---- front ends -------------------------------------------------------------------------------------------------------- */
-
-LM_INLINE void linear512_say_q2_k(linear512_said *out, const lm_packed_q2_k *b)
-{
-    _mm512_store_ps(out->d, linear512_halves(b->d));
-    _mm512_store_ps(out->minus_dmin, linear512_minus(linear512_halves(b->dmin)));
-    LM_UNROLL
-    for (int l = 0; l < 4; l++) {
-        const __m512i line = linear512_line(b->scales[l]), scale = linear512_low(line), min = linear512_high(line);
-
-        LM_UNROLL
-        for (int j = 0; j < 4; j++)
-            _mm512_store_si512(out->scale[4 * l + j], linear512_byte(scale, j));
-        LM_UNROLL
-        for (int j = 0; j < 2; j++)
-            _mm512_store_si512(out->min[2 * l + j], linear512_byte_pair(min, 2 * j));
-    }
-}
-
-LM_INLINE void linear512_lines_q2_k(__m512i v[8], const lm_packed_q2_k *b, size_t u)
-{
-    LM_UNROLL
-    for (int h = 0; h < 2; h++)
-        linear512_crumbs(v + 4 * h, linear512_line(b->q[2 * u + (size_t)h]));
-}
-
-LM_INLINE void linear512_say_q3_k(linear512_said *out, const lm_packed_q3_k *b)
-{
-    const __m512i s0 = linear512_line(b->scales[0]), s1 = linear512_line(b->scales[1]), s2 = linear512_line(b->scales[2]), top = _mm512_set1_epi8(48);
-    __m512i scale[4];
-
-    scale[0] = _mm512_or_si512(linear512_low(s0), _mm512_and_si512(_mm512_slli_epi16(s2, 4), top));
-    scale[1] = _mm512_or_si512(linear512_low(s1), _mm512_and_si512(_mm512_slli_epi16(s2, 2), top));
-    scale[2] = _mm512_or_si512(linear512_high(s0), _mm512_and_si512(s2, top));
-    scale[3] = _mm512_or_si512(linear512_high(s1), _mm512_and_si512(_mm512_srli_epi16(s2, 2), top));
-    _mm512_store_ps(out->d, linear512_halves(b->d));
-    LM_UNROLL
-    for (int l = 0; l < 4; l++)
-        LM_UNROLL
-        for (int j = 0; j < 4; j++)
-            _mm512_store_si512(out->scale[4 * l + j], linear512_signed_byte(_mm512_sub_epi8(scale[l], _mm512_set1_epi8(32)), j));
-}
-
-LM_INLINE void linear512_lines_q3_k(__m512i v[8], const lm_packed_q3_k *b, size_t u)
-{
-    const __m512i high = linear512_line(b->qh[u]), four = _mm512_set1_epi8(4);
-
-    LM_UNROLL
-    for (int h = 0; h < 2; h++)
-        linear512_crumbs(v + 4 * h, linear512_line(b->q[2 * u + (size_t)h]));
-    LM_UNROLL
-    for (int t = 0; t < 8; t++)
-        v[t] = linear512_or_and(v[t], t < 2 ? _mm512_slli_epi16(high, (unsigned)(t < 2 ? 2 - t : 0)) : _mm512_srli_epi16(high, (unsigned)(t < 2 ? 0 : t - 2)), four);
-}
-
-LM_INLINE void linear512_say_q5_k(linear512_said *out, const lm_packed_q5_k *b)
-{
-    const linear512_six six = linear512_six_bits(b->scales);
-
-    _mm512_store_ps(out->d, linear512_halves(b->d));
-    _mm512_store_ps(out->minus_dmin, linear512_minus(linear512_halves(b->dmin)));
-    LM_UNROLL
-    for (int j = 0; j < 8; j++)
-        _mm512_store_si512(out->scale[j], linear512_byte(six.scale[j / 4], j % 4));
-    LM_UNROLL
-    for (int j = 0; j < 4; j++)
-        _mm512_store_si512(out->min[j], linear512_byte_pair(six.min[j / 2], j % 2 * 2));
-}
-
-LM_INLINE void linear512_lines_q5_k(__m512i v[8], const lm_packed_q5_k *b, size_t u)
-{
-    linear512_nibbles(v, b->q + 4 * u);
-    linear512_fifth_bits(v, linear512_line(b->qh[u]));
-}
-
-LM_INLINE void linear512_say_iq4_xs(linear512_said *out, const lm_packed_iq4_xs *b)
-{
-    const __m512i low = linear512_line(b->scales_l), high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)b->scales_h));
-
-    _mm512_store_ps(out->d, linear512_halves(b->d));
-    LM_UNROLL
-    for (unsigned j = 0; j < 8; j++) {
-        const __m512i four = _mm512_and_si512(_mm512_srli_epi32(low, 4 * j), _mm512_set1_epi32(15));
-        const __m512i two = j < 3 ? _mm512_slli_epi32(high, j < 3 ? 4 - 2 * j : 0) : _mm512_srli_epi32(high, j < 3 ? 0 : 2 * j - 4);
-
-        _mm512_store_si512(out->scale[j], _mm512_sub_epi32(linear512_or_and(four, two, _mm512_set1_epi32(48)), _mm512_set1_epi32(32)));
-    }
-}
-
-LM_INLINE void linear512_lines_iq4_xs(__m512i v[8], const lm_packed_iq4_xs *b, size_t u) { linear512_looked_up(v, b->q + 4 * u, linear512_table_iq4()); }
 
 /* ---- the tile, and directly ---------------------------------------------------------------------------------------------- */
 
@@ -142,15 +34,6 @@ LM_INLINE void linear512_starts(int32_t out[16], const int16_t s16[16], const in
         _mm512_store_si512(out, _mm512_mullo_epi32(_mm512_cvtepi16_epi32(sums), _mm512_set1_epi32(-bias)));
     else
         _mm256_store_si256((__m256i *)(void *)out, _mm256_madd_epi16(sums, _mm256_set1_epi16((int16_t)-bias)));
-}
-
-/* The sums that minimums meet, as pairs of int16 */
-LM_INLINE void linear512_pairs(int32_t out[8], const int16_t s16[16], const int sub)
-{
-    if (sub == 16)
-        memcpy(out, s16, 32);
-    else
-        linear512_sums32(out, s16);
 }
 
 LM_INLINE __m512i linear512_min_sum(const linear512_said *said, const int32_t pairs[8], const int sub)
@@ -315,10 +198,10 @@ LM_TARGET_END
 
 void lm_kernels_linear_256_avx512(lm_kernels *table)
 {
-    table->linear[LM_TYPE_Q2_K] = linear512_q2_k;
-    table->linear[LM_TYPE_Q3_K] = linear512_q3_k;
-    table->linear[LM_TYPE_Q5_K] = linear512_q5_k;
-    table->linear[LM_TYPE_IQ4_XS] = linear512_iq4_xs;
+    table->linear[LM_TYPE_Q2_K] = lm_linear512_q2_k;
+    table->linear[LM_TYPE_Q3_K] = lm_linear512_q3_k;
+    table->linear[LM_TYPE_Q5_K] = lm_linear512_q5_k;
+    table->linear[LM_TYPE_IQ4_XS] = lm_linear512_iq4_xs;
 }
 
 #else

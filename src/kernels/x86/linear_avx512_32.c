@@ -9,54 +9,6 @@ LM_EXACT_ARITHMETIC
 #if LM_X86
 LM_TARGET_AVX512
 
-/* ---- front ends -------------------------------------------------------------------------------------------------------- */
-
-LM_INLINE __m512 linear512_no_min(const void *b)
-{
-    (void)b;
-    return _mm512_setzero_ps();
-}
-
-/* 2^(e - 128): below 2 a bit among those of the fraction, else an exponent */
-LM_INLINE __m512 linear512_e8m0(const uint8_t e[16])
-{
-    const __m512i wide = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)e));
-    const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(wide, _mm512_set1_epi32(1)), 23), small = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), wide);
-
-    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(wide, _mm512_set1_epi32(2)), small));
-}
-
-LM_INLINE void linear512_lines_q4_1(__m512i v[8], const lm_packed_q4_1 *b) { linear512_nibbles(v, b->q); }
-LM_INLINE __m512 linear512_scale_q4_1(const lm_packed_q4_1 *b) { return linear512_halves(b->d); }
-LM_INLINE __m512 linear512_min_q4_1(const lm_packed_q4_1 *b) { return linear512_halves(b->m); }
-
-LM_INLINE void linear512_lines_q5_0(__m512i v[8], const lm_packed_q5_0 *b)
-{
-    linear512_nibbles(v, b->q);
-    linear512_fifth_bits(v, linear512_line(b->qh));
-}
-LM_INLINE __m512 linear512_scale_q5_0(const lm_packed_q5_0 *b) { return linear512_halves(b->d); }
-LM_INLINE __m512 linear512_min_q5_0(const lm_packed_q5_0 *b) { return linear512_no_min(b); }
-
-LM_INLINE void linear512_lines_q5_1(__m512i v[8], const lm_packed_q5_1 *b)
-{
-    linear512_nibbles(v, b->q);
-    linear512_fifth_bits(v, linear512_line(b->qh));
-}
-LM_INLINE __m512 linear512_scale_q5_1(const lm_packed_q5_1 *b) { return linear512_halves(b->d); }
-LM_INLINE __m512 linear512_min_q5_1(const lm_packed_q5_1 *b) { return linear512_halves(b->m); }
-
-LM_INLINE void linear512_lines_iq4_nl(__m512i v[8], const lm_packed_iq4_nl *b) { linear512_looked_up(v, b->q, linear512_table_iq4()); }
-LM_INLINE __m512 linear512_scale_iq4_nl(const lm_packed_iq4_nl *b) { return linear512_halves(b->d); }
-LM_INLINE __m512 linear512_min_iq4_nl(const lm_packed_iq4_nl *b) { return linear512_no_min(b); }
-
-LM_INLINE void linear512_lines_mxfp4(__m512i v[8], const lm_packed_mxfp4 *b)
-{
-    linear512_looked_up(v, b->q, _mm512_add_epi8(_mm512_broadcast_i32x4(_mm_setr_epi8(LM_MXFP4_VALUES)), _mm512_set1_epi8(12)));
-}
-LM_INLINE __m512 linear512_scale_mxfp4(const lm_packed_mxfp4 *b) { return linear512_e8m0(b->e); }
-LM_INLINE __m512 linear512_min_mxfp4(const lm_packed_mxfp4 *b) { return linear512_no_min(b); }
-
 /* ---- into the panel, and directly ---------------------------------------------------------------------------------------- */
 
 LM_INLINE void linear512_keep32(linear512_panel32 *p, size_t i, int g, const __m512i v[8], __m512 d, __m512 m, const int has_min)
@@ -128,11 +80,11 @@ LM_TARGET_END
 
 void lm_kernels_linear_32_avx512(lm_kernels *table)
 {
-    table->linear[LM_TYPE_Q4_1] = linear512_q4_1;
-    table->linear[LM_TYPE_Q5_0] = linear512_q5_0;
-    table->linear[LM_TYPE_Q5_1] = linear512_q5_1;
-    table->linear[LM_TYPE_IQ4_NL] = linear512_iq4_nl;
-    table->linear[LM_TYPE_MXFP4] = linear512_mxfp4;
+    table->linear[LM_TYPE_Q4_1] = lm_linear512_q4_1;
+    table->linear[LM_TYPE_Q5_0] = lm_linear512_q5_0;
+    table->linear[LM_TYPE_Q5_1] = lm_linear512_q5_1;
+    table->linear[LM_TYPE_IQ4_NL] = lm_linear512_iq4_nl;
+    table->linear[LM_TYPE_MXFP4] = lm_linear512_mxfp4;
 }
 
 #else

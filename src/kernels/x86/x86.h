@@ -28,6 +28,12 @@
 #if LM_X86
 #include <immintrin.h>
 
+#if defined(__has_include)
+#if __has_include(<amxint8intrin.h>)
+#define LM_X86_AMX 1                /* a compiler that knows AMX: gcc 11, clang 12 */
+#endif
+#endif
+
 /* Holds the compiler to a running integer sum in one register: gcc otherwise makes a tree of an unrolled one, or copies it at every turn,
  * and spills. No code. */
 #define LM_RUNNING(vector) __asm__("" : "+v"(vector))
@@ -36,13 +42,21 @@
 #define LM_TARGET_AVX2 _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2\"))), apply_to=function)")
 #define LM_TARGET_AVX512 \
     _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni\"))), apply_to=function)")
+#define LM_TARGET_AMX \
+    _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni,amx-tile,amx-int8\"))), apply_to=function)")
 #define LM_TARGET_END _Pragma("clang attribute pop")
 #else
 #define LM_TARGET_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2\")")
 #define LM_TARGET_AVX512 \
     _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni\")")
+#define LM_TARGET_AMX \
+    _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni,amx-tile,amx-int8\")")
 #define LM_TARGET_END _Pragma("GCC pop_options")
 #endif
+#endif
+
+#ifndef LM_X86_AMX
+#define LM_X86_AMX 0
 #endif
 
 #endif
