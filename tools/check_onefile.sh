@@ -7,7 +7,7 @@
 set -eu
 work=$1 cc=$2 theirs=$3
 shift 3
-level=-O2 types="f32 f16 bf16 q8_0 q4_0 q4_k_m" masks="reference avx2 avx512"
+level=-O2 types="f32 f16 bf16 q8_0 q4_0 q4_k_m" masks="reference avx2 avx512 amx"
 [ $# -eq 0 ] || { level=-O1 types="f16 q4_k_m" masks="reference neon-i8mm"; }
 root=$(cd "$(dirname "$0")/.." && pwd)
 

@@ -73,7 +73,7 @@ static const args_option options[] = {
     { 'c', "ctx-size", TOOL_RUN | TOOL_BENCH | TOOL_INSPECT, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
     { 'c', "ctx-size", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
     { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
-    { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon, neon-i8mm. The bits are the same" },
+    { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon, neon-i8mm, amx (default: the best). The bits are the same" },
     { 0, "device", COMPUTES, KIND_TEXT, AT(device), 0, 0, "NAME",
       "cpu, vulkan (the best GPU), or a number of libllm devices. run and perplexity: default the best GPU that passes its self-test, else the CPU;\n"
       "                                 the CPU too with -t or --cpu-mask. bench and imatrix: default cpu" },

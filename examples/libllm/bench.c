@@ -253,7 +253,7 @@ static int bench_resolve(bench *b)
         llm_engine *engine = NULL;
         llm_error error;
         desc.n_threads = (int32_t)b->args->threads.at[i];
-        desc.cpu_tier = b->args->cpu_tier;
+        desc.cpu_tier = tool_cpu_tier(b->args);
         if (llm_engine_create(LLM_ABI, &desc, &engine, &error) != LLM_OK || llm_engine_get_info(engine, &info, &error) != LLM_OK) {
             llm_engine_free(engine);
             return tool_fail(b->args, "cannot start", &error);
@@ -268,7 +268,7 @@ static int bench_resolve(bench *b)
 static ceilings bench_ceilings(const bench *b, int threads)
 {
     static const ceilings none = { 0, 0, 0, "", "" };
-    int form = b->tier == LLM_CPU_AVX512 ? CEILINGS_AVX512 : b->tier == LLM_CPU_AVX2 ? CEILINGS_AVX2 : CEILINGS_PLAIN;
+    int form = b->tier == LLM_CPU_AVX512 || b->tier == LLM_CPU_AMX ? CEILINGS_AVX512 : b->tier == LLM_CPU_AVX2 ? CEILINGS_AVX2 : CEILINGS_PLAIN;
     return b->args->no_ceilings || tool_wants_gpus(b->args) || tool_interrupted() ? none : ceilings_measure(threads, form);
 }
 

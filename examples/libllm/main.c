@@ -139,6 +139,8 @@ char *tool_read_file(const char *path, size_t *n)
     return text;
 }
 
+int32_t tool_cpu_tier(const tool_args *args) { return args->cpu_tier ? args->cpu_tier : LLM_CPU_AMX; }
+
 const char *tool_tier_name(int32_t tier)
 {
     switch (tier) {

@@ -81,7 +81,7 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     memset(out, 0, sizeof *out);
     engine.n_threads = n_threads;
     engine.n_chunk = (int32_t)args->n_chunk;
-    engine.cpu_tier = args->cpu_tier;
+    engine.cpu_tier = tool_cpu_tier(args);
     engine.logger = args->verbose || (args->pack && !args->quiet) ? &logger : NULL;
     engine.flags = tool_wants_gpus(args) && !(model_flags & LLM_MODEL_VOCAB_ONLY) ? LLM_ENGINE_GPUS : 0;
     if (llm_engine_create(LLM_ABI, &engine, &out->engine, &error) != LLM_OK)

@@ -90,6 +90,8 @@ int  tool_fail(const tool_args *args, const char *doing, const llm_error *error)
 int  tool_usage(const tool_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));  /* prints; TOOL_USAGE */
 char *tool_read_file(const char *path, size_t *n);      /* whole, NUL-terminated, to be freed; NULL: errno says why. path NULL: standard input */
 const char *tool_tier_name(int32_t tier);
+/* The mask that was given, or AMX: the command owns its process, and so may ask the system for it. */
+int32_t     tool_cpu_tier(const tool_args *args);
 void tool_bytes(uint64_t bytes, char out[32]);          /* "1.23 GiB" */
 double tool_seconds(void);                              /* a clock that only goes forward */
 

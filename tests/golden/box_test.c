@@ -106,7 +106,8 @@ int main(void)
     box_all("f16 state", 1, 0, LLM_STATE_TYPE_F16);
     if (!TEST_EMULATED) {
         box_all("f32 state, 3 threads", 3, 0, LLM_STATE_TYPE_F32);
-        box_all("AVX2 at most, 2 threads", 2, LLM_CPU_AVX2, LLM_STATE_TYPE_F16);
+        box_all("int8 state, AVX2 at most, 2 threads", 2, LLM_CPU_AVX2, LLM_STATE_TYPE_INT8);
+        box_all("AMX where there is, 2 threads", 2, LLM_CPU_AMX, LLM_STATE_TYPE_F16);
     }
     free(file);
     return TEST_DONE();

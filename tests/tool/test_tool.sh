@@ -231,8 +231,6 @@ parses "$work/out" "assert [r['test'] for r in d['results']] == ['prefill', 'dec
 expect 0 "$@" bench --shape tiny -p 0 -n 2 -r 1 --sessions 1,3 --no-ceilings --json -q
 parses "$work/out" 'assert [(r["sessions"], r["test"]) for r in d["results"]] == [(1, "decode"), (3, "decode")]'
 
-expect 0 "$@" bench --shape tiny -p 0 -n 2 -r 1 --sessions 1,3 --no-ceilings --json -q
-parses "$work/out" 'assert [(r["sessions"], r["test"]) for r in d["results"]] == [(1, "decode"), (3, "decode")]'
 echo "--- quantize: smaller files, whole or not at all"
 expect 0 "$@" quantize --help;                      says out 'q4_k_m'; says out '--imatrix'; says out '--pure'
 expect 2 "$@" quantize;                             says err 'IN OUT TYPE'

@@ -23,7 +23,6 @@ from evaluate import KINDS, LONGEST, prompt_of, right
 from export import libllm_reply, load
 
 
-
 @torch.no_grad()
 def clear(model, prompt, said, ends, margin):
     """How many of the reply's tokens are clear choices, from the first on; one more if the end after them is clear too."""

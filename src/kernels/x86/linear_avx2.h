@@ -389,7 +389,7 @@ LM_INLINE void linear256_panels(void *panel, float *y, size_t y_stride, const ui
                 for (; n_tiles != 0; n_tiles--) {               /* tiles as even as they come */
                     size_t cols = (left + n_tiles - 1) / n_tiles;
 
-                    tiles[cols - LINEAR256_DIRECT](panel, &t);
+                    tiles[cols - 2](panel, &t);
                     t.y += cols * y_stride;
                     t.col += cols;
                     left -= cols;
