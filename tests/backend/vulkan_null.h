@@ -18,6 +18,7 @@ static struct {
     const char *failed;                                     /* its name */
     int onwards;                                            /* all calls from the n-th on fail */
     int64_t submits, lose_after;                            /* submissions so far; lose_after > 0: all beyond so many lose the device */
+    int64_t skip;                                           /* real: the shader (a number in the order of their first use, from 1) whose dispatches are left out; 0: none */
     PFN_vkGetInstanceProcAddr real;                         /* NULL: this driver alone */
 } null_vk;
 
@@ -309,7 +310,6 @@ static VKAPI_ATTR VkResult VKAPI_CALL null_QueueSubmit(VkQueue q, uint32_t n, co
     X(MapMemory, (VkDevice d, VkDeviceMemory m, VkDeviceSize at, VkDeviceSize n, VkMemoryMapFlags f, void **o), (d, m, at, n, f, o), HOST_MEMORY, MAP)                       \
     X(CreateBuffer, (VkDevice d, const VkBufferCreateInfo *i, const VkAllocationCallbacks *a, VkBuffer *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)                        \
     X(BindBufferMemory, (VkDevice d, VkBuffer b, VkDeviceMemory m, VkDeviceSize at), (d, b, m, at), HOST_MEMORY, DEVICE_MEMORY)                                              \
-    X(CreateShaderModule, (VkDevice d, const VkShaderModuleCreateInfo *i, const VkAllocationCallbacks *a, VkShaderModule *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)      \
     X(CreatePipelineLayout, (VkDevice d, const VkPipelineLayoutCreateInfo *i, const VkAllocationCallbacks *a, VkPipelineLayout *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)\
     X(CreateDescriptorSetLayout, (VkDevice d, const VkDescriptorSetLayoutCreateInfo *i, const VkAllocationCallbacks *a, VkDescriptorSetLayout *o), (d, i, a, o),             \
       HOST_MEMORY, DEVICE_MEMORY)                                                                                                                                            \
@@ -319,8 +319,6 @@ static VKAPI_ATTR VkResult VKAPI_CALL null_QueueSubmit(VkQueue q, uint32_t n, co
     X(CreatePipelineCache, (VkDevice d, const VkPipelineCacheCreateInfo *i, const VkAllocationCallbacks *a, VkPipelineCache *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)   \
     X(GetPipelineCacheData, (VkDevice d, VkPipelineCache c, size_t *n, void *o), (d, c, n, o), HOST_MEMORY, DEVICE_MEMORY)                                                   \
     X(MergePipelineCaches, (VkDevice d, VkPipelineCache c, uint32_t n, const VkPipelineCache *o), (d, c, n, o), HOST_MEMORY, DEVICE_MEMORY)                                  \
-    X(CreateComputePipelines, (VkDevice d, VkPipelineCache c, uint32_t n, const VkComputePipelineCreateInfo *i, const VkAllocationCallbacks *a, VkPipeline *o),              \
-      (d, c, n, i, a, o), DEVICE_MEMORY, UNKNOWN)                                                                                                                            \
     X(AllocateDescriptorSets, (VkDevice d, const VkDescriptorSetAllocateInfo *i, VkDescriptorSet *o), (d, i, o), POOL_MEMORY, FRAGMENTED)                                    \
     X(AllocateCommandBuffers, (VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *o), (d, i, o), HOST_MEMORY, DEVICE_MEMORY)                                 \
     X(BeginCommandBuffer, (VkCommandBuffer c, const VkCommandBufferBeginInfo *i), (c, i), HOST_MEMORY, DEVICE_MEMORY)                                                        \
@@ -343,6 +341,58 @@ static VKAPI_ATTR VkResult VKAPI_CALL null_QueueSubmit(VkQueue q, uint32_t n, co
     }
 NULL_RESULTS(NULL_WRAP)
 #undef NULL_WRAP
+/* Shaders by their code, in the order of their first use, and which one is bound. */
+enum { NULL_MOST = 512 };
+static struct { const uint32_t *codes[NULL_MOST]; const void *modules[NULL_MOST], *pipelines[NULL_MOST]; int of_pipeline[NULL_MOST], n_codes, n_pipelines, bound; } null_shaders;
+
+static PFN_vkCreateShaderModule next_CreateShaderModule;
+static VKAPI_ATTR VkResult VKAPI_CALL wrap_CreateShaderModule(VkDevice d, const VkShaderModuleCreateInfo *i, const VkAllocationCallbacks *a, VkShaderModule *o)
+{
+    int k = 0;
+    if (null_fails("CreateShaderModule", VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_OUT_OF_DEVICE_MEMORY))
+        return null_vk.result;
+    VkResult result = next_CreateShaderModule(d, i, a, o);
+    while (k < null_shaders.n_codes && null_shaders.codes[k] != i->pCode)
+        k++;
+    if (result == VK_SUCCESS && k < NULL_MOST) {
+        null_shaders.n_codes = k == null_shaders.n_codes ? k + 1 : null_shaders.n_codes;
+        null_shaders.codes[k] = i->pCode;
+        for (int j = 0; j < null_shaders.n_codes; j++)      /* handles are used again */
+            if (null_shaders.modules[j] == NULL_HANDLE(*o))
+                null_shaders.modules[j] = NULL;
+        null_shaders.modules[k] = NULL_HANDLE(*o);
+    }
+    return result;
+}
+static PFN_vkCreateComputePipelines next_CreateComputePipelines;
+static VKAPI_ATTR VkResult VKAPI_CALL wrap_CreateComputePipelines(VkDevice d, VkPipelineCache c, uint32_t n, const VkComputePipelineCreateInfo *i, const VkAllocationCallbacks *a, VkPipeline *o)
+{
+    if (null_fails("CreateComputePipelines", VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_UNKNOWN))
+        return null_vk.result;
+    VkResult result = next_CreateComputePipelines(d, c, n, i, a, o);
+    for (int k = null_shaders.n_codes; k-- > 0 && result == VK_SUCCESS && null_shaders.n_pipelines < NULL_MOST;)
+        if (null_shaders.modules[k] == NULL_HANDLE(i->stage.module)) {
+            null_shaders.pipelines[null_shaders.n_pipelines] = NULL_HANDLE(*o);
+            null_shaders.of_pipeline[null_shaders.n_pipelines++] = k + 1;
+            break;
+        }
+    return result;
+}
+static PFN_vkCmdBindPipeline next_CmdBindPipeline;
+static VKAPI_ATTR void VKAPI_CALL wrap_CmdBindPipeline(VkCommandBuffer c, VkPipelineBindPoint p, VkPipeline x)
+{
+    null_shaders.bound = 0;
+    for (int k = null_shaders.n_pipelines; k-- > 0 && null_shaders.bound == 0;)     /* handles are used again: the last one counts */
+        if (null_shaders.pipelines[k] == NULL_HANDLE(x))
+            null_shaders.bound = null_shaders.of_pipeline[k];
+    next_CmdBindPipeline(c, p, x);
+}
+static PFN_vkCmdDispatch next_CmdDispatch;
+static VKAPI_ATTR void VKAPI_CALL wrap_CmdDispatch(VkCommandBuffer c, uint32_t x, uint32_t y, uint32_t z)
+{
+    if (null_vk.skip == 0 || null_vk.skip != null_shaders.bound)
+        next_CmdDispatch(c, x, y, z);
+}
 /* Loses the device when told to. */
 static PFN_vkQueueSubmit next_QueueSubmit;
 static VKAPI_ATTR VkResult VKAPI_CALL wrap_QueueSubmit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
@@ -364,7 +414,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL wrap_WaitForFences(VkDevice d, uint32_t n,
 #define NULL_PLAIN(X)                                                                                                                                                       \
     X(EnumerateInstanceVersion) X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties) X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2)   \
     X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties2) X(GetDeviceQueue) X(GetBufferMemoryRequirements) X(UpdateDescriptorSets)                 \
-    X(CmdBindPipeline) X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier) X(CmdCopyBuffer) X(DestroyInstance) X(DestroyDevice)               \
+    X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdPipelineBarrier) X(CmdCopyBuffer) X(DestroyInstance) X(DestroyDevice)               \
     X(FreeMemory) X(DestroyBuffer) X(DestroyShaderModule) X(DestroyPipelineLayout) X(DestroyPipeline) X(DestroyDescriptorSetLayout) X(DestroyDescriptorPool)                \
     X(DestroyCommandPool) X(DestroyFence) X(FreeDescriptorSets) X(DestroyPipelineCache)
 
@@ -391,6 +441,10 @@ static PFN_vkVoidFunction null_find(void *instance, VkDevice device, const char 
     NULL_RESULTS(NULL_BY_NAME)
     NULL_BY_NAME(WaitForFences, , , , )
     NULL_BY_NAME(QueueSubmit, , , , )
+    NULL_BY_NAME(CreateShaderModule, , , , )
+    NULL_BY_NAME(CreateComputePipelines, , , , )
+    NULL_BY_NAME(CmdBindPipeline, , , , )
+    NULL_BY_NAME(CmdDispatch, , , , )
 #undef NULL_BY_NAME
     if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
         null_real_device = null_vk.real ? (PFN_vkGetDeviceProcAddr)null_vk.real((VkInstance)instance, name) : NULL;

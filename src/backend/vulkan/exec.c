@@ -61,15 +61,18 @@ static llm_status exec_frequencies(lm_vk *vk, lm_vk_exec *exec, uint32_t o, llm_
 /* Types that this program's products and embeddings use are tested where that is due. */
 static llm_status exec_selftests(lm_vk *vk, const lm_program *program, llm_error *error)
 {
+    LM_TRY(lm_vk_selftest_ops(vk, error));
+    for (uint32_t o = 0; o < program->n_ops; o++)
+        LM_TRY(lm_vk_selftest_kind(vk, program->ops[o].kind, error));
     for (uint32_t w = 0; w < program->n_weights; w++)
         if (!program->weights[w].is_vector)
             LM_TRY(lm_vk_selftest(vk, program->weights[w].type, error));
     return LLM_OK;
 }
 
-llm_status lm_vk_exec_open(lm_backend *backend, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error)
+llm_status lm_vk_exec_make(lm_vk *vk, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error)
 {
-    lm_vk *vk = (lm_vk *)backend;
+    lm_backend *backend = &vk->base;
     LM_TRY(lm_program_check(program, error));
     for (uint32_t o = 0; o < program->n_ops; o++)
         LM_TRY(lm_vk_op_can(program, &program->ops[o], LLM_STATE_TYPE_F16, error));
@@ -91,8 +94,6 @@ llm_status lm_vk_exec_open(lm_backend *backend, const lm_program *program, lm_we
             status = lm_fail(error, LLM_E_INTERNAL, "weight %u (%s) is bound to another one", w, a->name ? a->name : "no name");
         exec->weights[w] = b;
     }
-    if (status >= 0)
-        status = exec_selftests(vk, program, error);
     lm_vk_lock(vk);
     for (uint32_t o = 0; o < program->n_ops && status >= 0; o++) {
         exec->max_dispatches += lm_vk_op_dispatches(exec, &program->ops[o]);
@@ -105,6 +106,13 @@ llm_status lm_vk_exec_open(lm_backend *backend, const lm_program *program, lm_we
     else
         *out = (lm_exec *)exec;
     return status;
+}
+
+llm_status lm_vk_exec_open(lm_backend *backend, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error)
+{
+    LM_TRY(lm_program_check(program, error));
+    LM_TRY(exec_selftests((lm_vk *)backend, program, error));
+    return lm_vk_exec_make((lm_vk *)backend, program, weights, out, error);
 }
 
 void lm_vk_exec_close(lm_backend *backend, lm_exec *handle)

@@ -59,6 +59,8 @@ size_t lm_vk_report(lm_backend *backend, char *out, size_t cap)
         if (tested != 0)
             report_print(&text, "self-test %s: %s, off by %g\n", lm_type_get(type)->name, tested == 1 ? "right" : "WRONG, not used", (double)vk->tested_worst[type]);
     }
+    for (uint32_t kind = 0; kind < LM_OP_COUNT && atomic_load(&vk->ops_tested); kind++)
+        report_print(&text, "self-test %s: %s, off by %g\n", lm_op_name(kind), atomic_load(&vk->ops_wrong[kind]) ? "WRONG, not used" : "right", (double)vk->ops_worst[kind]);
     lm_vk_unlock(vk);
     return report_end(&text);
 }

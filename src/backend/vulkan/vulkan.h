@@ -13,6 +13,7 @@
  *     cache.c     compiled pipelines that the host keeps
  *     report.c    what is known of the device, and what a program becomes there, as text
  *     selftest.c  products and embeddings against the reference, at a type's first use
+ *     selftest_ops.c  each operation against plain arithmetic, once for a device
  *     vulkan.c    the table of the backend
  *     absent.c    of a library without it: says so
  *
@@ -189,6 +190,10 @@ struct lm_vk {
     bool trust;
     _Atomic uint8_t tested[64];                             /* 0: not yet; 1: right; 2: wrong */
     float tested_worst[64];                                 /* under `gpu` */
+    /* selftest_ops.c: by LM_OP_* */
+    _Atomic uint32_t ops_tested;                            /* 1: all were, and the next two are filled */
+    _Atomic uint8_t ops_wrong[LM_OP_COUNT];
+    float ops_worst[LM_OP_COUNT];
 };
 
 llm_status lm_vk_device_open(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error);
@@ -313,6 +318,8 @@ typedef struct lm_vk_arena {
     uint8_t *mirror;                                        /* values asked for in the middle of a pass; made when one is */
 } lm_vk_arena;
 
+/* exec_open without the self-tests: theirs. */
+llm_status lm_vk_exec_make(lm_vk *vk, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error);
 llm_status lm_vk_exec_open(lm_backend *backend, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error);
 void       lm_vk_exec_close(lm_backend *backend, lm_exec *exec);
 uint64_t   lm_vk_arena_cost(const lm_backend *backend, const lm_program *program, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages);
@@ -343,6 +350,12 @@ void        lm_vk_record(lm_vk *vk, const lm_vk_dispatch *dispatch, const uint32
 llm_status lm_vk_test(lm_backend *backend, llm_error *error);  /* all that can be tested; what has been is not again */
 /* At a weight type's first use; E_UNSUPPORTED says how far the device was off. Not under `gpu`. */
 llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error);
+
+/* ---- selftest_ops.c -------------------------------------------------------------------------------------------------------- */
+
+/* Every operation, once. A failure is one of running it; what computes wrongly is quarantined, and the second tells. Not under `gpu`. */
+llm_status lm_vk_selftest_ops(lm_vk *vk, llm_error *error);
+llm_status lm_vk_selftest_kind(const lm_vk *vk, uint32_t kind, llm_error *error);
 
 /* ---- report.c ------------------------------------------------------------------------------------------------------------- */
 
