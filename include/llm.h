@@ -632,7 +632,7 @@ typedef struct llm_generate_desc {
  * Fails: STATE (an empty timeline; a failed session); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_generate(llm_session *s, const llm_generate_desc *desc, llm_error *error);
 
-enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: return once work is submitted. The CPU computes in the call regardless */
+enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: need not wait for what it submitted (today it does). The CPU computes in the call regardless */
 /* Advances n sessions of one model together by at most one pass over the weights; the one function that computes. Returns
  *   LLM_MORE  work is left: call again;
  *   LLM_OK    nothing is left: all taken in, and every reply has come to its end;
@@ -660,7 +660,8 @@ enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: return once work is submitte
  *   ```
  *
  * Fails: BUSY; MEMORY (no pages: that session alone, before anything changed); NUMERIC (the model or a hook gave NaN or infinity);
- * DEVICE_LOST. Threads: exclusive (each session); on_logits is called on this thread. Since 0.1. */
+ * DEVICE_LOST (the tokens can still be read; load the model anew, on this device or another, append them to a session there, and go on).
+ * Threads: exclusive (each session); on_logits is called on this thread. Since 0.1. */
 LLM_API llm_status llm_session_step(llm_session *const *sessions, size_t n, int64_t budget_us, uint32_t flags, llm_error *error);
 
 enum {
@@ -670,7 +671,7 @@ enum {
 /* LLM_STATE_*, LLM_END_* (how the reply ended), or the error < 0 that stopped this session.
  * Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API int32_t    llm_session_state(const llm_session *s);
-/* Ends the reply or the work in progress: within 10 ms on the CPU. The session stays usable, at its last whole token; put-ins and
+/* Ends the reply or the work in progress: within 10 ms on the CPU, within a submission (llm_vulkan.submit_ms) on a GPU. The session stays usable, at its last whole token; put-ins and
  * generate go on from there. Holds until a step has reported it (LLM_END_CANCELLED) or the next generate.
  * Fails: nothing. Threads: anytime, signal handlers too: one atomic store. Since 0.1. */
 LLM_API void       llm_session_cancel(llm_session *s);
