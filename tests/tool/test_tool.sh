@@ -68,6 +68,9 @@ expect 1 "$@" inspect "$work/text.gguf";            says err 'text.gguf'
 expect 1 "$@" run --shape tiny -f "$work/none.txt"; says err 'none.txt'
 expect 1 "$@" make --shape tiny -o "$work/none/x";  says err 'none/x'
 
+echo "--- devices: the processor first"
+expect 0 "$@" devices -q;                           says out '^  1  '; says out 'processor'; silent err
+
 echo "--- run: text on standard output, numbers on standard error"
 base="run --device cpu --shape tiny --type q4_0 -p hello"
 expect 0 "$@" $base -n 20 --temp 0;                 says out '^hello'; says err 'tokens/s'; says err 'length'
