@@ -383,7 +383,7 @@ static void test_questions(llm_engine *engine, llm_model *model)
     llm_model_info info = LLM_INIT(llm_model_info);
     llm_meta meta = LLM_INIT(llm_meta);
     llm_tensor_info tensor = LLM_INIT(llm_tensor_info);
-    CHECK(llm_version() == LLM_ABI && llm_has(LLM_FEATURE_CPU) == 1 && llm_has(LLM_FEATURE_VULKAN) == TEST_VULKAN && llm_has(12345) == 0);
+    CHECK(llm_version() == LLM_ABI && llm_has(LLM_FEATURE_CPU) == 1 && llm_has(LLM_FEATURE_STATE_INT8) == 1 && llm_has(LLM_FEATURE_VULKAN) == TEST_VULKAN && llm_has(12345) == 0);
     CHECK(strcmp(llm_status_name(LLM_E_CONTEXT_FULL), "LLM_E_CONTEXT_FULL") == 0 && llm_status_name(-999) != NULL && llm_status_name(12) != NULL);
     for (llm_status s = LLM_E_INTERNAL; s <= LLM_MORE; s++)
         CHECK(strncmp(llm_status_name(s), s < 0 ? "LLM_E_" : "LLM_", s < 0 ? 6 : 4) == 0 && strcmp(llm_status_name(s), "LLM_E_UNKNOWN") != 0);
