@@ -6,12 +6,21 @@
 
 #include <string.h>
 
+/* A library without GPUs does without what would handle them. */
+#if defined(LM_VULKAN) && LM_VULKAN
+enum { DEVICES_BUILT = 1 };
+#else
+enum { DEVICES_BUILT = 0 };
+#endif
+
 static llm_status devices_desc(const llm_vulkan *desc, lm_vulkan_desc *out, llm_error *error)
 {
     if (desc->flags & ~(uint32_t)(LLM_VULKAN_LOW_PRIORITY | LLM_VULKAN_VALIDATE))
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_vulkan.flags is 0x%x: an unknown flag is set", desc->flags);
     if (desc->submit_ms > 60000)
         return lm_fail(error, LLM_E_INVALID, "llm_vulkan.submit_ms is %u: expected 0 to 60000", desc->submit_ms);
+    if (!DEVICES_BUILT)
+        return LLM_OK;
     int n_handles = (desc->instance != NULL) + (desc->physical_device != NULL) + (desc->device != NULL) + (desc->queue != NULL);
     if (n_handles != 0 && n_handles != 4)
         return lm_fail(error, LLM_E_INVALID, "llm_vulkan: instance, physical_device, device and queue go together: %d of them are set", n_handles);
@@ -33,6 +42,8 @@ llm_status lm_devices_open(lm_host *host, const llm_vulkan *desc, lm_devices *ou
     if (!desc)
         return LLM_OK;
     LM_TRY(devices_desc(desc, &out->desc, error));
+    if (!DEVICES_BUILT)
+        return LLM_OK;                                      /* llm_has tells why */
     LM_TRY(lm_mutex_init(&out->lock, error));
     out->has_lock = true;
     llm_status status = lm_vulkan_list(host, &out->desc, out->found, LM_MAX_GPUS, &out->n_found, &why);
@@ -53,6 +64,8 @@ llm_status lm_devices_open(lm_host *host, const llm_vulkan *desc, lm_devices *ou
 
 void lm_devices_close(lm_devices *devices)
 {
+    if (!DEVICES_BUILT)
+        return;
     for (uint32_t i = 0; i < devices->n_found; i++)
         if (devices->open[i])
             devices->open[i]->table->close(devices->open[i]);
@@ -65,6 +78,8 @@ void lm_devices_close(lm_devices *devices)
 void lm_devices_look(lm_devices *devices, uint32_t index, lm_device *out)
 {
     const lm_vulkan_found *found = &devices->found[index];
+    if (!DEVICES_BUILT)
+        return;                                             /* none was found: nobody comes here */
     *out = (lm_device){ .name = found->name, .kind = found->kind, .memory_total = found->memory_total, .memory_free = found->memory_free };
     lm_mutex_lock(&devices->lock);
     const lm_backend *backend = devices->open[index];
@@ -102,6 +117,8 @@ static llm_status devices_get(lm_host *host, lm_devices *devices, uint32_t index
 
 llm_status lm_devices_backend(lm_host *host, lm_devices *devices, uint32_t index, lm_backend **out, llm_error *error)
 {
+    if (!DEVICES_BUILT)
+        return lm_fail(error, LLM_E_NO_DEVICE, "no GPU");
     lm_mutex_lock(&devices->lock);
     llm_status status = devices_get(host, devices, index, out, error);
     lm_mutex_unlock(&devices->lock);

@@ -189,21 +189,23 @@ llm_status lm_engine_device_report(llm_engine *engine, int32_t device, char *tex
     return !text || cap > size ? LLM_OK : lm_fail(error, LLM_E_SPACE, "the report has %zu bytes and a NUL, there is room for %zu", size, cap);
 }
 
+static llm_status engine_compiler(llm_engine *engine, int32_t device, lm_backend **out, llm_error *error)
+{
+    LM_TRY(lm_engine_backend(engine, device, out, error));
+    return (*out)->table->cache_get ? LLM_OK : lm_fail(error, LLM_E_UNSUPPORTED, "device %d compiles nothing that could be kept", device);
+}
+
 llm_status lm_engine_device_cache(llm_engine *engine, int32_t device, void *out, size_t cap, size_t *n, llm_error *error)
 {
     lm_backend *backend = NULL;
-    LM_TRY(lm_engine_backend(engine, device, &backend, error));
-    if (!backend->table->cache_get)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "device %d compiles nothing that could be kept", device);
+    LM_TRY(engine_compiler(engine, device, &backend, error));
     return backend->table->cache_get(backend, out, cap, n, error);
 }
 
 llm_status lm_engine_device_set_cache(llm_engine *engine, int32_t device, const void *data, size_t n, llm_error *error)
 {
     lm_backend *backend = NULL;
-    LM_TRY(lm_engine_backend(engine, device, &backend, error));
-    if (!backend->table->cache_put)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "device %d compiles nothing that could be kept", device);
+    LM_TRY(engine_compiler(engine, device, &backend, error));
     return backend->table->cache_put(backend, data, n, error);
 }
 
