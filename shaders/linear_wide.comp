@@ -11,16 +11,15 @@
 #include "linear.glsl"
 #include "weight.glsl"
 
-layout(constant_id = 6) const uint SUBGROUP = 8u;       // 8, 16, 32 or 64
-const uint COLUMNS = 16u, PER = SUBGROUP / 8u;          // columns that one load of a subgroup has eight items of
+const uint COLUMNS = 16u, PER = LANES / 8u;          // columns that one load of a subgroup has eight items of
 
 void main()
 {
-    uint t = gl_LocalInvocationID.x, lane = gl_SubgroupInvocationID, r0 = 256u * (gl_WorkGroupID.x + push.base_x) + 4u * (t & ~(SUBGROUP - 1u));
+    uint t = gl_LocalInvocationID.x, lane = gl_SubgroupInvocationID, r0 = 256u * (gl_WorkGroupID.x + push.base_x) + 4u * (t & ~(LANES - 1u));
     uint c0 = COLUMNS * (gl_WorkGroupID.y + push.base_y), top = push.n - 1u;
     if (r0 >= push.n)                                   // all of the subgroup
         return;
-    uvec4 rows = r0 + lane + SUBGROUP * uvec4(0u, 1u, 2u, 3u), first = min(rows, uvec4(top)) * push.blocks;
+    uvec4 rows = r0 + lane + LANES * uvec4(0u, 1u, 2u, 3u), first = min(rows, uvec4(top)) * push.blocks;
     vec4 sum[COLUMNS];
     uint x[COLUMNS];
     [[unroll]] for (uint c = 0u; c < COLUMNS; c++)

@@ -5,8 +5,8 @@
  *
  * NAME: of the module; SOURCE: the shader that it was made from; TYPE: GGUF's id of its weight type, or -. OUT holds, once a source, what
  * the host must know of it: its push constants as a struct and its specialization constants as numbers, read from the SPIR-V, so that the
- * host never repeats them; and, for whoever defines LM_VK_MODULE_DATA, the code without names and lines, with its bindings, capabilities
- * and local size. All modules of a source must agree. */
+ * host never repeats them; and, for whoever defines LM_VK_MODULE_DATA, the code without names and lines, seven bits of a word a byte, the low
+ * ones first and the eighth bit where more follow, with its bindings, capabilities and local size. All modules of a source must agree. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 enum { MAX_MEMBERS = 32, MAX_SPECS = 16, MAX_MODULES = 256, MAX_PUSH = 128 };
 enum { OP_SOURCE_CONTINUED = 2, OP_SOURCE = 3, OP_SOURCE_EXTENSION = 4, OP_NAME = 5, OP_MEMBER_NAME = 6, OP_STRING = 7, OP_LINE = 8, OP_ENTRY_POINT = 15,
        OP_EXECUTION_MODE = 16, OP_CAPABILITY = 17, OP_TYPE_FLOAT = 22, OP_TYPE_STRUCT = 30, OP_TYPE_POINTER = 32, OP_SPEC_TRUE = 48, OP_SPEC_FALSE = 49,
-       OP_SPEC_CONSTANT = 50, OP_VARIABLE = 59, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_NO_LINE = 317 };
+       OP_SPEC_CONSTANT = 50, OP_VARIABLE = 59, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_NO_LINE = 317, CAPABILITY_SUBGROUPS = 61, CAPABILITY_SHUFFLE = 65 };
 
 typedef struct member { char name[64]; uint32_t offset, type; } member;
 typedef struct module {
@@ -93,9 +93,9 @@ static void reflect(module *m, const char *file)
             switch (op) {
             case OP_NAME: copy_name(id.names[w[1]], w + 2, file); break;
             case OP_CAPABILITY:
-                if (w[1] >= 32)
-                    fail(file, "a capability beyond the first 32");
-                m->capabilities |= 1u << w[1];
+                if (w[1] >= 29 && w[1] != CAPABILITY_SUBGROUPS && w[1] != CAPABILITY_SHUFFLE)
+                    fail(file, "a capability that the table has no bit for");
+                m->capabilities |= 1u << (w[1] == CAPABILITY_SUBGROUPS ? 29 : w[1] == CAPABILITY_SHUFFLE ? 30 : w[1]);
                 break;
             case OP_EXECUTION_MODE:
                 if (w[2] == 17)
@@ -186,9 +186,13 @@ static void write_source(FILE *out, const module *m)
 
 static void write_code(FILE *out, const module *m)
 {
-    fprintf(out, "\nstatic const uint32_t lm_vk_code_%s[] = {", m->name);
+    uint32_t n = 0;
+    fprintf(out, "\nstatic const uint8_t lm_vk_code_%s[] = {", m->name);
     for (uint32_t i = 0; i < m->n_kept; i++)
-        fprintf(out, "%s0x%x,", i % 16 ? "" : "\n", m->code[i]);
+        for (uint32_t word = m->code[i], more = 1; more; word >>= 7, n++) {
+            more = word >= 128;
+            fprintf(out, "%s%u,", n % 32 ? "" : "\n", (word & 127) | (more ? 128 : 0));
+        }
     fprintf(out, "\n};\n");
 }
 
@@ -242,7 +246,7 @@ int main(int argc, char **argv)
         write_code(out, &modules[i]);
     fprintf(out, "\nstatic const lm_vk_module lm_vk_module_table[] = {\n");
     for (int i = 0; i < n; i++)
-        fprintf(out, "    { \"%s\", lm_vk_code_%s, sizeof lm_vk_code_%s, %u, 0x%x, 0x%x, %u, %d },\n", modules[i].name, modules[i].name, modules[i].name, 4 * modules[i].n_members,
+        fprintf(out, "    { \"%s\", lm_vk_code_%s, %u, %u, 0x%x, 0x%x, %u, %d },\n", modules[i].name, modules[i].name, modules[i].n_kept, 4 * modules[i].n_members,
                 modules[i].bindings, modules[i].capabilities, modules[i].local[0] * modules[i].local[1] * modules[i].local[2], modules[i].type);
     fprintf(out, "};\n");
     for (int i = 0; i < n; i++) {

@@ -163,6 +163,7 @@ typedef struct lm_vulkan_desc {
     void (*lock)(void *user);
     void (*unlock)(void *user);
     void *lock_user;
+    bool no_subgroups;                                  /* as if the device could not shuffle among subgroups: for tests */
 } lm_vulkan_desc;
 bool lm_vulkan_built(void);                             /* false: the library was made without it */
 typedef struct lm_vulkan_found {

@@ -164,12 +164,26 @@ int main(void)
     backend->table->close(backend);
     CHECK(host.mem.used == 0);
 
+    /* A device without subgroups: other modules for products of many columns. */
+    status = vulkan_open(&host, (lm_vulkan_desc){ .no_subgroups = true }, &backend, &error);
+    if (CHECK_MSG(status == LLM_OK, "%s", error.message)) {
+        vulkan_kept(backend, &table);
+        for (size_t s = 0; s < 3; s++) {
+            little_shape shape = vulkan_floats(&little_shapes[s]);
+            vulkan_compared(backend, &shape, LLM_STATE_TYPE_F32, 39);
+        }
+        backend->table = real;
+        backend->table->close(backend);
+        CHECK(host.mem.used == 0);
+    }
+
     /* A device of little buffers: matrices in many shards. */
     status = vulkan_open(&host, (lm_vulkan_desc){ .max_range = 1 << 16, .max_slab = 1 << 17 }, &backend, &error);
     if (CHECK_MSG(status == LLM_OK, "%s", error.message)) {
         vulkan_kept(backend, &table);
         little_shape shape = vulkan_floats(&little_shapes[0]), experts = vulkan_floats(&little_shapes[3]);
         vulkan_compared(backend, &shape, LLM_STATE_TYPE_F32, 5);
+        vulkan_compared(backend, &shape, LLM_STATE_TYPE_F32, 11);
         vulkan_compared(backend, &experts, LLM_STATE_TYPE_F32, 5);
         backend->table = real;
         backend->table->close(backend);

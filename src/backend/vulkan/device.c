@@ -197,6 +197,8 @@ static void device_look(lm_vk *vk, VkPhysicalDevice physical, lm_vk_caps *caps, 
     memcpy(caps->uuid, ids.deviceUUID, sizeof caps->uuid);
     memcpy(caps->cache_uuid, properties->properties.pipelineCacheUUID, sizeof caps->cache_uuid);
     caps->subgroup = subgroup.subgroupSize;
+    caps->shuffle = (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0 &&
+                    caps->subgroup >= 8 && caps->subgroup <= 64 && (caps->subgroup & (caps->subgroup - 1)) == 0;
     caps->family = device_family(vk, physical);
     caps->shared_bytes = l->maxComputeSharedMemorySize;
     caps->max_groups[0] = l->maxComputeWorkGroupCount[0];
@@ -285,6 +287,7 @@ static llm_status device_choose(lm_vk *vk, const lm_vulkan_desc *desc, llm_error
     device_features(vk, vk->physical, &vk->caps);
     if (vk->borrowed)
         vk->caps.family = desc->queue_family;
+    vk->caps.shuffle = vk->caps.shuffle && !desc->no_subgroups;
     if (desc->max_range)
         vk->caps.max_range = LM_MIN(vk->caps.max_range, LM_MAX(desc->max_range & ~(uint64_t)(LM_VK_ALIGN - 1), LM_VK_ALIGN));
     if (desc->max_slab)

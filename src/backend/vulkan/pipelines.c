@@ -14,6 +14,7 @@ static const uint32_t pipelines_bindings[LM_VK_SET_KINDS] = { 3, 1 };   /* stora
 const lm_vk_module *lm_vk_module_get(uint32_t module) { return &lm_vk_module_table[module]; }
 int32_t lm_vk_module_few(uint32_t type) { return type < 64 ? (int32_t)lm_vk_linear_few_of_type[type] - 1 : -1; }
 int32_t lm_vk_module_many(uint32_t type) { return type < 64 ? (int32_t)lm_vk_linear_many_of_type[type] - 1 : -1; }
+int32_t lm_vk_module_wide(uint32_t type) { return type < 64 ? (int32_t)lm_vk_linear_wide_of_type[type] - 1 : -1; }
 int32_t lm_vk_module_embed(uint32_t type) { return type < 64 ? (int32_t)lm_vk_embed_of_type[type] - 1 : -1; }
 
 /* ---- layouts */
@@ -51,7 +52,7 @@ static llm_status pipelines_check(llm_error *error)
     uint32_t there = 0x07 | 0x01 << 8 | 0x01 << 16 | 0x01u << 24;
     for (uint32_t i = 0; i < LM_VK_MODULES; i++) {
         const lm_vk_module *m = &lm_vk_module_table[i];
-        if ((m->bindings & ~there) || m->push_bytes > LM_VK_PUSH_WORDS * 4 || m->local != 64 || m->capabilities != 1u << 1 /* Shader, nothing else */)
+        if ((m->bindings & ~there) || m->push_bytes > LM_VK_PUSH_WORDS * 4 || m->local != 64 || (m->capabilities & ~(uint32_t)(LM_VK_CAN_SHADER | LM_VK_CAN_SUBGROUPS | LM_VK_CAN_SHUFFLE)))
             return lm_fail(error, LLM_E_INTERNAL, "module %s: bindings 0x%x, %u bytes of push constants, %u invocations, capabilities 0x%x", m->name, m->bindings, m->push_bytes,
                            m->local, m->capabilities);
     }
@@ -160,6 +161,24 @@ void lm_vk_set_free(lm_vk *vk, lm_vk_set *set)
 
 /* ---- pipelines */
 
+/* The words of a module, to be freed. */
+static uint32_t *pipelines_code(lm_vk *vk, const lm_vk_module *m, llm_error *error)
+{
+    uint32_t *words = lm_mem_new_array(&vk->base.host->mem, m->n_words, sizeof *words, LLM_MEMORY_OTHER);
+    const uint8_t *from = m->code;
+    if (!words) {
+        lm_fail_memory(error, m->name, m->n_words * sizeof *words);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < m->n_words; i++) {
+        uint32_t shift = 0;
+        for (; *from & 128; from++, shift += 7)
+            words[i] |= (uint32_t)(*from & 127) << shift;
+        words[i] |= (uint32_t)*from++ << shift;
+    }
+    return words;
+}
+
 static llm_status pipelines_make(lm_vk *vk, lm_vk_pipeline *p, llm_error *error)
 {
     const lm_vk_module *m = &lm_vk_module_table[p->module];
@@ -167,11 +186,16 @@ static llm_status pipelines_make(lm_vk *vk, lm_vk_pipeline *p, llm_error *error)
     for (uint32_t i = 0; i < LM_VK_MAX_SPECS; i++)
         entries[i] = (VkSpecializationMapEntry){ i, i * 4, 4 };
     VkSpecializationInfo specs = { LM_VK_MAX_SPECS, entries, sizeof p->specs, p->specs };
-    VkShaderModuleCreateInfo code = { .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = m->bytes, .pCode = m->code };
+    VkShaderModuleCreateInfo code = { .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = (size_t)m->n_words * 4 };
     VkComputePipelineCreateInfo info = { .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO, .layout = vk->layout };
     info.stage = (VkPipelineShaderStageCreateInfo){ .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT, .pName = "main",
                                                     .pSpecializationInfo = &specs };
+    uint32_t *words = pipelines_code(vk, m, error);
+    if (!words)
+        return LLM_E_MEMORY;
+    code.pCode = words;
     VkResult result = vk->fn.CreateShaderModule(vk->device, &code, NULL, &info.stage.module);
+    lm_mem_free(&vk->base.host->mem, words);
     if (result != VK_SUCCESS)
         return lm_vk_fail(vk, result, m->name, error);
     result = vk->fn.CreateComputePipelines(vk->device, vk->cache, 1, &info, NULL, &p->pipeline);

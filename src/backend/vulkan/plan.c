@@ -11,10 +11,11 @@ enum { PLAN_FEW_COLUMNS = 8, PLAN_HEAD_DIM = 512, PLAN_EXPERTS = 1024 };
 enum { PLAN_EPILOGUE_NONE, PLAN_EPILOGUE_RESIDUAL, PLAN_EPILOGUE_RESIDUAL_GATE, PLAN_EPILOGUE_SILU, PLAN_EPILOGUE_GELU };
 enum { PLAN_EXPERTS_NONE, PLAN_EXPERTS_UP, PLAN_EXPERTS_DOWN };
 
-/* Both products are pushed the same words. */
+/* All products are pushed the same words. */
 _Static_assert(sizeof(lm_vk_push_linear_few) == sizeof(lm_vk_push_linear_many) && offsetof(lm_vk_push_linear_few, softcap) == offsetof(lm_vk_push_linear_many, softcap) &&
-                   (int)LM_VK_SPEC_LINEAR_FEW_EPILOGUE == (int)LM_VK_SPEC_LINEAR_MANY_EPILOGUE && (int)LM_VK_SPEC_LINEAR_FEW_SOFTCAP == (int)LM_VK_SPEC_LINEAR_MANY_SOFTCAP,
-               "linear.glsl is included by both");
+                   (int)LM_VK_SPEC_LINEAR_FEW_EPILOGUE == (int)LM_VK_SPEC_LINEAR_MANY_EPILOGUE && (int)LM_VK_SPEC_LINEAR_FEW_SOFTCAP == (int)LM_VK_SPEC_LINEAR_MANY_SOFTCAP && sizeof(lm_vk_push_linear_few) == sizeof(lm_vk_push_linear_wide) &&
+                   (int)LM_VK_SPEC_LINEAR_FEW_LANES == (int)LM_VK_SPEC_LINEAR_WIDE_LANES,
+               "linear.glsl is included by all");
 
 /* ---- making dispatches --------------------------------------------------------------------------------------------------- */
 
@@ -197,17 +198,18 @@ static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i,
     const lm_vk_weight *w = plan->exec->weights[op->weight[i]];
     bool gated = u->epilogue == LM_EPILOGUE_GATED, residual = u->epilogue == LM_EPILOGUE_RESIDUAL, last = !gated || i == 1, gate = residual && op->in[2] != LM_NONE;
     int32_t out = op->out[gated ? 0 : i];
-    uint32_t columns = plan->n_rows[op->rows], k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k), few = columns <= PLAN_FEW_COLUMNS;
+    uint32_t columns = plan->n_rows[op->rows], k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k), few = columns <= PLAN_FEW_COLUMNS, wide = !few && plan->vk->caps.shuffle;
+    int32_t module = few ? lm_vk_module_few(w->info.type) : wide ? lm_vk_module_wide(w->info.type) : lm_vk_module_many(w->info.type);
     const uint32_t specs[] = {
         [LM_VK_SPEC_LINEAR_FEW_BIAS] = op->weight[4 + i] != LM_NONE,
         [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = gate ? PLAN_EPILOGUE_RESIDUAL_GATE : residual ? PLAN_EPILOGUE_RESIDUAL
                                            : gated && i == 1 ? (u->act == LM_ACT_GELU ? PLAN_EPILOGUE_GELU : PLAN_EPILOGUE_SILU) : PLAN_EPILOGUE_NONE,
         [LM_VK_SPEC_LINEAR_FEW_SOFTCAP] = u->softcap != 0,
         [LM_VK_SPEC_LINEAR_FEW_EXPERTS] = PLAN_EXPERTS_NONE,
-        [LM_VK_SPEC_LINEAR_FEW_LANES] = few ? lanes : 0,
+        [LM_VK_SPEC_LINEAR_FEW_LANES] = few ? lanes : wide ? plan->vk->caps.subgroup : 0,
         [LM_VK_SPEC_LINEAR_FEW_COLS] = !few ? 0 : columns == 1 ? 1 : 4,
     };
-    uint32_t rows_a_group = columns == 1 ? 256 / lanes : 64 / lanes;
+    uint32_t rows_a_group = wide ? 256 : !few ? 64 : columns == 1 ? 256 / lanes : 64 / lanes, columns_a_group = wide ? 16 : few ? 4 : 32;
     for (uint32_t s = 0; s < w->n_shards; s++) {
         const lm_vk_shard *shard = &w->shards[s];
         lm_vk_dispatch *d;
@@ -221,8 +223,8 @@ static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i,
         push.gate = gate ? plan_at(plan, op->in[2]) : 0;
         push.scale = last ? u->scale : 1;
         push.softcap = u->softcap;
-        LM_TRY(plan_add(plan, few ? lm_vk_module_few(w->info.type) : lm_vk_module_many(w->info.type), specs, LM_COUNT(specs), &push, sizeof push,
-                        few ? plan_ceil(shard->n, rows_a_group) : plan_ceil(shard->n, 64), plan_ceil(columns, few ? 4 : 32), shard->n * k * columns, &d, error));
+        LM_TRY(plan_add(plan, module, specs, LM_COUNT(specs), &push, sizeof push, plan_ceil(shard->n, rows_a_group), plan_ceil(columns, columns_a_group),
+                        shard->n * k * columns, &d, error));
         d->sets[1] = shard->set.set;
         d->sets[2] = plan_vector(plan, op->weight[4 + i]);
         plan_input_access(plan, d, op, x);

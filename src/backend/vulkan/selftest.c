@@ -132,7 +132,7 @@ static double selftest_embedding(const selftest *t)
     return worst;
 }
 
-static llm_status selftest_all(selftest *t, double worst[4], llm_error *error)
+static llm_status selftest_all(selftest *t, double worst[5], llm_error *error)
 {
     const lm_vk_shard *shard = &t->weight->shards[0];
     lm_vk_push_linear_few push = { .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = t->k, .blocks = t->weight->blocks,
@@ -157,6 +157,12 @@ static llm_status selftest_all(selftest *t, double worst[4], llm_error *error)
     push.n_cols = 1;
     LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one, &push, sizeof push, (SELFTEST_ROWS + 15) / 16, 1, error));
     worst[3] = selftest_product(t, t->host, 1);
+    if (!t->vk->caps.shuffle)
+        return LLM_OK;
+    const uint32_t wide[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_WIDE_LANES] = t->vk->caps.subgroup };
+    push.n_cols = SELFTEST_COLUMNS;
+    LM_TRY(selftest_run(t, lm_vk_module_wide(t->type), wide, &push, sizeof push, (SELFTEST_ROWS + 255) / 256, (SELFTEST_COLUMNS + 15) / 16, error));
+    worst[4] = selftest_product(t, t->host, SELFTEST_COLUMNS);
     return LLM_OK;
 }
 
@@ -179,7 +185,7 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error)
     if (seen == 2 || !info || !lm_vk_type_can(type))
         return lm_fail(error, LLM_E_UNSUPPORTED, "%s computes wrongly with weights of type %s", vk->caps.name, info ? info->name : "unknown");
     selftest t = { .vk = vk, .type = type, .k = info->block == 1 ? 205 : SELFTEST_MOST };      /* plain types: rows that end within eight values */
-    double worst[4] = { 0, 0, 0, 0 };
+    double worst[5] = { 0, 0, 0, 0, 0 };
     uint64_t state = type;
     t.rows = lm_mem_new_array(mem, (size_t)SELFTEST_ROWS * t.k, sizeof *t.rows, LLM_MEMORY_OTHER);
     t.host = lm_mem_new_array(mem, SELFTEST_ITEMS, sizeof *t.host, LLM_MEMORY_OTHER);
@@ -200,10 +206,10 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error)
     lm_mem_free(mem, t.host);
     if (status < 0)
         return status;
-    bool right = worst[0] <= 1e-6 && worst[1] <= 1e-6 && worst[2] <= 1e-6 && worst[3] <= 1e-6;
+    bool right = worst[0] <= 1e-6 && worst[1] <= 1e-6 && worst[2] <= 1e-6 && worst[3] <= 1e-6 && worst[4] <= 1e-6;
     atomic_store_explicit(&vk->tested[type], right ? 1 : 2, memory_order_relaxed);
-    lm_log(vk->base.host, right ? LLM_LOG_DEBUG : LLM_LOG_WARN, "Vulkan: %s with weights of type %s: off by %g, %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2], worst[3]);
-    return right ? LLM_OK : lm_fail(error, LLM_E_UNSUPPORTED, "%s computes wrongly with weights of type %s: off by %g, %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2], worst[3]);
+    lm_log(vk->base.host, right ? LLM_LOG_DEBUG : LLM_LOG_WARN, "Vulkan: %s with weights of type %s: off by %g, %g, %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2], worst[3], worst[4]);
+    return right ? LLM_OK : lm_fail(error, LLM_E_UNSUPPORTED, "%s computes wrongly with weights of type %s: off by %g, %g, %g, %g, %g", vk->caps.name, info->name, worst[0], worst[1], worst[2], worst[3], worst[4]);
 }
 
 llm_status lm_vk_test(lm_backend *backend, llm_error *error)

@@ -101,11 +101,11 @@ void       lm_vk_memory_close(lm_vk *vk);
 
 typedef struct lm_vk_module {
     const char *name;
-    const uint32_t *code;
-    size_t bytes;
-    uint32_t push_bytes, bindings, capabilities, local;     /* bindings: bit 8 * set + binding */
+    const uint8_t *code;                                    /* seven bits of a word a byte; the eighth: more follow */
+    uint32_t n_words, push_bytes, bindings, capabilities, local;     /* bindings: bit 8 * set + binding; capabilities: LM_VK_CAN_* */
     int32_t type;                                           /* of its weights; -1: none */
 } lm_vk_module;
+enum { LM_VK_CAN_SHADER = 1 << 1, LM_VK_CAN_SUBGROUPS = 1 << 29, LM_VK_CAN_SHUFFLE = 1 << 30 };     /* as tools/spirv_table.c numbers them */
 #include "backend/vulkan/modules.inc"
 
 /* Set 0: the values of the operation's rows, those of all rows, the tables. Sets 1 to 3: one buffer each. */
@@ -119,6 +119,7 @@ const lm_vk_module *lm_vk_module_get(uint32_t module);
 /* Modules of a weight type; -1: none. */
 int32_t    lm_vk_module_few(uint32_t type);
 int32_t    lm_vk_module_many(uint32_t type);
+int32_t    lm_vk_module_wide(uint32_t type);            /* products of many columns where subgroups shuffle */
 int32_t    lm_vk_module_embed(uint32_t type);
 llm_status lm_vk_pipelines_open(lm_vk *vk, llm_error *error);
 void       lm_vk_pipelines_close(lm_vk *vk);
@@ -140,6 +141,7 @@ typedef struct lm_vk_caps {
     uint32_t api_version, driver_version, vendor, device, subgroup, family, shared_bytes, max_groups[2];
     uint64_t max_range, max_slab, memory_total;
     uint8_t uuid[VK_UUID_SIZE], cache_uuid[VK_UUID_SIZE];
+    bool shuffle;                                           /* among subgroups of 8, 16, 32 or 64 */
     bool float16, int8, storage16, storage8, int_dot;
     bool budget, priority;                                  /* extensions: free memory is told; queues may be of low priority among programs */
     VkPhysicalDeviceMemoryProperties memory;
