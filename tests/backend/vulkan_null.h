@@ -343,20 +343,23 @@ NULL_RESULTS(NULL_WRAP)
 #undef NULL_WRAP
 /* Shaders by their code, in the order of their first use, and which one is bound. */
 enum { NULL_MOST = 512 };
-static struct { const uint32_t *codes[NULL_MOST]; const void *modules[NULL_MOST], *pipelines[NULL_MOST]; int of_pipeline[NULL_MOST], n_codes, n_pipelines, bound; } null_shaders;
+static struct { uint64_t codes[NULL_MOST]; const void *modules[NULL_MOST], *pipelines[NULL_MOST]; int of_pipeline[NULL_MOST], n_codes, n_pipelines, bound; } null_shaders;
 
 static PFN_vkCreateShaderModule next_CreateShaderModule;
 static VKAPI_ATTR VkResult VKAPI_CALL wrap_CreateShaderModule(VkDevice d, const VkShaderModuleCreateInfo *i, const VkAllocationCallbacks *a, VkShaderModule *o)
 {
+    uint64_t code = 14695981039346656037u;                  /* its hash: the words themselves are gone when it is made */
     int k = 0;
+    for (size_t w = 0; w < i->codeSize / 4; w++)
+        code = (code ^ i->pCode[w]) * 1099511628211u;
     if (null_fails("CreateShaderModule", VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_OUT_OF_DEVICE_MEMORY))
         return null_vk.result;
     VkResult result = next_CreateShaderModule(d, i, a, o);
-    while (k < null_shaders.n_codes && null_shaders.codes[k] != i->pCode)
+    while (k < null_shaders.n_codes && null_shaders.codes[k] != code)
         k++;
     if (result == VK_SUCCESS && k < NULL_MOST) {
         null_shaders.n_codes = k == null_shaders.n_codes ? k + 1 : null_shaders.n_codes;
-        null_shaders.codes[k] = i->pCode;
+        null_shaders.codes[k] = code;
         for (int j = 0; j < null_shaders.n_codes; j++)      /* handles are used again */
             if (null_shaders.modules[j] == NULL_HANDLE(*o))
                 null_shaders.modules[j] = NULL;

@@ -161,6 +161,7 @@ static llm_status selftest_all(selftest *t, double worst[5], llm_error *error)
         return LLM_OK;
     const uint32_t wide[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_WIDE_LANES] = t->vk->caps.subgroup };
     push.n_cols = SELFTEST_COLUMNS;
+    memset(x + SELFTEST_Y, 0xff, SELFTEST_COLUMNS * SELFTEST_ROWS * sizeof *x);         /* what is there already is right */
     LM_TRY(selftest_run(t, lm_vk_module_wide(t->type), wide, &push, sizeof push, (SELFTEST_ROWS + 255) / 256, (SELFTEST_COLUMNS + 15) / 16, error));
     worst[4] = selftest_product(t, t->host, SELFTEST_COLUMNS);
     return LLM_OK;
@@ -195,7 +196,7 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error)
         status = selftest_open(&t, error);
     if (status >= 0)
         status = selftest_all(&t, worst, error);
-    for (int i = 0; i < 4 && status >= 0; i++)
+    for (int i = 0; i < 5 && status >= 0; i++)
         vk->tested_worst[type] = LM_MAX(vk->tested_worst[type], (float)worst[i]);
     lm_vk_set_free(vk, &t.set);
     lm_vk_buffer_free(vk, &t.values);
