@@ -249,8 +249,9 @@ enum { LLM_ENGINE_GPUS = 1 };               /* look for GPUs: opens Vulkan's loa
 
 enum { LLM_CPU_REFERENCE = 1, LLM_CPU_AVX2 = 2, LLM_CPU_AVX512 = 3, LLM_CPU_NEON = 4,
        LLM_CPU_NEON_I8MM = 5,               /* tiers of CPU kernels */
-       LLM_CPU_AMX = 6 };                   /* AVX-512 and Intel's matrix unit: on Linux, and only when asked for, since the system then
-                                               keeps 8 KiB more for each thread that uses it, for as long as the process lives */
+       LLM_CPU_AMX = 6 };                   /* AVX-512 and Intel's matrix unit: on Linux, and only when asked for, since the system gives it to
+                                               the whole process until that ends: each thread that uses it keeps 8 KiB more, and its signal
+                                               frames grow by as much (alternate signal stacks: _SC_MINSIGSTKSZ) */
 
 typedef struct llm_engine_desc {
     uint32_t struct_size, flags;            /* LLM_ENGINE_* */

@@ -6,11 +6,12 @@
  * over which all columns pass. Fewer than 16 columns, what is left of them, and Q4_1, Q5_1 and Q2_K, which would need code of their own for
  * little use, are AVX-512's.
  *
- *  - Blocks of 32: one tile product of 32 values for each scale, then a conversion and an addition in floats for 16 columns. The second part costs more than
- *    the first, so they overlap: products run two blocks ahead of the additions, across the borders of tiles of columns.
+ *  - Blocks of 32: one tile product of 32 values for each scale, then a conversion and an addition in floats for 16 columns. The second part
+ *    costs more than the first, so they overlap: while block i is added, i + 1 is stored, i + 3 multiplied and i + 4 loaded, across the
+ *    borders of tiles of columns.
  *  - Blocks of 256: sub-blocks have integer scales, which are multiplied into the weights, so that four tile products of 64 values and one
- *    addition do. sc q takes two bytes: for Q4_K and Q5_K, where nothing is negative, (sc & 7) q + 8 (sc >> 3) q, else the low 7 bits and the rest,
- *    signed. So there are two products, and their sums are put together exactly, as int32.
+ *    addition do. sc q takes two bytes: for Q4_K and Q5_K, where nothing is negative, (sc & 7) q + 8 (sc >> 3) q, else the low 7 bits
+ *    and the rest, signed. So there are two products, and their sums are put together exactly, as int32.
  *
  * Tiles: 0 to 3 sums, 4 and 5 columns of x, 6 and 7 weights. */
 #include "kernels/x86/formats_avx512.h"

@@ -28,9 +28,9 @@
 #if LM_X86
 #include <immintrin.h>
 
-#if defined(__has_include)
+#if defined(__linux__) && defined(__has_include)       /* only Linux can be asked for AMX */
 #if __has_include(<amxint8intrin.h>)
-#define LM_X86_AMX 1                /* a compiler that knows AMX: gcc 11, clang 12 */
+#define LM_X86_AMX 1                /* a compiler that knows it: gcc 11, clang 12 */
 #endif
 #endif
 
