@@ -250,8 +250,9 @@ enum { LLM_ENGINE_GPUS = 1 };               /* look for GPUs: opens Vulkan's loa
 enum { LLM_CPU_REFERENCE = 1, LLM_CPU_AVX2 = 2, LLM_CPU_AVX512 = 3, LLM_CPU_NEON = 4,
        LLM_CPU_NEON_I8MM = 5,               /* tiers of CPU kernels */
        LLM_CPU_AMX = 6 };                   /* AVX-512 and Intel's matrix unit: on Linux, and only when asked for, since the system gives it to
-                                               the whole process until that ends: each thread that uses it keeps 8 KiB more, and its signal
-                                               frames grow by as much (alternate signal stacks: _SC_MINSIGSTKSZ) */
+                                               the whole process until that ends: each thread that uses it keeps 8 KiB more, and signal
+                                               stacks (sigaltstack) too small for that are refused. Where the system says no, the next best
+                                               is taken: see llm_engine_info */
 
 typedef struct llm_engine_desc {
     uint32_t struct_size, flags;            /* LLM_ENGINE_* */

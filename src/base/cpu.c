@@ -78,6 +78,7 @@ uint32_t lm_cpu_features(void) { return 0; }
 #endif
 
 #if defined(__x86_64__) && defined(__linux__)
+#include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -85,7 +86,13 @@ long syscall(long number, ...);                             /* not in strict C11
 
 enum { CPU_REQ_XCOMP_PERM = 0x1023, CPU_XTILEDATA = 18 };   /* <asm/prctl.h> of Linux 5.16 */
 
-bool lm_cpu_ask_amx(void) { return (lm_cpu_features() & LM_CPU_AMX_INT8) && syscall(SYS_arch_prctl, CPU_REQ_XCOMP_PERM, CPU_XTILEDATA) == 0; }
+bool lm_cpu_ask_amx(void)
+{
+    int saved = errno;
+    bool may = (lm_cpu_features() & LM_CPU_AMX_INT8) && syscall(SYS_arch_prctl, CPU_REQ_XCOMP_PERM, CPU_XTILEDATA) == 0;
+    errno = saved;
+    return may;
+}
 #else
 bool lm_cpu_ask_amx(void) { return false; }
 #endif

@@ -31,10 +31,9 @@ static int32_t kernels_fill_x86(lm_kernels *table, uint32_t features, int32_t mo
     lm_kernels_acts_avx512(table);
     lm_kernels_attend_avx512(table);
 
-    if (!(features & LM_CPU_AMX_INT8) || most != LM_TIER_AMX)
+    if (!(features & LM_CPU_AMX_INT8) || most != LM_TIER_AMX || !lm_kernels_linear_amx(table))
         return LM_TIER_AVX512;
     table->name = "amx";
-    lm_kernels_linear_amx(table);
     return LM_TIER_AMX;
 }
 

@@ -11,6 +11,7 @@
 #ifndef LM_KERNELS_KERNELS_H
 #define LM_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -122,7 +123,7 @@ void lm_kernels_linear_32_avx512(lm_kernels *table);
 void lm_kernels_linear_256_avx512(lm_kernels *table);
 void lm_kernels_acts_avx512(lm_kernels *table);
 void lm_kernels_attend_avx512(lm_kernels *table);
-void lm_kernels_linear_amx(lm_kernels *table);
+bool lm_kernels_linear_amx(lm_kernels *table);           /* false: this compiler knows no AMX */
 void lm_kernels_linear_neon(lm_kernels *table);
 void lm_kernels_acts_neon(lm_kernels *table);
 void lm_kernels_attend_neon(lm_kernels *table);

@@ -390,7 +390,7 @@ static void test_changes(const tiny_file *file, uint64_t hash)
     right(load_and_hash(model_path, with_pack), hash, 1, "back", 0);
 
     int fd = open(model_path, O_RDWR);                      /* one byte in place, where no sample looks: the time */
-    unsigned char byte;
+    unsigned char byte = 0;
     off_t at = (off_t)file->size - 33;
     CHECK(fd >= 0 && pread(fd, &byte, 1, at) == 1);
     byte ^= 0x10;

@@ -44,7 +44,10 @@ LINEAR512_DECLARE(q6_k)
 LINEAR512_DECLARE(iq4_xs)
 #undef LINEAR512_DECLARE
 
-enum { LINEAR512_AHEAD = 2560 };                /* bytes of prefetch */
+enum {
+    LINEAR512_AHEAD = 2560,                     /* bytes of prefetch */
+    LINEAR512_X_BYTES = 512 * 1024              /* activations of a block of columns: they should stay in the second-level cache */
+};
 
 enum {
     LINEAR512_BIAS_q8_0 = 128, LINEAR512_BIAS_q4_0 = 8, LINEAR512_BIAS_q4_1 = 0, LINEAR512_BIAS_q5_0 = 16, LINEAR512_BIAS_q5_1 = 0,

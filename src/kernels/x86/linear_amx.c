@@ -25,8 +25,7 @@ LM_TARGET_AMX
 
 enum {
     LINEAR_AMX_COLS = 16,
-    LINEAR_AMX_VALUES32 = 512,                  /* values of k in a panel */
-    LINEAR_AMX_X_BYTES = 512 * 1024             /* activations of a block of columns: they should stay in the second-level cache */
+    LINEAR_AMX_VALUES32 = 512                   /* values of k in a panel */
 };
 
 typedef struct linear_amx_shapes { uint8_t palette, start, zero[14]; uint16_t row_bytes[16]; uint8_t rows[16]; } linear_amx_shapes;
@@ -208,7 +207,7 @@ LM_INLINE void linear_amx_add256(const linear_amx_panel256 *p, const linear_amx_
         acc = linear512_fma_int(isum, _mm512_mul_ps(_mm512_load_ps(p->said.d), dx), acc);
         if (has_min) {
             __m512i msum = _mm512_setzero_si512();
-            int32_t pairs[4];
+            _Alignas(16) int32_t pairs[4];
 
             linear512_sums32(pairs, s16);
             LM_UNROLL
@@ -275,23 +274,29 @@ typedef struct linear_amx_format {
     void (*few)(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols);
 } linear_amx_format;
 
-static void linear_amx_all(const linear_amx_format *format, float *y, size_t y_stride, const uint8_t *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)
+/* n_cols: a multiple of LINEAR_AMX_COLS. Not inlined, so that its panel is gone from the stack when AVX-512's begins. */
+LM_NOINLINE static void linear_amx_many(const linear_amx_format *format, float *y, size_t y_stride, const uint8_t *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)
 {
-    const size_t many = n_cols / LINEAR_AMX_COLS * LINEAR_AMX_COLS, block = LM_MAX(LINEAR_AMX_X_BYTES / k / LINEAR_AMX_COLS, (size_t)4) * LINEAR_AMX_COLS;
-    const size_t group_bytes = k / format->block * format->block_bytes;
+    const size_t group_bytes = k / format->block * format->block_bytes, block = LM_MAX(LINEAR512_X_BYTES / k / LINEAR_AMX_COLS, (size_t)4) * LINEAR_AMX_COLS;
     linear_amx_panel panel;
 
-    if (many != 0)
-        _tile_loadconfig(format->shapes);
-    for (size_t c = 0; c < many; c += block)
+    _tile_loadconfig(format->shapes);
+    for (size_t c = 0; c < n_cols; c += block)
         for (size_t r = 0; r < n_rows; r += LM_GROUP) {
             const linear_amx_job job = {y + c * y_stride + r, y_stride, k, linear512_from(x, k, c), linear512_mask(n_rows - r)};
 
             for (size_t at = 0; at < k; at += format->values)
-                format->multiply(&panel, &job, w + r / LM_GROUP * group_bytes, at, LM_MIN(block, many - c));
+                format->multiply(&panel, &job, w + r / LM_GROUP * group_bytes, at, LM_MIN(block, n_cols - c));
         }
+    _tile_release();
+}
+
+static void linear_amx_all(const linear_amx_format *format, float *y, size_t y_stride, const uint8_t *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)
+{
+    const size_t many = n_cols / LINEAR_AMX_COLS * LINEAR_AMX_COLS;
+
     if (many != 0)
-        _tile_release();
+        linear_amx_many(format, y, y_stride, w, n_rows, k, x, many);
     if (many != n_cols) {
         const lm_acts rest = linear512_from(x, k, many);
 
@@ -363,7 +368,7 @@ LINEAR_AMX_256(iq4_xs, linear_amx_signed256, 32)
 
 LM_TARGET_END
 
-void lm_kernels_linear_amx(lm_kernels *table)
+bool lm_kernels_linear_amx(lm_kernels *table)
 {
     table->linear[LM_TYPE_Q8_0] = linear_amx_q8_0;
     table->linear[LM_TYPE_Q4_0] = linear_amx_q4_0;
@@ -375,13 +380,15 @@ void lm_kernels_linear_amx(lm_kernels *table)
     table->linear[LM_TYPE_Q5_K] = linear_amx_q5_k;
     table->linear[LM_TYPE_Q6_K] = linear_amx_q6_k;
     table->linear[LM_TYPE_IQ4_XS] = linear_amx_iq4_xs;
+    return true;
 }
 
 #else
 
-void lm_kernels_linear_amx(lm_kernels *table)
+bool lm_kernels_linear_amx(lm_kernels *table)
 {
     (void)table;
+    return false;
 }
 
 #endif

@@ -30,8 +30,7 @@ enum {
     LINEAR512_DIRECT = 8,                       /* columns of a direct pass, where a type is worth the code */
     LINEAR512_FEW = 3,                          /* the same where it is not */
     LINEAR512_VALUES = 256,                     /* values of k in a panel */
-    LINEAR512_VALUES32 = 512,                   /* the same for blocks of 32: the sums wait in y half as often */
-    LINEAR512_X_BYTES = 512 * 1024              /* activations of a block of columns: they should stay in the second-level cache */
+    LINEAR512_VALUES32 = 512                    /* the same for blocks of 32: the sums wait in y half as often */
 };
 
 /* ---- what a tile is ---------------------------------------------------------------------------------------------------- */

@@ -92,7 +92,7 @@ LM_INLINE void linear512_tile256(const void *panel, const linear512_tile *t, con
     LM_UNROLL
     for (int c = 0; c < C; c++) {
         const __m512 dx = _mm512_set1_ps(d[(size_t)c * (k / 256)]);
-        int32_t pairs[8];
+        _Alignas(16) int32_t pairs[8];
 
         if (has_min)
             linear512_pairs(pairs, s16 + (size_t)c * (k / 16), sub);
@@ -132,7 +132,7 @@ LM_INLINE void linear512_finish(__m512 *acc, const __m512i *isum, const linear51
     LM_UNROLL
     for (int c = 0; c < C; c++) {
         const __m512 dx = _mm512_set1_ps(x->d256[(size_t)c * (k / 256) + i]);
-        int32_t pairs[8];
+        _Alignas(16) int32_t pairs[8];
 
         acc[c] = linear512_fma_int(isum[c], _mm512_mul_ps(_mm512_load_ps(said->d), dx), acc[c]);
         if (has_min) {
