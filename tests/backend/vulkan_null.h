@@ -122,7 +122,7 @@ static VKAPI_ATTR void VKAPI_CALL null_GetBufferMemoryRequirements(VkDevice d, V
 {
     null_object *o = null_get(NULL_HANDLE(b), NULL_BUFFER);
     (void)d;
-    *out = (VkMemoryRequirements){ o ? o->size : 0, 256, 3 };
+    *out = (VkMemoryRequirements){ o ? o->size + 4096 : 0, 256, 3 };      /* as drivers that round up: memory is more than its buffer */
 }
 static VKAPI_ATTR void VKAPI_CALL null_UpdateDescriptorSets(VkDevice d, uint32_t n, const VkWriteDescriptorSet *writes, uint32_t m, const VkCopyDescriptorSet *copies)
 {

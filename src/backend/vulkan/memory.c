@@ -42,11 +42,13 @@ static uint32_t memory_type(const lm_vk *vk, uint32_t allowed, int where)
 
 void lm_vk_buffer_free(lm_vk *vk, lm_vk_buffer *buffer)
 {
-    if (buffer->buffer)
+    if (buffer->buffer) {
+        lm_vk_forget(vk, buffer->buffer, 0, UINT64_MAX);    /* copies that a failed flush has left */
         vk->fn.DestroyBuffer(vk->device, buffer->buffer, NULL);
+    }
     if (buffer->memory) {
         vk->fn.FreeMemory(vk->device, buffer->memory, NULL);
-        vk->device_bytes -= buffer->bytes;
+        vk->device_bytes -= buffer->held;
     }
     memset(buffer, 0, sizeof *buffer);
 }
@@ -67,7 +69,7 @@ static llm_status memory_back(lm_vk *vk, lm_vk_buffer *b, int where, llm_error *
         return lm_fail(error, result == VK_ERROR_DEVICE_LOST ? LLM_E_DEVICE_LOST : LLM_E_MEMORY, "Vulkan: the device gives no %llu bytes (%d)", (unsigned long long)need.size,
                        (int)result);
     }
-    b->bytes = need.size;
+    b->held = need.size;
     vk->device_bytes += need.size;
     result = vk->fn.BindBufferMemory(vk->device, b->buffer, b->memory, 0);
     if (result == VK_SUCCESS && where != LM_VK_ON_DEVICE)
@@ -88,6 +90,7 @@ llm_status lm_vk_buffer_new(lm_vk *vk, uint64_t bytes, int where, lm_vk_buffer *
         out->buffer = VK_NULL_HANDLE;
         return lm_vk_fail(vk, result, "a buffer", error);
     }
+    out->bytes = info.size;
     llm_status status = memory_back(vk, out, where, error);
     if (status < 0)
         lm_vk_buffer_free(vk, out);

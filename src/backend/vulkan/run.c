@@ -285,11 +285,12 @@ llm_status lm_vk_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm
     LM_TRY(run_pool(program, plan.pool, error));
     run_tables tables = run_tables_of(arena);
     LM_TRY(run_rows(program, batch, &tables, &plan.keys, error));
-    LM_TRY(run_pages(program, plan.pool, arena, batch, &tables, error));
     plan.n_rows[LM_ROWS_ALL] = batch->n_rows;
     plan.n_rows[LM_ROWS_OUT] = batch->n_out;
-    lm_vk_lock(vk);
-    llm_status status = lm_vk_plan_make(&plan, error);
+    lm_vk_lock(vk);                                         /* another session of the model may grow the pool meanwhile */
+    llm_status status = run_pages(program, plan.pool, arena, batch, &tables, error);
+    if (status >= 0)
+        status = lm_vk_plan_make(&plan, error);
     lm_vk_unlock(vk);
     if (status < 0)
         return status;

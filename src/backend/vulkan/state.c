@@ -3,7 +3,7 @@
  * and otherwise in the canonical layout. A buffer that is full is replaced by one of twice the pages, stream by stream, so that no more
  * than one stream's pages are there twice. Owns buffers and page numbers' links.
  *
- * Threads: taking and giving under the caller's lock; whatever touches a buffer under `gpu`. */
+ * Threads: taking and giving under the caller's lock; whatever touches a buffer, and moving the links, under `gpu`: passes look there. */
 #include "backend/vulkan/vulkan.h"
 
 #include "base/size.h"
@@ -140,20 +140,21 @@ static llm_status state_grow(lm_vk *vk, lm_vk_pool *pool, uint32_t page_class, l
     for (uint32_t s = 0; s < pool->n_streams && status >= 0; s++)
         if (pool->streams[s].page_class == page_class)
             status = state_grow_stream(vk, &pool->streams[s], pages, error);
-    lm_vk_unlock(vk);
-    if (status < 0)
-        return status;                                      /* streams that have grown already are not harmed */
-    uint32_t *links = lm_mem_grow(&vk->base.host->mem, c->links, pages * sizeof *links, LLM_MEMORY_STATE);
-    if (!links)
-        return lm_fail_memory(error, "the table of state pages", pages * sizeof *links);
-    c->links = links;
-    for (uint32_t i = 0, n = pages - c->capacity; i < n; i++) {         /* rising, or in the hostile build all over the place */
+    /* Streams that have grown already are not harmed by a failure. */
+    uint32_t *links = status < 0 ? NULL : lm_mem_grow(&vk->base.host->mem, c->links, pages * sizeof *links, LLM_MEMORY_STATE);
+    if (!links && status >= 0)
+        status = lm_fail_memory(error, "the table of state pages", pages * sizeof *links);
+    for (uint32_t i = 0, n = pages - c->capacity; links && i < n; i++) {        /* rising, or in the hostile build all over the place */
         uint32_t place = c->capacity + (LM_HOSTILE ? i * 3 % n : n - 1 - i);
         links[place] = c->first_free;
         c->first_free = place + 1;
     }
-    c->capacity = pages;
-    return LLM_OK;
+    if (links) {
+        c->links = links;
+        c->capacity = pages;
+    }
+    lm_vk_unlock(vk);
+    return status;
 }
 
 llm_status lm_vk_page_take(lm_backend *backend, lm_pool *handle, uint32_t page_class, uint32_t *out, llm_error *error)
@@ -190,20 +191,21 @@ llm_status lm_vk_page_copy(lm_backend *backend, lm_pool *handle, uint32_t page_c
     lm_vk *vk = (lm_vk *)backend;
     lm_vk_pool *pool = (lm_vk_pool *)handle;
     llm_status status = LLM_OK;
-    LM_TRY(state_page_check(pool, page_class, from, error));
-    LM_TRY(state_page_check(pool, page_class, to, error));
-    if (from == to)
-        return LLM_OK;
     lm_vk_lock(vk);
-    status = lm_vk_begin(vk, error);
-    for (uint32_t s = 0; s < pool->n_streams && status >= 0; s++) {
+    status = state_page_check(pool, page_class, from, error);
+    if (status >= 0)
+        status = state_page_check(pool, page_class, to, error);
+    bool moves = status >= 0 && from != to;
+    if (moves)
+        status = lm_vk_begin(vk, error);
+    for (uint32_t s = 0; moves && s < pool->n_streams && status >= 0; s++) {
         const lm_vk_stream *stream = &pool->streams[s];
         uint64_t bytes = (uint64_t)stream->page_words * 4;
         VkBufferCopy range = { from * bytes, to * bytes, bytes };
         if (stream->page_class == page_class)
             vk->fn.CmdCopyBuffer(vk->command, stream->buffer.buffer, stream->buffer.buffer, 1, &range);
     }
-    if (status >= 0)
+    if (moves && status >= 0)
         status = lm_vk_submit(vk, error);
     lm_vk_unlock(vk);
     return status;
@@ -271,18 +273,20 @@ static llm_status state_move(lm_vk *vk, lm_vk_pool *pool, uint32_t page_class, u
 
 llm_status lm_vk_page_export(lm_backend *backend, lm_pool *handle, uint32_t page_class, uint32_t page, void *out, llm_error *error)
 {
-    LM_TRY(state_page_check((lm_vk_pool *)handle, page_class, page, error));
     lm_vk_lock((lm_vk *)backend);
-    llm_status status = state_move((lm_vk *)backend, (lm_vk_pool *)handle, page_class, page, out, true, error);
+    llm_status status = state_page_check((lm_vk_pool *)handle, page_class, page, error);
+    if (status >= 0)
+        status = state_move((lm_vk *)backend, (lm_vk_pool *)handle, page_class, page, out, true, error);
     lm_vk_unlock((lm_vk *)backend);
     return status;
 }
 
 llm_status lm_vk_page_import(lm_backend *backend, lm_pool *handle, uint32_t page_class, uint32_t page, const void *in, llm_error *error)
 {
-    LM_TRY(state_page_check((lm_vk_pool *)handle, page_class, page, error));
     lm_vk_lock((lm_vk *)backend);
-    llm_status status = state_move((lm_vk *)backend, (lm_vk_pool *)handle, page_class, page, (uint8_t *)(uintptr_t)in, false, error);
+    llm_status status = state_page_check((lm_vk_pool *)handle, page_class, page, error);
+    if (status >= 0)
+        status = state_move((lm_vk *)backend, (lm_vk_pool *)handle, page_class, page, (uint8_t *)(uintptr_t)in, false, error);
     lm_vk_unlock((lm_vk *)backend);
     return status;
 }

@@ -75,7 +75,7 @@ void       lm_vk_entry_close(lm_vk_entry *fn);
 
 enum { LM_VK_ON_DEVICE, LM_VK_TO_DEVICE, LM_VK_FROM_DEVICE };    /* the last two are mapped */
 enum { LM_VK_ALIGN = 256 };                                 /* of storage buffers' offsets: the most that Vulkan allows a device to ask for */
-typedef struct lm_vk_buffer { VkBuffer buffer; VkDeviceMemory memory; uint64_t bytes; void *mapped; } lm_vk_buffer;
+typedef struct lm_vk_buffer { VkBuffer buffer; VkDeviceMemory memory; uint64_t bytes, held; void *mapped; } lm_vk_buffer;     /* held: of memory, which may be more */
 
 typedef struct lm_vk_slab { struct lm_vk_slab *next; lm_vk_buffer buffer; uint64_t used; uint32_t live; } lm_vk_slab;
 typedef struct lm_vk_span { lm_vk_slab *slab; uint64_t offset, bytes; } lm_vk_span;         /* slab NULL: none */
