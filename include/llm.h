@@ -64,7 +64,8 @@
  *            longjmp, and may call only functions marked anytime: on the session in progress all others answer LLM_E_BUSY.
  * NUMBERS    On the CPU the same program gives the same bits on every machine: for any number of threads, any kernel tier, any
  *            chunk, budget or mix of sessions. The host's locale and floating-point mode play no part.
- *            A GPU promises less: the same bits on the same device, driver and plan (llm_model_plan), near the CPU's.
+ *            A GPU promises less: the same bits for the same passes (chunk, sessions stepped together) on the same device, driver and
+ *            plan (llm_model_plan), near the CPU's.
  *
  * What comes later and is absent today: saved sessions, grammars, chat templates, adapters, images and embeddings, draft models.
  * They will be new functions and new fields; nothing here changes for them.
@@ -229,10 +230,12 @@ enum { LLM_VULKAN_LOW_PRIORITY = 1,         /* other work of the GPU goes first,
 /* How GPUs are used. All zero: the system's Vulkan loader, a device of our own on each GPU when a model first asks for it, submissions of
  * at most 100 ms.
  *
- * Or the host's own device, which is then the only GPU: instance, physical_device, device and queue, all four. It must be of Vulkan 1.1 and
- * the queue must compute; no feature and no extension need be enabled. Each vkQueueSubmit is made between lock() and unlock(), on a thread that
- * called the library; no other call of ours needs the host's care, and the queue or device is never waited for as a whole. The handles, the
- * functions and `user` must live until the engine has gone (llm_engine_free and all that was made with it). */
+ * Or the host's own device, which is then the only GPU: instance, physical_device, device and queue, all four. Instance and device must be of
+ * Vulkan 1.1 (apiVersion) and the queue must compute; no feature and no extension need be enabled. Each vkQueueSubmit is made between lock()
+ * and unlock(), on a thread that called the library; no other call of ours needs the host's care, and the queue or device is never waited for
+ * as a whole. Never call the library while holding that lock; and nothing submitted to `queue` before may wait for what the calling thread
+ * does later. Once lost, the device is not opened anew: make a new one, and a new engine with it. The handles, the functions and `user` must
+ * live until the engine has gone (llm_engine_free and all that was made with it). */
 typedef struct llm_vulkan {
     uint32_t struct_size, flags;            /* LLM_VULKAN_* */
     uint32_t submit_ms;                     /* how long one submission is meant to last at most; 0: 100. A game may want 2 */
@@ -647,7 +650,8 @@ enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: need not wait for what it su
  * budget_us bounds the call: a pass that does not fit stops in its middle, keeps its arena, and a later step with the same sessions
  * goes on; steps of other sessions in between do no harm. <= 0 does nothing but collect and report. If all arenas of the engine hold
  * unfinished passes of other sessions, the answer is LLM_MORE with nothing changed. A pass is computed anew if one of its sessions was
- * changed, cancelled or left out. Calls from several threads take turns, first come first served.
+ * changed, cancelled or left out. Calls from several threads take turns, first come first served. On a GPU the first steps may take seconds
+ * longer, while the driver compiles: llm_engine_device_set_cache spares that.
  *
  *   ```c
  *   int32_t update(llm_session *session, char *said, size_t cap, size_t *n_said)   // once a frame: at most 2 ms of it
@@ -789,13 +793,14 @@ LLM_API llm_status llm_model_quantize(llm_engine *engine, const llm_source *cons
 
 typedef struct llm_estimate_info {
     uint32_t struct_size, reserved;
-    uint64_t total_bytes;                   /* the most the engine's allocator and the GPU will hold: the next four together */
+    uint64_t total_bytes;                   /* the most the engine's allocator and the GPU will hold: the next four together. On a GPU without
+                                               what slabs and growing state round up: allow up to twice */
     uint64_t weight_bytes;                  /* weights in the device's layout */
     uint64_t model_bytes;                   /* metadata, tokenizer and all else that loading keeps or needs at its peak */
     uint64_t arena_bytes;                   /* all n_arenas of the engine in use */
     uint64_t session_bytes;                 /* one session with its context full */
     uint64_t mapped_bytes;                  /* of the pack that would be used, on top of the total; 0: there is none that fits */
-    uint64_t device_bytes;                  /* of the total, what lies in the GPU's memory and not in the allocator's; 0 on the CPU */
+    uint64_t device_bytes;                  /* of the total, what lies in the GPU's memory and not in the allocator's, likewise; 0 on the CPU */
 } llm_estimate_info;
 /* What this model with one such session would hold, in an engine that holds nothing else. Reads the header only; takes what the
  * metadata and the tokenizer need meanwhile. A pack that the model's descriptor names is looked for and never written: where none fits, the

@@ -10,7 +10,8 @@
 
 llm_status lm_library_open(const char *name, lm_library *out, llm_error *error)
 {
-    out->handle = (void *)LoadLibraryA(name);
+    /* Not from the current folder, nor from PATH: whoever can write there would be run here. */
+    out->handle = (void *)LoadLibraryExA(name, NULL, LOAD_LIBRARY_SEARCH_APPLICATION_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
     return out->handle ? LLM_OK : lm_fail(error, LLM_E_NOT_FOUND, "no library %s", name);
 }
 

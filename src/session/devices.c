@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * GPUs of an engine. A backend that was lost stays, for the models that hold it, and a new one of the same device takes its place. */
+ * GPUs of an engine. A backend that was lost stays, for the models that hold it, and a new one of the same device takes its place, but for
+ * a host's device, which only the host can make anew. */
 #include "session/devices.h"
 
 #include "base/status.h"
@@ -53,7 +54,7 @@ llm_status lm_devices_open(lm_host *host, const llm_vulkan *desc, lm_devices *ou
         return LLM_OK;
     }
     out->n_found = 0;
-    if (status == LLM_E_MEMORY) {                           /* ours or a driver's: not a machine without a GPU */
+    if (status == LLM_E_MEMORY || status == LLM_E_INVALID) {       /* ours or a driver's, or the caller's word: not a machine without a GPU */
         if (error)
             *error = why;
         return status;
@@ -103,6 +104,8 @@ static llm_status devices_get(lm_host *host, lm_devices *devices, uint32_t index
         *out = old;
         return LLM_OK;
     }
+    if (old && devices->desc.logical)
+        return lm_fail(error, LLM_E_DEVICE_LOST, "the host's Vulkan device is lost: make a new one, and a new engine with it");
     if (old && devices->n_lost == LM_MAX_LOST)
         return lm_fail(error, LLM_E_DEVICE_LOST, "%s was lost %d times in this engine: make a new one", devices->found[index].name, LM_MAX_LOST);
     lm_vulkan_desc desc = devices->desc;

@@ -244,35 +244,58 @@ static void test_bad_drivers(void)
     CHECK_MSG(null_vk.objects == 0 && null_vk.faults == 0, "%d objects are left", (int)null_vk.objects);
 }
 
-/* A driver that leaves out the work of one shader: whichever it is, the self-test of a load finds it. Only models that need it are refused. */
+/* Without products handed round subgroups a model runs as before. */
+static void wide_less(llm_engine *engine, llm_model *gpu)
+{
+    llm_model *cpu = NULL;
+    char text[8192];
+    size_t n;
+    CHECK(llm_model_plan(gpu, text, sizeof text, &n, &error) == LLM_OK && strstr(text, ": many\n"));
+    if (!CHECK_MSG(model_new(engine, 0, &cpu) == LLM_OK, "%s", error.message))
+        return;
+    llm_session *a = session_new(cpu, LLM_STATE_TYPE_F32, PROMPT, 4), *b = session_new(gpu, LLM_STATE_TYPE_F32, PROMPT, 4);
+    CHECK_MSG(drain(&a, 1, LLM_FOREVER) == LLM_OK && drain(&b, 1, LLM_FOREVER) == LLM_OK, "%s", error.message);
+    same_tokens(b, a, "tiles instead of subgroups");
+    llm_session_free(a);
+    llm_session_free(b);
+    llm_model_free(cpu);
+}
+
+/* A driver that leaves out the work of one shader: whichever it is, the self-test of a load finds it. Only models that need it are refused,
+ * and none for products handed round subgroups. */
 static void test_found_out(void)
 {
     llm_vulkan vulkan = LLM_INIT(llm_vulkan);
     llm_model *model = NULL;
-    int n_shaders = 0, n_refused = 0;
+    int n_shaders = 0, n_refused = 0, n_wide = 0, shuffles = 0;
     vulkan.get_proc = null_get_proc;
     null_vk.fail_at = -1;
     for (null_vk.skip = 0; null_vk.skip <= n_shaders; null_vk.skip++) {
         memset(&null_shaders, 0, sizeof null_shaders);
         llm_engine *engine = engine_new(&vulkan, 1);
         llm_status status = model_new(engine, 2, &model);
+        char text[8192];
+        size_t n;
         if (null_vk.skip == 0) {
             CHECK_MSG(status == LLM_OK, "%s", error.message);
             n_shaders = null_shaders.n_codes;
+            CHECK(llm_model_plan(model, text, sizeof text, &n, &error) == LLM_OK);
+            shuffles = strstr(text, ": wide\n") != NULL;
         } else {
-            char text[8192];
-            size_t n;
             CHECK_MSG(status == LLM_OK || (status == LLM_E_UNSUPPORTED && !model && strstr(error.message, "computes wrongly")), "without shader %d: %s", (int)null_vk.skip, error.message);
             n_refused += status != LLM_OK;
             CHECK_MSG(llm_engine_device_report(engine, 2, text, sizeof text, &n, &error) == LLM_OK && strstr(text, "WRONG, not used"), "shader %d was not found out", (int)null_vk.skip);
+            if (strstr(text, "subgroups: WRONG, not used") && CHECK_MSG(status == LLM_OK, "%s", error.message) && n_wide++ < 2)
+                wide_less(engine, model);
         }
         llm_model_free(model);
         model = NULL;
         llm_engine_free(engine);
     }
     null_vk.skip = 0;
-    CHECK_MSG(n_shaders >= 8 && n_refused >= n_shaders - 1, "%d shaders, %d refusals", n_shaders, n_refused);   /* this model routes to no experts */
-    printf("each of %d shaders is found out\n", n_shaders);
+    /* This model routes to no experts, and has no tiles of f32. */
+    CHECK_MSG(n_shaders >= 8 && n_refused + n_wide >= n_shaders - 2 && (n_wide >= 1) == shuffles, "%d shaders, %d refusals, %d without subgroups", n_shaders, n_refused, n_wide);
+    printf("each of %d shaders is found out; %d of them hand round subgroups, and tiles take their place\n", n_shaders, n_wide);
 }
 
 /* The n-th submission loses the device: a status, the tokens are there, the CPU goes on from them, and the device can be opened anew. */
@@ -347,6 +370,39 @@ static int locks, locked;
 static void host_lock(void *user) { (void)user, locks++, CHECK(locked++ == 0); }
 static void host_unlock(void *user) { (void)user, CHECK(--locked == 0); }
 
+/* Its loss is the host's to mend. */
+static void host_lost(const llm_vulkan *hosts)
+{
+    llm_vulkan vulkan = *hosts;
+    llm_model *gpu = NULL, *again = NULL;
+    vulkan.get_proc = null_get_proc;
+    null_vk.fail_at = -1;
+    llm_engine *engine = engine_new(&vulkan, 1);
+    if (CHECK_MSG(model_new(engine, 2, &gpu) == LLM_OK, "%s", error.message)) {
+        llm_session *s = session_new(gpu, LLM_STATE_TYPE_F32, PROMPT, 3);
+        null_vk.submits = 0;
+        null_vk.lose_after = 1;
+        CHECK(drain(&s, 1, LLM_FOREVER) == LLM_E_DEVICE_LOST);
+        null_vk.lose_after = 0;
+        CHECK(model_new(engine, 2, &again) == LLM_E_DEVICE_LOST && !again && strstr(error.message, "the host's"));
+        llm_session_free(s);
+    }
+    llm_model_free(gpu);
+    llm_engine_free(engine);
+}
+
+static void host_family(const llm_vulkan *hosts)
+{
+    llm_vulkan vulkan = *hosts;
+    llm_engine_desc desc = LLM_INIT(llm_engine_desc);
+    llm_engine *engine = NULL;
+    vulkan.queue_family = 99;
+    desc.flags = LLM_ENGINE_GPUS;
+    desc.vulkan = &vulkan;
+    desc.logger = &logger;
+    CHECK(llm_engine_create(LLM_ABI, &desc, &engine, &error) == LLM_E_INVALID && !engine && strstr(error.message, "llm_vulkan.queue_family"));
+}
+
 /* As an application would: its instance, its device without one feature, its queue. */
 static void test_host(void)
 {
@@ -391,6 +447,8 @@ static void test_host(void)
     llm_model_free(cpu);
     llm_model_free(gpu);
     llm_engine_free(engine);
+    host_lost(&vulkan);
+    host_family(&vulkan);
     /* still the host's, and alive */
     ((PFN_vkDestroyDevice)(void (*)(void))get(instance, "vkDestroyDevice"))(device, NULL);
     ((PFN_vkDestroyInstance)(void (*)(void))get(instance, "vkDestroyInstance"))(instance, NULL);

@@ -238,6 +238,19 @@ static bool device_named(const char *wanted, uint32_t number, const char *name)
     return strncmp(wanted, name, strlen(wanted)) == 0;
 }
 
+/* What the host says of its queue. Queues of a family that does not compute would take our submissions and be lost. */
+static llm_status device_hosts(const lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
+{
+    VkQueueFamilyProperties families[DEVICE_FAMILIES];
+    uint32_t n = DEVICE_FAMILIES;
+    vk->fn.GetPhysicalDeviceQueueFamilyProperties((VkPhysicalDevice)desc->physical, &n, families);
+    if (desc->queue_family >= n)
+        return lm_fail(error, LLM_E_INVALID, "llm_vulkan.queue_family is %u: the device has %u", desc->queue_family, n);
+    if (!(families[desc->queue_family].queueFlags & VK_QUEUE_COMPUTE_BIT))
+        return lm_fail(error, LLM_E_INVALID, "llm_vulkan.queue_family is %u: its queues do not compute", desc->queue_family);
+    return LLM_OK;
+}
+
 /* The host's one, or all that there are. */
 static llm_status device_all(const lm_vk *vk, const lm_vulkan_desc *desc, VkPhysicalDevice devices[DEVICE_MOST], uint32_t *n, llm_error *error)
 {
@@ -245,7 +258,7 @@ static llm_status device_all(const lm_vk *vk, const lm_vulkan_desc *desc, VkPhys
     if (vk->borrowed) {
         *n = 1;
         devices[0] = (VkPhysicalDevice)desc->physical;
-        return LLM_OK;
+        return device_hosts(vk, desc, error);
     }
     VkResult result = vk->fn.EnumeratePhysicalDevices(vk->instance, n, devices);
     return result == VK_SUCCESS || result == VK_INCOMPLETE ? LLM_OK : lm_vk_fail((lm_vk *)vk, result, "the devices", error);
@@ -382,8 +395,9 @@ static uint64_t device_memory_free(const lm_vk *vk, VkPhysicalDevice physical, c
     VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT };
     VkPhysicalDeviceMemoryProperties2 memory = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, .pNext = &budget };
     uint64_t most = 0;
+    uint64_t held = atomic_load_explicit(&vk->device_bytes, memory_order_relaxed);
     if (!caps->budget)
-        return caps->memory_total - LM_MIN(vk->device_bytes, caps->memory_total);
+        return caps->memory_total - LM_MIN(held, caps->memory_total);
     vk->fn.GetPhysicalDeviceMemoryProperties2(physical, &memory);
     for (uint32_t i = 0; i < LM_MIN(caps->memory.memoryHeapCount, VK_MAX_MEMORY_HEAPS); i++)
         if (caps->memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
@@ -394,7 +408,8 @@ static uint64_t device_memory_free(const lm_vk *vk, VkPhysicalDevice physical, c
 uint64_t lm_vk_memory_free(const lm_vk *vk)
 {
     uint64_t free = device_memory_free(vk, vk->physical, &vk->caps);
-    return vk->memory_limit ? LM_MIN(free, vk->memory_limit - LM_MIN(vk->device_bytes, vk->memory_limit)) : free;
+    uint64_t held = atomic_load_explicit(&vk->device_bytes, memory_order_relaxed), left = vk->memory_limit - LM_MIN(held, vk->memory_limit);
+    return vk->memory_limit ? LM_MIN(free, left) : free;
 }
 
 /* A device seen before through another driver: the same id, which few software drivers leave at 0. */

@@ -5,6 +5,12 @@
 
 #include <string.h>
 
+#if defined(_WIN32)
+static const char *const entry_names[] = { "vulkan-1.dll" };
+#else
+static const char *const entry_names[] = { "libvulkan.so.1", "libvulkan.1.dylib", "libMoltenVK.dylib" };
+#endif
+
 static lm_library_function entry_from_library(void *user, void *instance, const char *name)
 {
     const lm_vk_entry *fn = user;
@@ -13,13 +19,12 @@ static lm_library_function entry_from_library(void *user, void *instance, const 
 
 static llm_status entry_library(lm_vk_entry *fn, llm_error *error)
 {
-    static const char *const names[] = { "libvulkan.so.1", "vulkan-1.dll", "libvulkan.1.dylib", "libMoltenVK.dylib" };
     lm_library_function found;
-    for (size_t i = 0; i < LM_COUNT(names) && !fn->library.handle; i++)
-        if (lm_library_open(names[i], &fn->library, NULL) < 0)
+    for (size_t i = 0; i < LM_COUNT(entry_names) && !fn->library.handle; i++)
+        if (lm_library_open(entry_names[i], &fn->library, NULL) < 0)
             fn->library.handle = NULL;
     if (!fn->library.handle)
-        return lm_fail(error, LLM_E_NO_DEVICE, "no Vulkan loader on this machine (%s or %s)", names[0], names[1]);
+        return lm_fail(error, LLM_E_NO_DEVICE, "no Vulkan loader on this machine (%s)", entry_names[0]);
     found = lm_library_find(fn->library, "vkGetInstanceProcAddr");
     if (!found)
         return lm_fail(error, LLM_E_NO_DEVICE, "the Vulkan loader has no vkGetInstanceProcAddr");

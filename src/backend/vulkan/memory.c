@@ -26,7 +26,8 @@ static uint32_t memory_type(const lm_vk *vk, uint32_t allowed, int where)
 {
     const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, seen = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT,
                                 coherent = seen | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT, cached = VK_MEMORY_PROPERTY_HOST_CACHED_BIT,
-                                odd = VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT;
+                                odd = VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT | VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD |
+                                      VK_MEMORY_PROPERTY_DEVICE_UNCACHED_BIT_AMD;        /* the last two want a feature */
     const VkMemoryPropertyFlags wish[3][3][2] = {
         { { local, seen | odd }, { local, odd }, { 0, odd } },
         { { coherent, cached | local | odd }, { coherent, odd }, { coherent, odd } },
@@ -48,7 +49,7 @@ void lm_vk_buffer_free(lm_vk *vk, lm_vk_buffer *buffer)
     }
     if (buffer->memory) {
         vk->fn.FreeMemory(vk->device, buffer->memory, NULL);
-        vk->device_bytes -= buffer->held;
+        atomic_fetch_sub_explicit(&vk->device_bytes, buffer->held, memory_order_relaxed);
     }
     memset(buffer, 0, sizeof *buffer);
 }
@@ -60,9 +61,10 @@ static llm_status memory_back(lm_vk *vk, lm_vk_buffer *b, int where, llm_error *
     VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = need.size, .memoryTypeIndex = memory_type(vk, need.memoryTypeBits, where) };
     if (info.memoryTypeIndex == UINT32_MAX)
         return lm_fail(error, LLM_E_NO_DEVICE, "Vulkan: no type of memory fits a buffer");
-    if (vk->memory_limit && (need.size > vk->memory_limit || vk->device_bytes > vk->memory_limit - need.size))
+    uint64_t held = atomic_load_explicit(&vk->device_bytes, memory_order_relaxed);
+    if (vk->memory_limit && (need.size > vk->memory_limit || held > vk->memory_limit - need.size))
         return lm_fail(error, LLM_E_MEMORY, "Vulkan: %llu bytes more would pass llm_vulkan.memory_limit, %llu; %llu are held", (unsigned long long)need.size,
-                       (unsigned long long)vk->memory_limit, (unsigned long long)vk->device_bytes);
+                       (unsigned long long)vk->memory_limit, (unsigned long long)held);
     VkResult result = vk->fn.AllocateMemory(vk->device, &info, NULL, &b->memory);
     if (result != VK_SUCCESS) {
         b->memory = VK_NULL_HANDLE;
@@ -70,7 +72,7 @@ static llm_status memory_back(lm_vk *vk, lm_vk_buffer *b, int where, llm_error *
                        (int)result);
     }
     b->held = need.size;
-    vk->device_bytes += need.size;
+    atomic_fetch_add_explicit(&vk->device_bytes, need.size, memory_order_relaxed);
     result = vk->fn.BindBufferMemory(vk->device, b->buffer, b->memory, 0);
     if (result == VK_SUCCESS && where != LM_VK_ON_DEVICE)
         result = vk->fn.MapMemory(vk->device, b->memory, 0, VK_WHOLE_SIZE, 0, &b->mapped);

@@ -192,13 +192,16 @@ static lm_vk_push_linear_few plan_push(const lm_vk_weight *w, const lm_vk_shard 
                                     .blocks = w->blocks, .first = (uint32_t)shard->first, .n = (uint32_t)shard->n, .scale = 1 };
 }
 
+/* Drivers may run other subgroups than they told of: the self-test finds out. */
+bool lm_vk_wide(const lm_vk *vk, uint32_t type) { return vk->caps.shuffle && !atomic_load_explicit(&vk->wide_wrong[type], memory_order_relaxed); }
+
 static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, const plan_input *x, llm_error *error)
 {
     const lm_op_linear *u = &op->u.linear;
     const lm_vk_weight *w = plan->exec->weights[op->weight[i]];
     bool gated = u->epilogue == LM_EPILOGUE_GATED, residual = u->epilogue == LM_EPILOGUE_RESIDUAL, last = !gated || i == 1, gate = residual && op->in[2] != LM_NONE;
     int32_t out = op->out[gated ? 0 : i];
-    uint32_t columns = plan->n_rows[op->rows], k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k), few = columns <= PLAN_FEW_COLUMNS, wide = !few && plan->vk->caps.shuffle;
+    uint32_t columns = plan->n_rows[op->rows], k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k), few = columns <= PLAN_FEW_COLUMNS, wide = !few && lm_vk_wide(plan->vk, w->info.type);
     int32_t module = few ? lm_vk_module_few(w->info.type) : wide ? lm_vk_module_wide(w->info.type) : lm_vk_module_many(w->info.type);
     const uint32_t specs[] = {
         [LM_VK_SPEC_LINEAR_FEW_BIAS] = op->weight[4 + i] != LM_NONE,

@@ -47,7 +47,7 @@ size_t lm_vk_report(lm_backend *backend, char *out, size_t cap)
     unsigned long long mib = 1024 * 1024;
     lm_vk_lock(vk);
     report_device(vk, &text);
-    report_print(&text, "memory: %llu MiB, free %llu MiB, held %llu MiB\n", c->memory_total / mib, lm_vk_memory_free(vk) / mib, vk->device_bytes / mib);
+    report_print(&text, "memory: %llu MiB, free %llu MiB, held %llu MiB\n", c->memory_total / mib, lm_vk_memory_free(vk) / mib, (unsigned long long)atomic_load_explicit(&vk->device_bytes, memory_order_relaxed) / mib);
     report_print(&text, "limits: buffers %llu MiB, allocations %llu MiB, shared memory %u bytes, subgroups of %u\n", c->max_range / mib, c->max_slab / mib, c->shared_bytes, c->subgroup);
     report_print(&text, "features: float16 %s, int8 %s, 16-bit storage %s, 8-bit storage %s, integer dot product %s\n", report_yes(c->float16), report_yes(c->int8),
                  report_yes(c->storage16), report_yes(c->storage8), report_yes(c->int_dot));
@@ -58,6 +58,8 @@ size_t lm_vk_report(lm_backend *backend, char *out, size_t cap)
         uint8_t tested = atomic_load(&vk->tested[type]);
         if (tested != 0)
             report_print(&text, "self-test %s: %s, off by %g\n", lm_type_get(type)->name, tested == 1 ? "right" : "WRONG, not used", (double)vk->tested_worst[type]);
+        if (tested != 0 && atomic_load(&vk->wide_wrong[type]))
+            report_print(&text, "self-test %s handed round subgroups: WRONG, not used, off by %g\n", lm_type_get(type)->name, (double)vk->wide_worst[type]);
     }
     for (uint32_t kind = 0; kind < LM_OP_COUNT && atomic_load(&vk->ops_tested); kind++)
         report_print(&text, "self-test %s: %s, off by %g\n", lm_op_name(kind), atomic_load(&vk->ops_wrong[kind]) ? "WRONG, not used" : "right", (double)vk->ops_worst[kind]);
@@ -65,8 +67,8 @@ size_t lm_vk_report(lm_backend *backend, char *out, size_t cap)
     return report_end(&text);
 }
 
-/* What the program's shape, the device and the driver do not say yet: the kernels that will be chosen. They follow a fixed rule of rows and
- * sizes, so the device's lines, this one and the program are the plan record. */
+/* What the program's shape, the device and the driver do not say yet: the kernels that will be chosen. They follow a fixed rule of rows,
+ * sizes and what the self-tests let pass, so the device's lines, this one and the program are the plan record. */
 size_t lm_vk_exec_report(lm_backend *backend, const lm_exec *handle, char *out, size_t cap)
 {
     const lm_vk *vk = (const lm_vk *)backend;
@@ -81,5 +83,12 @@ size_t lm_vk_exec_report(lm_backend *backend, const lm_exec *handle, char *out, 
         }
     report_print(&text, "matrices: %u in %u shards of at most %llu MiB; at most %u dispatches a pass\n", n_matrices, n_shards, (unsigned long long)(vk->caps.max_range >> 20),
                  exec->max_dispatches);
+    for (uint32_t type = 0; type < LM_COUNT(vk->wide_wrong); type++) {
+        bool used = false;
+        for (uint32_t w = 0; w < exec->program->n_weights && !used; w++)
+            used = !exec->program->weights[w].is_vector && exec->program->weights[w].type == type;
+        if (used)
+            report_print(&text, "products of many columns, %s: %s\n", lm_type_get(type)->name, lm_vk_wide(vk, type) ? "wide" : "many");
+    }
     return report_end(&text);
 }

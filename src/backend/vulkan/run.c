@@ -94,7 +94,7 @@ static llm_status run_submit(lm_vk *vk, lm_vk_run *run, uint32_t stop_op, double
     double spent = (double)(lm_now_ns() - before) * 1e-6;
     if (spent > 1 && used > 0) {                            /* shorter ones tell of the submission, not of the work */
         double rate = used / spent, most = vk->rate * 4;
-        vk->rate = rate > most ? most : (vk->rate + rate) * 0.5;
+        vk->rate = spent > ms ? LM_MIN(rate, vk->rate) : rate > most ? most : (vk->rate + rate) * 0.5;        /* too long: never twice */
     } else if (used >= budget && spent < ms * 0.5) {
         vk->rate *= 2;
     }

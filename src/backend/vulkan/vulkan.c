@@ -117,7 +117,7 @@ llm_status lm_vulkan_backend_get_info(const lm_backend *backend, lm_vulkan_info 
     out->subgroup = vk->caps.subgroup;
     out->max_range = vk->caps.max_range;
     out->max_slab = vk->caps.max_slab;
-    out->device_bytes = vk->device_bytes;
+    out->device_bytes = atomic_load_explicit(&vk->device_bytes, memory_order_relaxed);
     out->shared_bytes = vk->caps.shared_bytes;
     out->n_modules = LM_VK_MODULES;
     out->n_pipelines = vk->n_pipelines;

@@ -167,7 +167,7 @@ struct lm_vk {
     lm_mutex gpu;
     uint32_t has_mutex;
     _Atomic uint32_t lost;
-    uint64_t device_bytes;                                  /* under `gpu` */
+    _Atomic uint64_t device_bytes;                          /* changed under `gpu` */
     /* memory.c */
     lm_vk_slab *slabs;
     uint64_t slab_bytes;                                    /* of all slabs */
@@ -192,6 +192,8 @@ struct lm_vk {
     bool trust;
     _Atomic uint8_t tested[64];                             /* 0: not yet; 1: right; 2: wrong */
     float tested_worst[64];                                 /* under `gpu` */
+    _Atomic uint8_t wide_wrong[64];                         /* products handed round a subgroup alone: tiles take their place; set before `tested` is */
+    float wide_worst[64];                                   /* under `gpu` */
     /* selftest_ops.c: by LM_OP_* */
     _Atomic uint32_t ops_tested;                            /* 1: all were, and the next two are filled */
     _Atomic uint8_t ops_wrong[LM_OP_COUNT];
@@ -289,6 +291,7 @@ typedef struct lm_vk_plan {
     uint32_t n, cap, op;
 } lm_vk_plan;
 
+bool       lm_vk_wide(const lm_vk *vk, uint32_t type);      /* products of many columns are handed round subgroups, not made in tiles */
 llm_status lm_vk_op_can(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error);
 uint64_t   lm_vk_op_scratch(const lm_program *program, const lm_op *op);        /* items a row */
 uint32_t   lm_vk_op_dispatches(const struct lm_vk_exec *exec, const lm_op *op); /* at most */
@@ -357,7 +360,7 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error);
 
 /* Every operation, once. A failure is one of running it; what computes wrongly is quarantined, and the second tells. Not under `gpu`. */
 llm_status lm_vk_selftest_ops(lm_vk *vk, llm_error *error);
-llm_status lm_vk_selftest_kind(const lm_vk *vk, uint32_t kind, llm_error *error);
+llm_status lm_vk_selftest_kind(lm_vk *vk, uint32_t kind, llm_error *error);
 
 /* ---- report.c ------------------------------------------------------------------------------------------------------------- */
 
