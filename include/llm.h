@@ -339,8 +339,8 @@ enum {
     LLM_MODEL_VOCAB_ONLY = 1,               /* metadata and tokenizer, no weights */
     LLM_MODEL_OBSERVE = 2,                  /* sums up what each matrix is multiplied with: see llm_model_write_importance. Steps take
                                                longer, and end their budgets only between operations. The bits are the same */
-    LLM_MODEL_PACK_READ_ONLY = 4,           /* a pack that fits is used, none is written */
-    LLM_MODEL_PACK_VERIFY = 8               /* all bytes of a pack are held against its checksums before it is used: as long as reading it */
+    LLM_MODEL_PACK_READ_ONLY = 4,           /* a pack that fits is used, none is written. Without `pack` neither has an effect */
+    LLM_MODEL_PACK_VERIFY = 8               /* all weights of a pack are held against its checksums before it is used: as long as reading it */
 };
 /* THE PACK. Weights are not computed with as a file holds them: a load reads them and lays them out. A pack keeps them laid out in a file
  * of about the model's size that you name, one for each model, so that later loads map it and take no longer than metadata and tokenizer do.
@@ -352,14 +352,15 @@ enum {
  *            of its header and table; and of the model's files the sizes, every byte of metadata and tensor table, the time of the
  *            last change (PATH and FD), and 64 bytes from the middle of each tensor (of 256 of them, if there are more). So a file
  *            changed in place is noticed by its time. A BUFFER or READER has none: there a change of a few weights that leaves sizes,
- *            metadata and samples as they were is not; name another pack for other bytes. What lies in the pack is
- *            compared with its checksums only with LLM_MODEL_PACK_VERIFY, and not looked through for NaN again: trust a pack as you
- *            trust the model.
+ *            metadata and samples as they were is not; name another pack for other bytes. The weights in the pack are
+ *            compared with their checksums only with LLM_MODEL_PACK_VERIFY (not the padding between them, nor in the load that wrote
+ *            them), and not looked through for NaN again: trust a pack as you trust the model.
  *   Written  if none is there, or one that does not fit: by this load, which takes longer by the writing and then uses the pack. Weights pass
- *            through memory one at a time. The bytes go into a file beside it ("NAME.part-0") that takes its place, read-only, when all are
- *            on the disk; processes that use the old one keep it. Any other file that stands there is left alone. Two
- *            processes that write at once both succeed. Not written while the model's file was changed a moment ago (50 ms; 2 s where the
- *            file system counts in seconds). What hinders reading or writing a pack is told to the log and fails no load.
+ *            through memory one at a time. The bytes go into a file beside it ("NAME.part-0") that takes its place, read-only (not on
+ *            Windows), when all are on the disk; processes that use the old one keep it. Its permissions follow the umask and not the
+ *            model's. Any other file that stands there is left alone. Two processes that write at once both succeed. While the model's file
+ *            was changed a moment ago (50 ms; 2 s where the file system counts in seconds) no pack is used or written. What hinders
+ *            reading or writing a pack is told to the log and fails no load.
  *   The risk of mapping: if somebody cuts the pack short while it is in use, or its disk fails, the system ends the process at the
  *            next touch (SIGBUS; an exception on Windows, which does not let it be cut). The library only ever replaces or removes whole
  *            files. Keep packs where nobody else writes, on a local disk, and name none where that will not do.

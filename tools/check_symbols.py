@@ -28,7 +28,7 @@ IMPORTS = set("""
     sysconf getauxval sched_yield sched_getaffinity sched_setaffinity __sched_cpucount syscall
     clock_gettime nanosleep clock_nanosleep __errno_location
     madvise sigfillset
-    pwrite pwrite64 fsync rename unlink
+    pwrite pwrite64 fsync rename unlink getrlimit getrlimit64
     dlopen dlsym dlclose
     mmap mmap64 munmap
 """.split())

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Sums of bytes, to notice what was changed by accident: any change inside one word of eight bytes is certain to be seen, all others miss one
- * in 2^64. Not against an enemy. The sum depends on the order of bytes of the machine, and not on how the bytes were cut. Floor 0.
+ * Sums of bytes, to notice what was changed by accident: any change inside one word of eight bytes is certain to be seen, and unrelated
+ * changes are, but for one in about 2^64. Changes of several words that fit each other can cancel out: no protection against intent. The sum
+ * depends on the order of bytes of the machine, and not on how the bytes were cut. Floor 0.
  * Threads: one at a time. */
 #ifndef LM_BASE_DIGEST_H
 #define LM_BASE_DIGEST_H

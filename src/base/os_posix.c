@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -178,10 +179,12 @@ void lm_file_close(lm_file file)
     errno = saved;
 }
 
+/* A file may bear any time: those further than 285 years from 1970 count as that far. */
+static int64_t os_stamp_of(int64_t seconds, int64_t ns) { return LM_MAX(LM_MIN(seconds, INT64_C(9000000000)), -INT64_C(9000000000)) * 1000000000 + ns; }
 #if defined(__APPLE__)
-static int64_t os_stamp(const struct stat *info) { return (int64_t)info->st_mtimespec.tv_sec * 1000000000 + info->st_mtimespec.tv_nsec; }
+static int64_t os_stamp(const struct stat *info) { return os_stamp_of(info->st_mtimespec.tv_sec, info->st_mtimespec.tv_nsec); }
 #else
-static int64_t os_stamp(const struct stat *info) { return (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec; }
+static int64_t os_stamp(const struct stat *info) { return os_stamp_of(info->st_mtim.tv_sec, info->st_mtim.tv_nsec); }
 #endif
 
 llm_status lm_file_stamp(lm_file file, int64_t *out, llm_error *error)
@@ -243,9 +246,18 @@ llm_status lm_file_create(const char *path, size_t len, bool read_only, lm_file 
     return LLM_OK;
 }
 
+/* Beyond the process's limit a write is a signal, SIGXFSZ, which kills a host that does not expect it. */
+static bool os_file_may_grow(uint64_t offset, size_t n)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    return offset <= limit.rlim_cur && n <= limit.rlim_cur - offset;
+}
+
 llm_status lm_file_write(lm_file file, uint64_t offset, const void *data, size_t n, llm_error *error)
 {
-    int saved = errno, code = 0;
+    int saved = errno, code = n == 0 || os_file_may_grow(offset, n) ? 0 : EFBIG;
     const char *from = data;
     while (n > 0 && !code) {
         size_t want = LM_MIN(n, (size_t)1 << 30);

@@ -27,10 +27,11 @@ enum { OS_PATH_MAX = 4096 };
 void *lm_os_allocate(size_t size, size_t align) { return _aligned_malloc(size, align); }
 void lm_os_release(void *ptr) { _aligned_free(ptr); }
 
-/* A FILETIME counts tenths of a microsecond since 1601. */
+/* A FILETIME counts tenths of a microsecond since 1601; times further than 285 years from 1970 count as that far. */
 static int64_t os_since_1970(FILETIME time)
 {
-    return ((int64_t)((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) - 116444736000000000) * 100;
+    int64_t since = (int64_t)(((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) - 116444736000000000u);
+    return LM_MAX(LM_MIN(since, INT64_C(90000000000000000)), -INT64_C(90000000000000000)) * 100;
 }
 
 int64_t lm_now_ns(void)

@@ -13,7 +13,8 @@
 
 #include <string.h>
 
-enum { PACK_HEADER = 256, PACK_ALIGN = 64, PACK_DEVICE = 16, PACK_ORDER = 0x01020304, PACK_READ = 64 * 1024, PACK_SAMPLES = 256, PACK_SAMPLE = 64, PACK_SWEPT = 16 };
+enum { PACK_HEADER = 256, PACK_ALIGN = 64, PACK_DEVICE = 16, PACK_ORDER = 0x01020304, PACK_READ = 64 * 1024, PACK_LOOK = 4 << 20, PACK_SAMPLES = 256,
+       PACK_SAMPLE = 64, PACK_SWEPT = 16 };
 #define PACK_HOUR (INT64_C(3600) * 1000000000)
 static const char pack_magic[8] = { 'l', 'l', 'm', 'p', 'a', 'c', 'k', '\n' };
 
@@ -67,8 +68,8 @@ static llm_status pack_digest_samples(lm_catalogue *c, lm_digest *digest, llm_er
  * changed once. A time that is older than a tick cannot be borne by a change to come. */
 static bool pack_time_fresh(int64_t stamp)
 {
-    int64_t tick = stamp % 1000000000 != 0 ? 50000000 : 2100000000, age = lm_os_wall_ns() - stamp;
-    return age < tick && age > -2000000000;
+    int64_t tick = stamp % 1000000000 != 0 ? 50000000 : 2100000000, now = lm_os_wall_ns();
+    return stamp > now - tick && stamp < now + 2000000000;
 }
 
 static llm_status pack_digest_times(const lm_catalogue *c, lm_pack_key *key, llm_error *error)
@@ -221,7 +222,38 @@ static llm_status pack_check_table(lm_file file, llm_str path, const pack_header
     return LLM_OK;
 }
 
-static llm_status pack_map(lm_pack *p, lm_file file, llm_str path, const lm_pack_key *key, uint64_t table, llm_error *error)
+/* Through the file and not a mapping: a disk that fails is an error here, and no signal. */
+static llm_status pack_look_item(const pack_entry *entry, lm_file file, llm_str path, const lm_pack_look *look, uint64_t total, unsigned char *room,
+                                 llm_error *error)
+{
+    lm_digest digest;
+    lm_digest_begin(&digest);
+    for (uint64_t at = 0; at < entry->bytes;) {
+        size_t take = (size_t)LM_MIN(entry->bytes - at, (uint64_t)PACK_READ);
+        if (look->progress && at % PACK_LOOK == 0 && look->progress(look->user, (float)((double)(entry->offset + at) / (double)total)) != 0)
+            return lm_fail(error, LLM_E_CANCELLED, "loading was cancelled by the progress callback");
+        LM_TRY(lm_file_read(file, entry->offset + at, room, take, error));
+        lm_digest_add(&digest, room, take);
+        at += take;
+    }
+    if (lm_digest_end(&digest) != entry->digest)
+        return lm_fail_at(error, LLM_E_FORMAT, path.ptr, path.len, entry->offset, "its weights are damaged");
+    return LLM_OK;
+}
+
+static llm_status pack_look(const lm_pack *p, lm_file file, llm_str path, const lm_pack_look *look, uint64_t total, llm_error *error)
+{
+    llm_status status = LLM_OK;
+    unsigned char *room = lm_mem_raw(&p->host->mem, PACK_READ, LLM_MEMORY_OTHER);
+    if (!room)
+        return lm_fail_memory(error, "looking through a pack", PACK_READ);
+    for (uint32_t i = 0; status >= 0 && i < p->n_items; i++)
+        status = pack_look_item(&p->entries[i], file, path, look, total, room, error);
+    lm_mem_free(&p->host->mem, room);
+    return status;
+}
+
+static llm_status pack_map(lm_pack *p, lm_file file, llm_str path, const lm_pack_key *key, uint64_t table, const lm_pack_look *look, llm_error *error)
 {
     pack_header wanted;
     uint64_t size;
@@ -230,13 +262,16 @@ static llm_status pack_map(lm_pack *p, lm_file file, llm_str path, const lm_pack
     LM_TRY(lm_file_size(file, &size, error));
     LM_TRY(pack_check_header(file, size, path, &wanted, error));
     LM_TRY(pack_check_table(file, path, &wanted, p->entries, error));
+    if (look)
+        LM_TRY(pack_look(p, file, path, look, table, error));
     LM_TRY(lm_file_map(file, size, &bytes, error));
     p->bytes = bytes;
     p->n_bytes = size;
     return LLM_OK;
 }
 
-llm_status lm_pack_open(lm_host *host, llm_str path, const lm_pack_key *key, const lm_pack_item *items, uint32_t n_items, lm_pack **out, llm_error *error)
+llm_status lm_pack_open(lm_host *host, llm_str path, const lm_pack_key *key, const lm_pack_item *items, uint32_t n_items, const lm_pack_look *look,
+                        lm_pack **out, llm_error *error)
 {
     uint64_t bytes = sizeof(lm_pack) + (uint64_t)n_items * sizeof(pack_entry), table = 0;
     lm_file file;
@@ -252,7 +287,7 @@ llm_status lm_pack_open(lm_host *host, llm_str path, const lm_pack_key *key, con
             status = lm_fail(error, LLM_E_LIMIT, "the weights pass the size of a file");
     }
     if (status >= 0)
-        status = pack_map(p, file, path, key, table, error);
+        status = pack_map(p, file, path, key, table, look, error);
     lm_file_close(file);
     if (status < 0) {
         lm_pack_close(p);
@@ -274,12 +309,6 @@ void lm_pack_close(lm_pack *pack)
 uint64_t lm_pack_bytes(const lm_pack *pack) { return pack->n_bytes; }
 const void *lm_pack_data(const lm_pack *pack, uint32_t item) { return pack->bytes + pack->entries[item].offset; }
 
-bool lm_pack_intact(const lm_pack *pack, uint32_t item)
-{
-    const pack_entry *entry = &pack->entries[item];
-    return lm_digest_of(pack->bytes + entry->offset, (size_t)entry->bytes) == entry->digest;
-}
-
 /* ---- writing */
 
 struct lm_pack_writer {
@@ -296,8 +325,7 @@ uint64_t lm_pack_write_cost(llm_str path, uint32_t n_items)
     return lm_mem_cost(pack_writer_bytes(n_items)) + lm_sink_cost(path.len);
 }
 
-/* What a process that was killed left behind: parts that begin as packs do and have not grown for an hour. */
-static void pack_sweep(lm_host *host, llm_str path)
+void lm_pack_sweep(lm_host *host, llm_str path)
 {
     char *name = lm_mem_raw(&host->mem, path.len + LM_SINK_SUFFIX, LLM_MEMORY_OTHER);
     for (int i = 0; name && i < PACK_SWEPT; i++) {
@@ -330,7 +358,7 @@ llm_status lm_pack_write_open(lm_host *host, llm_str path, const lm_pack_key *ke
     if (!pack_entries(items, n_items, w->entries, &table))
         status = lm_fail(error, LLM_E_LIMIT, "the weights pass the size of a file");
     if (status >= 0)
-        pack_sweep(host, path);
+        lm_pack_sweep(host, path);
     if (status >= 0)
         status = lm_sink_open_read_only(host, path.ptr, path.len, &w->sink, error);
     if (status >= 0) {

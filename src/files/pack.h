@@ -35,13 +35,17 @@ typedef struct lm_pack_item {
 llm_status lm_pack_identify(lm_catalogue *catalogue, lm_pack_key *key, llm_error *error);
 
 typedef struct lm_pack lm_pack;
+/* For looking through all items before anything is mapped. progress: NULL or called before each and every few MiB; nonzero: E_CANCELLED. */
+typedef struct lm_pack_look { int32_t (*progress)(void *user, float fraction); void *user; } lm_pack_look;
 /* Owns: *out. E_NOT_FOUND: nothing stands there. E_FORMAT: a pack, or the beginning of one, that does not fit: the message says why; it may
- * be replaced. Others, E_STATE for a file that is no pack: it is left alone. */
-llm_status  lm_pack_open(lm_host *host, llm_str path, const lm_pack_key *key, const lm_pack_item *items, uint32_t n_items, lm_pack **out, llm_error *error);
+ * be replaced. Others, E_STATE for a file that is no pack: it is left alone. look: NULL: the items' bytes are not held against their digests. */
+llm_status  lm_pack_open(lm_host *host, llm_str path, const lm_pack_key *key, const lm_pack_item *items, uint32_t n_items, const lm_pack_look *look,
+                         lm_pack **out, llm_error *error);
 void        lm_pack_close(lm_pack *pack);                           /* NULL is fine; its bytes must be out of use */
 uint64_t    lm_pack_bytes(const lm_pack *pack);                     /* of the file, all mapped */
 const void *lm_pack_data(const lm_pack *pack, uint32_t item);       /* at a multiple of 64, until the pack is closed */
-bool        lm_pack_intact(const lm_pack *pack, uint32_t item);     /* reads all bytes of the item. Threads: any */
+/* Removes what processes that were killed left beside it: parts that begin as packs do and have not grown for an hour. */
+void        lm_pack_sweep(lm_host *host, llm_str path);
 
 typedef struct lm_pack_writer lm_pack_writer;
 /* Owns: *out. Fails as lm_sink_open. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Packs of a program's weights: see packs.h. Says which items a program has and what must be equal; used, made anew or passed over is decided
  * here. Trouble with a pack is told to the log and never fails a load that its source can serve; trouble with the source does.
- * Threads: one load, one thread, and those it is lent to look through a pack. */
+ * Threads: one load, one thread. */
 #include "model/packs.h"
 
 #include "model/weights.h"
@@ -44,32 +44,7 @@ static bool packs_list(packs_plan *p)
     return true;
 }
 
-/* ---- looking through one */
-
-typedef struct packs_look { const lm_pack *pack; uint32_t first; _Atomic uint32_t broken; } packs_look;
-
-static void packs_look_item(void *data, uint32_t i)
-{
-    packs_look *look = data;
-    if (!lm_pack_intact(look->pack, look->first + i))
-        atomic_store_explicit(&look->broken, 1, memory_order_relaxed);
-}
-
-static bool packs_intact(const packs_plan *p, const lm_pack *pack)
-{
-    const llm_parallel *parallel = p->load->parallel;
-    packs_look look = { .pack = pack };
-    uint32_t n = p->program->n_weights, at_once = parallel ? LM_MAX(parallel->n_threads, 1) : 1;
-    atomic_init(&look.broken, 0);
-    for (; look.first < n && atomic_load_explicit(&look.broken, memory_order_relaxed) == 0; look.first += at_once) {
-        uint32_t take = LM_MIN(at_once, n - look.first);
-        if (take > 1)
-            parallel->run(parallel->user, take, packs_look_item, &look);
-        else
-            packs_look_item(&look, 0);
-    }
-    return atomic_load_explicit(&look.broken, memory_order_relaxed) == 0;
-}
+/* ---- looking for one */
 
 /* What may not even be wrong: all else that may stand in a pack makes numbers, if nonsense. */
 static bool packs_divisors_fit(const packs_plan *p, const lm_pack *pack)
@@ -86,16 +61,19 @@ static llm_status packs_find(const packs_plan *p, lm_pack **out, llm_error *erro
     llm_error why;
     lm_pack *pack = NULL;
     bool make = !p->load->pack.read_only && !p->load->plan_only;
-    llm_status status = lm_pack_open(p->host, p->load->pack.path, &p->key, p->items, p->program->n_weights, &pack, &why);
-    if (status == LLM_OK && (!packs_divisors_fit(p, pack) || (p->load->pack.verify && !packs_intact(p, pack)))) {
+    lm_pack_look look = { p->load->progress, p->load->user };
+    llm_status status = lm_pack_open(p->host, p->load->pack.path, &p->key, p->items, p->program->n_weights, p->load->pack.verify ? &look : NULL, &pack, &why);
+    if (status == LLM_OK && !packs_divisors_fit(p, pack)) {
         lm_pack_close(pack);
         status = lm_fail(&why, LLM_E_FORMAT, "its weights are damaged");
     }
     if (status == LLM_OK) {
+        if (make)
+            lm_pack_sweep(p->host, p->load->pack.path);
         *out = pack;
         return LLM_OK;
     }
-    if (status == LLM_E_MEMORY) {
+    if (status == LLM_E_MEMORY || status == LLM_E_CANCELLED) {
         if (error)
             *error = why;
         return status;
@@ -106,6 +84,8 @@ static llm_status packs_find(const packs_plan *p, lm_pack **out, llm_error *erro
     }
     if (status == LLM_E_FORMAT)
         packs_tell(p, make || p->load->plan_only ? LLM_LOG_INFO : LLM_LOG_WARN, make ? "is made anew" : "is not used", why.message);
+    else if (!make && !p->load->plan_only)
+        packs_tell(p, LLM_LOG_INFO, "is not used", why.message);
     return make ? LLM_MORE : LLM_OK;
 }
 
@@ -129,7 +109,7 @@ static llm_status packs_make(const packs_plan *p, lm_pack **out, llm_error *erro
         status = lm_pack_write_end(writer, &why);
     lm_pack_write_drop(writer);
     if (status >= 0)
-        status = lm_pack_open(p->host, p->load->pack.path, &p->key, p->items, p->program->n_weights, out, &why);
+        status = lm_pack_open(p->host, p->load->pack.path, &p->key, p->items, p->program->n_weights, NULL, out, &why);
     if (status < 0)
         packs_tell(p, LLM_LOG_WARN, "could not be made", why.message);
     return LLM_OK;

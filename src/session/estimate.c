@@ -81,7 +81,8 @@ llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_
         return status;
     }
     uint64_t sums = desc->flags & LLM_MODEL_OBSERVE && model->program ? lm_importance_cost(model->program) : 0;
-    estimate_sum(engine, model, &host.mem, session, load.pack.path, sums, out);
+    bool may_pack = !load.pack.read_only && backend->table->weight_adopt;
+    estimate_sum(engine, model, &host.mem, session, may_pack ? load.pack.path : (llm_str){ NULL, 0 }, sums, out);
     lm_model_close(model);
     return LLM_OK;
 }

@@ -7,7 +7,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -59,6 +58,18 @@ static void write_file(const char *path, const void *bytes, size_t n, int age)
     times[0].tv_sec -= age;
     times[1] = times[0];
     CHECK(age == 0 || utimensat(AT_FDCWD, path, times, 0) == 0);
+}
+
+/* Last changed so many ns from now; INT64_MAX: about the year 2920. */
+static void set_time(int fd, int64_t ns)
+{
+    struct timespec times[2];
+    clock_gettime(CLOCK_REALTIME, &times[0]);
+    int64_t at = ns == INT64_MAX ? 0 : times[0].tv_nsec + ns % 1000000000 + 1000000000;
+    times[0].tv_sec = ns == INT64_MAX ? (time_t)INT64_C(30000000000) : times[0].tv_sec + (time_t)(ns / 1000000000 + at / 1000000000 - 1);
+    times[0].tv_nsec = (long)(at % 1000000000);
+    times[1] = times[0];
+    CHECK(futimens(fd, times) == 0);
 }
 
 typedef struct bytes { unsigned char *at; size_t n; } bytes;
@@ -180,7 +191,7 @@ static void test_bits(const char *name)
     loaded plain = load_and_hash(model_path, (how){ .pack = NULL });
     loaded absent = load_and_hash(model_path, read_only);
     right(absent, plain.hash, 0, name, 0);
-    CHECK(files_in_folder() == 1);
+    CHECK(files_in_folder() == 1 && strstr(logged, "is not used"));
     loaded made = load_and_hash(model_path, with_pack);
     right(made, plain.hash, 1, name, 1);
     CHECK(stat(pack_path, &info) == 0 && (info.st_mode & 0777) == 0444 && (uint64_t)info.st_size == made.mapped && files_in_folder() == 2);
@@ -395,13 +406,16 @@ static void test_changes(const tiny_file *file, uint64_t hash)
     CHECK(fd >= 0 && pread(fd, &byte, 1, at) == 1);
     byte ^= 0x10;
     CHECK(pwrite(fd, &byte, 1, at) == 1);
-    close(fd);
+    set_time(fd, 1500000000);                               /* as by a clock that is a little ahead */
     n_logged = 0;
     loaded got = load_and_hash(model_path, with_pack);      /* changed just now: no pack can tell this from a change to come */
     CHECK_MSG(got.status == LLM_OK && got.hash != hash && got.mapped == 0 && strstr(logged, "a moment ago"), "%d %d '%s'", got.status, got.mapped != 0, logged);
-    usleep(60000);
+    set_time(fd, -INT64_C(20000000000));                    /* later than the first bytes' */
     loaded later = load_and_hash(model_path, with_pack);
     CHECK(later.status == LLM_OK && later.hash == got.hash && later.mapped);
+    set_time(fd, INT64_MAX);                                /* beyond what counts in nanoseconds, if the file system keeps it */
+    right(load_and_hash(model_path, with_pack), got.hash, 1, "a far time", 0);
+    close(fd);
     unlink(pack_path);
     write_file(model_path, file->data, file->size, 60);
     free(two.data);
@@ -444,6 +458,11 @@ static void test_places(const tiny_file *file, uint64_t hash)
     write_file(stranger, "llmpack, a diary", 16, 4000);
     right(load_and_hash(model_path, with_pack), hash, 1, "parts", 0);
     CHECK(!inode(part) && inode(stranger));
+    write_file(part, "llmpack\n...", 11, 4000);             /* nor beside one that fits, if the load may write */
+    right(load_and_hash(model_path, read_only), hash, 1, "parts", 2);
+    CHECK(inode(part));
+    right(load_and_hash(model_path, with_pack), hash, 1, "parts", 3);
+    CHECK(!inode(part) && inode(stranger));
     unlink(stranger);
     unlink(pack_path);
     write_file(part, "llmpack\n...", 11, 0);
@@ -454,7 +473,6 @@ static void test_places(const tiny_file *file, uint64_t hash)
     /* A disk that fills up, at many places. */
     struct rlimit limit, old;
     getrlimit(RLIMIT_FSIZE, &old);
-    signal(SIGXFSZ, SIG_IGN);
     size_t size = (size_t)load_and_hash(model_path, with_pack).mapped;
     for (size_t at = 0; at < size; at += 1 + size / 23) {
         unlink(pack_path);
@@ -604,6 +622,53 @@ static void test_cancel(void)
     unlink(pack_path);
 }
 
+static uint64_t memory_of(llm_engine *engine)
+{
+    llm_engine_info info = LLM_INIT(llm_engine_info);
+    llm_error error;
+    CHECK(llm_engine_get_info(engine, &info, &error) == LLM_OK);
+    return info.memory_used;
+}
+
+/* While a pack is looked through, by this thread: the pack stays as it is, nothing is held, the load does not go on without it. */
+static void test_cancel_verify(void)
+{
+    right(load_and_hash(model_path, with_pack), load_and_hash(model_path, (how){ .pack = NULL }).hash, 1, "to be verified", 0);
+    llm_engine *engine = open_engine(&with_pack);
+    llm_model_desc desc = LLM_INIT(llm_model_desc);
+    llm_model *model = NULL;
+    llm_error error;
+    uint64_t was = inode(pack_path), held = memory_of(engine);
+    int fd = open("/dev/null", O_RDONLY), calls[2] = { 0 };
+    desc.progress = on_progress;
+    desc.pack = pack_path;
+    desc.pack_len = LLM_NUL;
+    for (int verify = 0; verify <= 1; verify++) {
+        cancel c = { -1, 0 };
+        desc.flags = verify ? LLM_MODEL_PACK_VERIFY : 0;
+        desc.user = &c;
+        CHECK(llm_model_load(engine, model_path, LLM_NUL, &desc, &model, &error) == LLM_OK);
+        llm_model_free(model);
+        calls[verify] = c.calls;
+    }
+    CHECK_MSG(calls[1] > calls[0] + 4, "%d calls, verified %d", calls[0], calls[1]);
+    n_logged = 0;
+    for (int i = 1; i <= calls[1]; i++) {
+        cancel c = { i, 0 };
+        desc.user = &c;
+        model = NULL;
+        CHECK(llm_model_load(engine, model_path, LLM_NUL, &desc, &model, &error) == LLM_E_CANCELLED && !model && c.calls == i);
+        CHECK_MSG(memory_of(engine) == held && inode(pack_path) == was && n_logged == 0, "call %d: %llu bytes of %llu, '%s'", i, (unsigned long long)memory_of(engine),
+                  (unsigned long long)held, logged);
+    }
+    close(fd);
+    int again = open("/dev/null", O_RDONLY);                /* the lowest that is free */
+    CHECK_MSG(again == fd, "descriptors: %d, %d", fd, again);
+    close(again);
+    llm_engine_free(engine);
+    unlink(pack_path);
+}
+
 /* ---- memory */
 
 typedef struct ledger { long long bytes, peak, calls, fail_at; } ledger;
@@ -676,7 +741,7 @@ static void test_estimate(void)
     tiny_file file = tiny_make(&shape);
     llm_source source = LLM_INIT(llm_source);
     const llm_source *part = &source;
-    uint64_t weights[3] = { 0 };
+    uint64_t weights[3] = { 0 }, plain = 0;
     write_file(other_path, file.data, file.size, 60);
     source.path = other_path;
     source.path_len = LLM_NUL;
@@ -701,6 +766,13 @@ static void test_estimate(void)
         CHECK(estimate.total_bytes == estimate.weight_bytes + estimate.model_bytes + estimate.arena_bytes + estimate.session_bytes);
         CHECK((inode(pack_path) != 0) == (way == 2));
         weights[way] = estimate.weight_bytes;
+        plain = way ? plain : estimate.total_bytes;
+        if (way == 1) {                                     /* none there and none to be made: as without */
+            llm_estimate_info passed_over = LLM_INIT(llm_estimate_info);
+            desc.flags = LLM_MODEL_PACK_READ_ONLY;
+            CHECK(llm_model_estimate(engine, &part, 1, &desc, &session, &passed_over, &error) == LLM_OK);
+            CHECK_MSG(passed_over.total_bytes == plain, "%llu, without a pack %llu", (unsigned long long)passed_over.total_bytes, (unsigned long long)plain);
+        }
         l.peak = l.bytes;
         CHECK(load(engine, other_path, &h, &model, &error) == LLM_OK);
         llm_model_info info = LLM_INIT(llm_model_info);
@@ -757,6 +829,7 @@ int main(void)
 {
     static const char *const names[] = { "llama-tied", "llama-half", "llama-q8_0", "llama-q4_0", "llama-mixed", "llama-fused", "mixtral-q4_0", "mixtral-split", "qwen2-tied",
                                          "qwen3-k", "qwen3-mixed", "gemma3", "phi3-long" };
+    umask(022);
     if (!mkdtemp(folder))
         return TEST_SKIP("no folder can be made in /tmp");
     snprintf(model_path, sizeof model_path, "%s/model.gguf", folder);
@@ -780,6 +853,7 @@ int main(void)
     test_at_once(hash);
     test_in_use(hash);
     test_cancel();
+    test_cancel_verify();
     test_faults(hash);
     test_estimate();
     free(file.data);
