@@ -17,6 +17,7 @@ static struct {
     VkResult result;                                        /* of the call that fails */
     const char *failed;                                     /* its name */
     int onwards;                                            /* all calls from the n-th on fail */
+    int64_t waits, hang_after;                              /* waits so far; hang_after > 0: from there on they time out, and nothing may be destroyed */
     int64_t submits, lose_after;                            /* submissions so far; lose_after > 0: all beyond so many lose the device */
     int64_t skip;                                           /* real: the shader (a number in the order of their first use, from 1) whose dispatches are left out; 0: none */
     PFN_vkGetInstanceProcAddr real;                         /* NULL: this driver alone */
@@ -41,14 +42,19 @@ static int null_fails(const char *name, VkResult a, VkResult b)
 
 /* ---- objects: a tag and what it must remember */
 
-typedef struct null_object { uint32_t tag; uint32_t n; uint64_t size; void *bytes; VkBufferUsageFlags usage; } null_object;
+typedef struct null_object { uint32_t tag; uint32_t n; int64_t place; uint64_t size; void *bytes; VkBufferUsageFlags usage; } null_object;
 enum { NULL_INSTANCE = 1, NULL_DEVICE, NULL_BUFFER, NULL_MEMORY, NULL_MODULE, NULL_LAYOUT, NULL_PIPELINE, NULL_SET_LAYOUT, NULL_POOL, NULL_SET, NULL_COMMANDS, NULL_FENCE, NULL_CACHE };
+
+enum { NULL_OBJECTS = 1 << 14 };
+static null_object *null_objects[NULL_OBJECTS];            /* all that there are */
 
 static null_object *null_new(uint32_t tag)
 {
     null_object *o = calloc(1, sizeof *o);
     o->tag = tag;
-    null_vk.objects++;
+    o->place = null_vk.objects++;
+    if (o->place < NULL_OBJECTS)
+        null_objects[o->place] = o;
     return o;
 }
 static null_object *null_get(const void *handle, uint32_t tag)
@@ -67,10 +73,27 @@ static void null_free(const void *handle, uint32_t tag)
         return;
     if (tag == NULL_POOL && o->n != 0)
         null_fault("a pool is destroyed before its sets are given back");
+    if (null_vk.hang_after > 0 && null_vk.waits > null_vk.hang_after && tag != NULL_MODULE)
+        null_fault("destroyed while the device is at work");
     free(o->bytes);
     o->tag = 0;
-    free(o);
     null_vk.objects--;
+    if (o->place < NULL_OBJECTS && null_vk.objects < NULL_OBJECTS) {
+        null_objects[o->place] = null_objects[null_vk.objects];
+        null_objects[o->place]->place = o->place;
+    }
+    free(o);
+}
+/* What a device that hangs was left with. Returns how many. */
+static inline int64_t null_sweep(void)
+{
+    int64_t n = null_vk.objects;
+    for (int64_t i = 0; i < n && i < NULL_OBJECTS; i++) {
+        free(null_objects[i]->bytes);
+        free(null_objects[i]);
+    }
+    null_vk.objects = 0;
+    return n;
 }
 #define NULL_HANDLE(x) ((const void *)(uintptr_t)(x))
 
@@ -409,6 +432,10 @@ static PFN_vkWaitForFences next_WaitForFences;
 static VKAPI_ATTR VkResult VKAPI_CALL wrap_WaitForFences(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t ns)
 {
     VkResult result = next_WaitForFences(d, n, f, all, ns);
+    if (null_vk.hang_after > 0 && null_vk.waits++ >= null_vk.hang_after)
+        return VK_TIMEOUT;
+    if (ns == 0)                                            /* a look, which tells the truth */
+        return result;
     return null_fails("WaitForFences", VK_ERROR_DEVICE_LOST, VK_TIMEOUT) ? null_vk.result : result;
 }
 

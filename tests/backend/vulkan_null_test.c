@@ -89,6 +89,28 @@ static int64_t null_failures(little *m, bool real, int64_t step)
     return null_vk.calls;
 }
 
+/* The n-th wait ends without the device having ended: nothing is destroyed any more, a status says so, and the host's memory is all back. */
+static void null_hangs(little *m)
+{
+    uint64_t before = atomic_load(&m->host.mem.used);
+    int n = 0;
+    null_vk.fail_at = -1;
+    for (null_vk.hang_after = 1;; null_vk.hang_after++, n++) {
+        llm_error error;
+        null_vk.waits = 0;
+        llm_status status = null_all(m, false, &error);
+        bool hung = null_vk.waits > null_vk.hang_after;
+        CHECK_MSG(status == (hung ? LLM_E_DEVICE_LOST : LLM_OK), "wait %d: %d", (int)null_vk.hang_after, status);
+        CHECK_MSG((null_vk.objects > 0) == hung, "wait %d: %d objects are left", (int)null_vk.hang_after, (int)null_vk.objects);
+        null_sweep();
+        if (!CHECK_MSG(atomic_load(&m->host.mem.used) == before && null_vk.faults == 0, "wait %d", (int)null_vk.hang_after) || !hung)
+            break;
+    }
+    CHECK_MSG(n > 3, "%d waits", n);
+    printf("%d waits hung in turn\n", n);
+    null_vk.hang_after = 0;
+}
+
 /* Plans of a prompt and of single rows: no hazard as they are, and one wherever a barrier is taken away that is needed. */
 static void null_barriers(little *m)
 {
@@ -132,6 +154,7 @@ static void null_shape(const little_shape *shape)
         for (null_vk.onwards = 0; null_vk.onwards < 2; null_vk.onwards++)
             printf("%d calls failed in turn%s\n", (int)null_failures(&m, false, 1), null_vk.onwards ? ", with all after them" : "");
         null_vk.onwards = 0;
+        null_hangs(&m);
     }
     little_close(&m);
     CHECK(atomic_load(&m.host.mem.used) == 0);

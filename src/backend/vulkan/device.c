@@ -466,6 +466,12 @@ llm_status lm_vulkan_list(lm_host *host, const lm_vulkan_desc *desc, lm_vulkan_f
 
 void lm_vk_device_close(lm_vk *vk)
 {
+    if (lm_vk_hung(vk)) {                                   /* the device and the driver stay as they are, for as long as the program does */
+        if (vk->messenger)                                  /* but it is not to call us */
+            vk->fn.DestroyDebugUtilsMessengerEXT(vk->instance, vk->messenger, NULL);
+        memset(&vk->fn, 0, sizeof vk->fn);
+        return;
+    }
     /* A function that was not found has made nothing. */
     if (vk->device) {
         if (vk->fence)
@@ -485,6 +491,18 @@ void lm_vk_device_close(lm_vk *vk)
 }
 
 /* ---- submissions */
+
+bool lm_vk_hung(lm_vk *vk)
+{
+    if (!vk->hung)
+        return false;
+    if (!vk->kept) {
+        VkResult result = vk->fn.WaitForFences(vk->device, 1, &vk->fence, VK_TRUE, 0);
+        vk->hung = result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST;      /* a lost one has ended */
+        vk->kept = vk->hung;                                /* what hangs on the first of them is not to be pulled out from under it later */
+    }
+    return vk->hung;
+}
 
 llm_status lm_vk_begin(lm_vk *vk, llm_error *error)
 {
@@ -519,6 +537,7 @@ llm_status lm_vk_submit(lm_vk *vk, llm_error *error)
     if (result != VK_SUCCESS) {
         llm_status status = lm_vk_fail(vk, result == VK_TIMEOUT ? VK_ERROR_DEVICE_LOST : result, result == VK_TIMEOUT ? "waiting, two minutes" : "waiting", error);
         atomic_store_explicit(&vk->lost, 1, memory_order_relaxed);
+        vk->hung = result != VK_ERROR_DEVICE_LOST;
         return status;
     }
     result = vk->fn.ResetFences(vk->device, 1, &vk->fence);

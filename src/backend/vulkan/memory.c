@@ -43,11 +43,12 @@ static uint32_t memory_type(const lm_vk *vk, uint32_t allowed, int where)
 
 void lm_vk_buffer_free(lm_vk *vk, lm_vk_buffer *buffer)
 {
-    if (buffer->buffer) {
+    bool hung = lm_vk_hung(vk);
+    if (buffer->buffer)
         lm_vk_forget(vk, buffer->buffer, 0, UINT64_MAX);    /* copies that a failed flush has left */
+    if (buffer->buffer && !hung)
         vk->fn.DestroyBuffer(vk->device, buffer->buffer, NULL);
-    }
-    if (buffer->memory) {
+    if (buffer->memory && !hung) {
         vk->fn.FreeMemory(vk->device, buffer->memory, NULL);
         atomic_fetch_sub_explicit(&vk->device_bytes, buffer->held, memory_order_relaxed);
     }

@@ -78,24 +78,27 @@ void lm_vk_pipelines_close(lm_vk *vk)
 {
     lm_vk_set_free(vk, &vk->none_set);
     lm_vk_buffer_free(vk, &vk->none);
+    bool hung = lm_vk_hung(vk);
     while (vk->pipelines) {
         lm_vk_pipeline *p = vk->pipelines;
         vk->pipelines = p->next;
-        vk->fn.DestroyPipeline(vk->device, p->pipeline, NULL);
+        if (!hung)
+            vk->fn.DestroyPipeline(vk->device, p->pipeline, NULL);
         lm_mem_free(&vk->base.host->mem, p);
     }
     while (vk->set_pools) {
         lm_vk_set_pool *p = vk->set_pools;
         vk->set_pools = p->next;
-        vk->fn.DestroyDescriptorPool(vk->device, p->pool, NULL);
+        if (!hung)
+            vk->fn.DestroyDescriptorPool(vk->device, p->pool, NULL);
         lm_mem_free(&vk->base.host->mem, p);
     }
-    if (vk->cache)
+    if (vk->cache && !hung)
         vk->fn.DestroyPipelineCache(vk->device, vk->cache, NULL);
-    if (vk->layout)
+    if (vk->layout && !hung)
         vk->fn.DestroyPipelineLayout(vk->device, vk->layout, NULL);
     for (int kind = 0; kind < LM_VK_SET_KINDS; kind++)
-        if (vk->set_layouts[kind])
+        if (vk->set_layouts[kind] && !hung)
             vk->fn.DestroyDescriptorSetLayout(vk->device, vk->set_layouts[kind], NULL);
 }
 
@@ -154,8 +157,10 @@ void lm_vk_set_free(lm_vk *vk, lm_vk_set *set)
 {
     if (!set->pool)
         return;
-    vk->fn.FreeDescriptorSets(vk->device, set->pool->pool, 1, &set->set);
-    set->pool->used--;
+    if (!lm_vk_hung(vk)) {
+        vk->fn.FreeDescriptorSets(vk->device, set->pool->pool, 1, &set->set);
+        set->pool->used--;
+    }
     memset(set, 0, sizeof *set);
 }
 

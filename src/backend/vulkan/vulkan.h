@@ -167,6 +167,7 @@ struct lm_vk {
     lm_mutex gpu;
     uint32_t has_mutex;
     _Atomic uint32_t lost;
+    bool hung, kept;                                        /* under `gpu`: a wait ended before the device did; objects were left to it for good */
     _Atomic uint64_t device_bytes;                          /* changed under `gpu` */
     /* memory.c */
     lm_vk_slab *slabs;
@@ -209,6 +210,8 @@ llm_status lm_vk_alive(const lm_vk *vk, llm_error *error);
 /* Recording: begin, commands into vk->command, submit. Waits until the device has done it. Under `gpu`. */
 llm_status lm_vk_begin(lm_vk *vk, llm_error *error);
 llm_status lm_vk_submit(lm_vk *vk, llm_error *error);
+/* The device may still be at work in what a wait that failed has left to it: nothing of it may be destroyed, it is leaked. Under `gpu`. */
+bool       lm_vk_hung(lm_vk *vk);
 void       lm_vk_lock(lm_vk *vk);
 void       lm_vk_unlock(lm_vk *vk);
 
