@@ -441,9 +441,10 @@ int main(int argc, char **argv)
             for (uint64_t seed = 0; seed < cases[c].seeds * more; seed++)
                 if (!tiers_compare(cases[c].name, cases[c].body, kind, seed))
                     break;
-        if (c + 1 == pins[pin].after)
+        if (pin < sizeof(pins) / sizeof(pins[0]) && c + 1 == pins[pin].after) {
             CHECK_MSG(more != 1 || tiers_hash == pins[pin].hash, "after %s the reference gives 0x%llxu", cases[c].name, (unsigned long long)tiers_hash);
-        pin += c + 1 == pins[pin].after;
+            pin++;
+        }
     }
     lm_fp_leave(mode);
     return TEST_DONE();
