@@ -15,37 +15,8 @@ LM_TARGET_AVX512
 
 /* ---- Q4_0, Q8_0 ------------------------------------------------------------------------------------------------------- */
 
-LM_INLINE void linear512_unpack_q4_0(void *panel, const void *group, int g, size_t at, size_t n)
-{
-    linear512_panel32 *p = panel;
-    const lm_packed_q4_0 *b = (const lm_packed_q4_0 *)group + at / 32;
-
-    for (size_t i = 0; i < n / 32; i++, b++) {
-        linear512_prefetch(b, sizeof *b);
-        _mm512_store_ps(p->d[i][g], linear512_halves(b->d));
-        LM_UNROLL
-        for (int l = 0; l < 4; l++) {
-            __m512i line = linear512_line(b->q[l]);
-
-            _mm512_store_si512(p->q[8 * i + 2 * (size_t)l][g], linear512_low(line));
-            _mm512_store_si512(p->q[8 * i + 2 * (size_t)l + 1][g], linear512_high(line));
-        }
-    }
-}
-
-LM_INLINE void linear512_unpack_q8_0(void *panel, const void *group, int g, size_t at, size_t n)
-{
-    linear512_panel32 *p = panel;
-    const lm_packed_q8_0 *b = (const lm_packed_q8_0 *)group + at / 32;
-
-    for (size_t i = 0; i < n / 32; i++, b++) {
-        linear512_prefetch(b, sizeof *b);
-        _mm512_store_ps(p->d[i][g], linear512_halves(b->d));
-        LM_UNROLL
-        for (int l = 0; l < 8; l++)
-            _mm512_store_si512(p->q[8 * i + (size_t)l][g], _mm512_xor_si512(linear512_line(b->q[l]), _mm512_set1_epi8(-128)));
-    }
-}
+LINEAR512_UNPACK32(q4_0, 0)
+LINEAR512_UNPACK32(q8_0, 0)
 
 LM_INLINE void linear512_tile_q4_0(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, 8, 0); }
 LM_INLINE void linear512_tile_q8_0(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, 128, 0); }

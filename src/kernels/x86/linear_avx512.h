@@ -61,6 +61,31 @@ typedef struct linear512_panel32 {
     _Alignas(64) float m[LINEAR512_VALUES32 / 32][2][16];         /* the minimum, where a type has one */
 } linear512_panel32;
 
+LM_INLINE void linear512_keep32(linear512_panel32 *p, size_t i, int g, const __m512i v[8], __m512 d, __m512 m, const int has_min)
+{
+    _mm512_store_ps(p->d[i][g], d);
+    if (has_min)
+        _mm512_store_ps(p->m[i][g], m);
+    LM_UNROLL
+    for (int l = 0; l < 8; l++)
+        _mm512_store_si512(p->q[8 * i + (size_t)l][g], v[l]);
+}
+
+/* A type of blocks of 32 into its panel: its lines, scale and minimum of formats_avx512.h. */
+#define LINEAR512_UNPACK32(type, has_min)                                                                                           \
+    LM_INLINE void linear512_unpack_##type(void *panel, const void *group, int g, size_t at, size_t n)                              \
+    {                                                                                                                               \
+        const lm_packed_##type *b = (const lm_packed_##type *)group + at / 32;                                                      \
+                                                                                                                                    \
+        for (size_t i = 0; i < n / 32; i++, b++) {                                                                                  \
+            __m512i v[8];                                                                                                           \
+                                                                                                                                    \
+            linear512_prefetch(b, sizeof *b);                                                                                       \
+            linear512_lines_##type(v, b);                                                                                           \
+            linear512_keep32(panel, i, g, v, linear512_scale_##type(b), linear512_min_##type(b), (has_min));                        \
+        }                                                                                                                           \
+    }
+
 LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, const int C, const int bias, const int has_min)
 {
     const linear512_panel32 *p = panel;

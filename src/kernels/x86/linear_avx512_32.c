@@ -11,16 +11,6 @@ LM_TARGET_AVX512
 
 /* ---- into the panel, and directly ---------------------------------------------------------------------------------------- */
 
-LM_INLINE void linear512_keep32(linear512_panel32 *p, size_t i, int g, const __m512i v[8], __m512 d, __m512 m, const int has_min)
-{
-    _mm512_store_ps(p->d[i][g], d);
-    if (has_min)
-        _mm512_store_ps(p->m[i][g], m);
-    LM_UNROLL
-    for (int l = 0; l < 8; l++)
-        _mm512_store_si512(p->q[8 * i + (size_t)l][g], v[l]);
-}
-
 /* Block i of a group, of scale d and minimum m, times C columns */
 LM_INLINE void linear512_block32(__m512 *acc, const __m512i v[8], __m512 d, __m512 m, size_t i, const lm_acts *x, size_t k, const int C, const int bias, const int has_min)
 {
@@ -43,18 +33,7 @@ LM_INLINE void linear512_block32(__m512 *acc, const __m512i v[8], __m512 d, __m5
 }
 
 #define LINEAR512_32(type, bias, has_min)                                                                                           \
-    LM_INLINE void linear512_unpack_##type(void *panel, const void *group, int g, size_t at, size_t n)                              \
-    {                                                                                                                               \
-        const lm_packed_##type *b = (const lm_packed_##type *)group + at / 32;                                                      \
-                                                                                                                                    \
-        for (size_t i = 0; i < n / 32; i++, b++) {                                                                                  \
-            __m512i v[8];                                                                                                           \
-                                                                                                                                    \
-            linear512_prefetch(b, sizeof *b);                                                                                       \
-            linear512_lines_##type(v, b);                                                                                           \
-            linear512_keep32(panel, i, g, v, linear512_scale_##type(b), linear512_min_##type(b), (has_min));                        \
-        }                                                                                                                           \
-    }                                                                                                                               \
+    LINEAR512_UNPACK32(type, has_min)                                                                                                   \
     LM_INLINE void linear512_tile_##type(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, (bias), (has_min)); } \
     LM_INLINE void linear512_direct_##type(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)                 \
     {                                                                                                                               \
