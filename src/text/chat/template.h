@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * Chat templates: a bounded interpreter of the part of Jinja that models' templates use, with the settings that they are written
+ * for (trim_blocks, lstrip_blocks, loop controls, a tojson that escapes nothing for HTML). A template is data from outside: it
+ * reaches nothing but the variables it is given, and every render ends within its limits. Floor 3.
+ * Threads: a parsed template is read only; renders of it may run side by side. */
+#ifndef LM_TEXT_CHAT_TEMPLATE_H
+#define LM_TEXT_CHAT_TEMPLATE_H
+
+#include "base/mem.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+
+typedef struct lm_template lm_template;
+
+/* What a render may take. 0: the default. */
+typedef struct lm_template_limits {
+    uint64_t steps;                     /* nodes evaluated, items looked at, kilobytes copied; 10 million */
+    uint32_t depth;                     /* calls and nested values; 100; at most 200 */
+    uint32_t reserved;
+    size_t   output_bytes;              /* of the text; 16 MiB */
+    size_t   memory_bytes;              /* of all values together; 256 MiB */
+} lm_template_limits;
+
+typedef struct lm_template_time { int32_t year, month /* 1..12 */, day, hour, minute, second; } lm_template_time;
+
+/* A variable: its value is `text`, as it is or as JSON. */
+enum { LM_TEMPLATE_TEXT = 0, LM_TEMPLATE_JSON = 1 };
+typedef struct lm_template_var { llm_str name, text; int32_t kind; uint32_t reserved; } lm_template_var;
+
+typedef struct lm_template_options {
+    lm_template_limits limits;
+    /* The time for strftime_now; NULL: a template that asks for it is refused. */
+    void (*now)(void *user, lm_template_time *out);
+    void *user;
+} lm_template_options;
+
+enum { LM_TEMPLATE_SOURCE_BYTES = 1 << 20, LM_TEMPLATE_PARSE_DEPTH = 100, LM_TEMPLATE_ELIFS = 500 };
+
+/* Reads a template. E_FORMAT: not Jinja, with the line; E_UNSUPPORTED: a statement that we do not know; E_LIMIT: too long or
+ * nested too deep; E_MEMORY. The text is copied. */
+llm_status lm_template_parse(lm_mem *mem, const char *text, size_t len, lm_template **out, llm_error *error);
+void       lm_template_free(lm_template *tpl);                                  /* NULL is fine */
+
+/* Renders to a new block of `mem` with a NUL behind it. E_INVALID: the template refuses (raise_exception) or computes something
+ * that is an error in Jinja, with the line; E_FORMAT: a variable's JSON; E_LIMIT, E_MEMORY. *out is set on success alone. */
+llm_status lm_template_render(const lm_template *tpl, lm_mem *mem, const lm_template_var *vars, size_t n_vars,
+                              const lm_template_options *options /* NULL: all defaults */, char **out, size_t *out_len, llm_error *error);
+
+#endif
