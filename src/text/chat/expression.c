@@ -314,8 +314,6 @@ static lm_node *expr_test(lm_parse *p, lm_node *of)      /* behind `is` */
     const lm_token *t;
     if (!node || !expr_word(p, &node->text))
         return NULL;
-    if (!lm_test_known(node->text))
-        return lm_parse_fail(p, LLM_E_FORMAT, node->line, "there is no test named '%.*s'", (int)LM_MIN(node->text.len, (size_t)40), node->text.ptr), NULL;
     t = lm_parse_token(p);
     if (lm_parse_is_sign(p, '(')) {
         if (!expr_arguments(p, node))

@@ -195,6 +195,14 @@ bool lm_json_read(lm_jinja *run, const char *s, size_t len, lm_val *out)
 
 /* ---- writing */
 
+static size_t json_put_unit(char out[6], uint32_t unit)
+{
+    out[0] = '\\', out[1] = 'u';
+    for (int i = 0; i < 4; i++)
+        out[2 + i] = "0123456789abcdef"[unit >> (12 - 4 * i) & 15];
+    return 6;
+}
+
 static bool json_write_string(lm_jinja *run, lm_text *text, lm_val v, bool ascii)
 {
     static const char names[] = "\"\\bfnrt", values[] = "\"\\\b\f\n\r\t";
@@ -210,16 +218,12 @@ static bool json_write_string(lm_jinja *run, lm_text *text, lm_val v, bool ascii
             c += len;
             continue;
         }
-        if (!known && ascii && cp == 0x7f) {
-            c += len;
-            continue;
-        }
         if (known)
             n = lm_print(out, sizeof out, "\\%c", names[known - values]);
         else if (cp >= 0x10000)
-            n = lm_print(out, sizeof out, "\\u%04x\\u%04x", 0xd800 + ((cp - 0x10000) >> 10), 0xdc00 + ((cp - 0x10000) & 0x3ff));
+            n = json_put_unit(out, 0xd800 + ((cp - 0x10000) >> 10)) + json_put_unit(out + 6, 0xdc00 + ((cp - 0x10000) & 0x3ff));
         else
-            n = lm_print(out, sizeof out, "\\u%04x", cp);
+            n = json_put_unit(out, cp);
         if (!lm_text_add(run, text, plain, (size_t)(c - plain)) || !lm_text_add(run, text, out, n))
             return false;
         plain = c += len;

@@ -381,3 +381,34 @@ double lm_number_floor(double f)
     whole = (double)(int64_t)f;
     return whole > f ? whole - 1 : whole;
 }
+
+double lm_number_round(double f, int64_t digits)
+{
+    uint8_t exact[18];
+    char text[20];
+    bool more, up, negative = f < 0;
+    int64_t ten, keep;
+    double x;
+    if (!isfinite(f) || f == 0)
+        return f;
+    ten = number_digits(negative ? -f : f, exact, &more);
+    keep = ten + 1 + digits;            /* of the digits */
+    if (keep >= 18)
+        return f;
+    if (keep < 0)
+        return negative ? -0.0 : 0.0;
+    up = exact[keep] > 5;
+    for (int64_t i = keep + 1; i < 18; i++)
+        more |= exact[i] != 0;
+    if (exact[keep] == 5)
+        up = more || (keep > 0 && (exact[keep - 1] & 1));
+    text[0] = '0';
+    for (int64_t i = 0; i < keep; i++)
+        text[i + 1] = (char)('0' + exact[i]);
+    for (int64_t i = keep; up && i >= 0; i--) {
+        up = text[i] == '9';
+        text[i] = up ? '0' : (char)(text[i] + 1);
+    }
+    x = lm_number_read(text, (size_t)keep + 1, -digits);
+    return negative ? -x : x;
+}

@@ -33,6 +33,7 @@ typedef struct lm_template_options {
     /* The time for strftime_now; NULL: a template that asks for it is refused. */
     void (*now)(void *user, lm_template_time *out);
     void *user;
+    bool mutable_values;                /* lists and dicts may be changed (append, pop, update ...): Jinja's sandbox forbids it */
 } lm_template_options;
 
 enum { LM_TEMPLATE_SOURCE_BYTES = 1 << 20, LM_TEMPLATE_PARSE_DEPTH = 100, LM_TEMPLATE_ELIFS = 500 };

@@ -5,6 +5,8 @@
 
 #include "text/chat/value.h"
 
+#include <string.h>
+
 typedef enum lm_token_kind {
     LM_TOK_END, LM_TOK_DATA, LM_TOK_PRINT_BEGIN, LM_TOK_PRINT_END, LM_TOK_BLOCK_BEGIN, LM_TOK_BLOCK_END,
     LM_TOK_NAME, LM_TOK_STRING, LM_TOK_INT, LM_TOK_FLOAT, LM_TOK_SIGN
@@ -98,7 +100,11 @@ bool lm_eval_args(lm_jinja *run, lm_scope *scope, const lm_node *list, lm_args *
 bool lm_eval_attribute(lm_jinja *run, lm_val of, llm_str name, lm_val *out);      /* x.name */
 bool lm_eval_item(lm_jinja *run, lm_val of, lm_val key, lm_val *out);             /* x[key] */
 bool lm_eval_call(lm_jinja *run, lm_val f, const lm_args *args, lm_val *out);
+bool lm_eval_filter(lm_jinja *run, lm_scope *scope, const lm_node *node, const lm_val *input /* for the first of the chain */, lm_val *out);
 bool lm_eval_binary(lm_jinja *run, uint16_t sign, lm_val a, lm_val b, lm_val *out);
+bool lm_eval_compare(lm_jinja *run, uint16_t sign, lm_val a, lm_val b, bool *holds);
+bool lm_eval_path(lm_jinja *run, lm_val of, lm_val path /* "a.b.0" or a number */, lm_val *out);
+LM_INLINE bool lm_name_is(llm_str name, const char *text) { return name.len == strlen(text) && memcmp(name.ptr, text, name.len) == 0; }
 
 bool lm_render_body(lm_jinja *run, lm_scope *scope, const lm_node *list, int *leave);
 bool lm_render_macro(lm_jinja *run, lm_macro *macro, const lm_args *args, lm_val *out);
@@ -117,6 +123,9 @@ bool lm_method_find(lm_jinja *run, lm_val self, llm_str name, lm_val *out, bool 
 bool lm_method_call(lm_jinja *run, const lm_method *method, const lm_args *args, lm_val *out);
 bool lm_function_find(llm_str name, lm_val *out);
 bool lm_function_call(lm_jinja *run, lm_val f, const lm_args *args, lm_val *out);
+bool lm_text_filter_known(llm_str name);
+bool lm_text_filter_apply(lm_jinja *run, llm_str name, lm_val v, const lm_args *args, lm_val *out);
+bool lm_str_lines(lm_jinja *run, lm_val s, lm_val_list **out);
 bool lm_str_replace(lm_jinja *run, lm_val s, lm_val from, lm_val to, int64_t most, lm_val *out);
 
 #endif

@@ -108,6 +108,7 @@ double lm_number_read(const char *digits, size_t n_digits, int64_t exponent);  /
 bool lm_number_parse(const char *s, size_t len, double *out);
 bool lm_number_parse_int(const char *s, size_t len, int base, int64_t *out);
 double lm_number_floor(double f);
+double lm_number_round(double f, int64_t digits);         /* behind the point; halves to even, of the exact value */
 
 /* JSON. Reading: duplicate keys, the last counts; numbers beyond 64 bits are refused. */
 bool lm_json_read(lm_jinja *run, const char *s, size_t len, lm_val *out);

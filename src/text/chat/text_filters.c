@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ * Filters of templates over text: see tree.h. Letters are mapped between the cases of ASCII. Floor 3. */
+#include "text/chat/tree.h"
+
+#include "base/utf8.h"
+
+#include <string.h>
+
+typedef bool words_function(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out);
+
+static bool words_upper(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_chars_map(run, s, 1, out); }
+static bool words_lower(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_chars_map(run, s, 0, out); }
+static bool words_string(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)run, (void)args, *out = s, true; }
+static bool words_safe(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    (void)run, (void)args;
+    *out = s;
+    out->flag = 1;
+    return true;
+}
+
+static bool words_trim(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    lm_val set = lm_val_none();
+    (void)run;
+    lm_args_get(args, 0, "chars", &set);
+    *out = lm_chars_strip(s, set, true, true);
+    return true;
+}
+
+static void words_raise(char *c) { *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c; }
+
+static bool words_capitalize(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    char *text;
+    (void)args;
+    if (!lm_chars_map(run, s, 0, out) || !(text = lm_jinja_new(run, s.len + 1)))
+        return false;
+    if (s.len)
+        memcpy(text, out->s, s.len);
+    words_raise(text);
+    *out = lm_val_str(text, s.len);
+    return true;
+}
+
+static bool words_title(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    char *text;
+    (void)args;
+    if (!lm_chars_map(run, s, 0, out) || !(text = lm_jinja_new(run, s.len + 1)))
+        return false;
+    if (s.len)
+        memcpy(text, out->s, s.len);
+    for (size_t i = 0; i < s.len; i++)
+        if (i == 0 || strchr("-({[<", text[i - 1]) || lm_char_is_space((unsigned char)text[i - 1]))
+            words_raise(text + i);
+    *out = lm_val_str(text, s.len);
+    return true;
+}
+
+bool lm_str_replace(lm_jinja *run, lm_val s, lm_val from, lm_val to, int64_t most, lm_val *out)
+{
+    lm_text text = { 0 };
+    size_t at = 0, plain = 0;
+    if (!lm_jinja_step(run, s.len / 256))
+        return false;
+    while (most != 0 && at + from.len <= s.len) {
+        if (from.len && memcmp(s.s + at, from.s, from.len) != 0) {
+            at++;
+            continue;
+        }
+        if (!lm_text_add(run, &text, s.s + plain, at - plain) || !lm_text_add(run, &text, to.s, to.len))
+            return false;
+        most -= most > 0;
+        plain = at + from.len;
+        if (from.len) {
+            at = plain;
+        } else {                        /* "" stands before every character and at the end */
+            uint32_t cp;
+            if (at == s.len)
+                break;
+            at += lm_utf8_decode(s.s + at, s.len - at, false, &cp);
+        }
+    }
+    if (!lm_text_add(run, &text, s.s + plain, s.len - plain))
+        return false;
+    *out = lm_text_val(&text);
+    return true;
+}
+
+static bool words_replace(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    lm_val from, to, count = lm_val_none();
+    if (!lm_args_get(args, 0, "old", &from) || !lm_args_get(args, 1, "new", &to))
+        return lm_jinja_fail(run, LLM_E_INVALID, "replace wants two arguments");
+    lm_args_get(args, 2, "count", &count);
+    if (count.kind != LM_VAL_NONE && !lm_val_is_whole(count))
+        return lm_jinja_fail(run, LLM_E_INVALID, "replace: the count must be an integer, not %s", lm_val_type(count));
+    return lm_val_to_str(run, from, &from) && lm_val_to_str(run, to, &to)
+           && lm_str_replace(run, s, from, to, count.kind == LM_VAL_NONE ? -1 : count.i, out);
+}
+
+/* The lines of s as Python splits them; without their ends. */
+bool lm_str_lines(lm_jinja *run, lm_val s, lm_val_list **out)
+{
+    size_t from = 0, at = 0;
+    if (!lm_list_new(run, 0, out))
+        return false;
+    while (at < s.len) {
+        uint32_t cp;
+        size_t n = lm_utf8_decode(s.s + at, s.len - at, false, &cp);
+        if (!((cp >= 10 && cp <= 13) || (cp >= 0x1c && cp <= 0x1e) || cp == 0x85 || cp == 0x2028 || cp == 0x2029)) {
+            at += n;
+            continue;
+        }
+        if (!lm_list_add(run, *out, lm_val_str(s.s + from, at - from)))
+            return false;
+        at += n;
+        if (cp == '\r' && at < s.len && s.s[at] == '\n')
+            at++;
+        from = at;
+    }
+    return from == s.len || lm_list_add(run, *out, lm_val_str(s.s + from, s.len - from));
+}
+
+static bool words_indent(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    lm_val width = lm_val_int(4), v;
+    lm_val_list *lines;
+    lm_text text = { 0 };
+    bool first = lm_args_get(args, 1, "first", &v) && lm_val_truth(v), blank = lm_args_get(args, 2, "blank", &v) && lm_val_truth(v);
+    lm_args_get(args, 0, "width", &width);
+    if (width.kind != LM_VAL_STR && !lm_eval_binary(run, '*', lm_val_str(" ", 1), width, &width))
+        return false;
+    if (!lm_text_add(run, &text, s.s, s.len) || !lm_text_add(run, &text, "\n", 1) || !lm_str_lines(run, lm_text_val(&text), &lines))
+        return false;
+    text = (lm_text){ 0 };
+    for (size_t i = 0; i < lines->n; i++) {
+        bool shift = i == 0 ? first : blank || lines->at[i].len > 0;
+        if ((i && !lm_text_add(run, &text, "\n", 1)) || (shift && !lm_text_add(run, &text, width.s, width.len))
+            || !lm_text_add(run, &text, lines->at[i].s, lines->at[i].len))
+            return false;
+    }
+    *out = lm_text_val(&text);
+    return true;
+}
+
+static bool words_truncate(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    lm_val length = lm_val_int(255), end = lm_val_str("...", 3), leeway = lm_val_int(5), v;
+    bool kill = lm_args_get(args, 1, "killwords", &v) && lm_val_truth(v);
+    lm_text text = { 0 };
+    size_t n_end, cut;
+    lm_args_get(args, 0, "length", &length);
+    lm_args_get(args, 2, "end", &end);
+    lm_args_get(args, 3, "leeway", &leeway);
+    if (leeway.kind == LM_VAL_NONE)
+        leeway = lm_val_int(5);
+    if (!lm_val_is_whole(length) || !lm_val_is_whole(leeway) || end.kind != LM_VAL_STR || leeway.i < 0 || leeway.i > 1 << 30
+        || length.i < (int64_t)(n_end = lm_chars_count(end.s, end.len)))
+        return lm_jinja_fail(run, LLM_E_INVALID, "truncate: length, end or leeway are out of their range");
+    *out = s;
+    if ((int64_t)lm_chars_count(s.s, s.len) <= length.i || (int64_t)lm_chars_count(s.s, s.len) - length.i <= leeway.i)
+        return true;
+    cut = lm_chars_offset(s.s, s.len, (size_t)length.i - n_end);
+    for (size_t i = cut; !kill && i-- > 0;)
+        if (s.s[i] == ' ') {
+            cut = i;
+            break;
+        }
+    if (!lm_text_add(run, &text, s.s, cut) || !lm_text_add(run, &text, end.s, end.len))
+        return false;
+    *out = lm_text_val(&text);
+    return true;
+}
+
+static bool words_escape(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    static const char signs[] = "&<>'\"";
+    static const char *const names[] = { "&amp;", "&lt;", "&gt;", "&#39;", "&#34;" };
+    lm_text text = { 0 };
+    (void)args;
+    *out = s;
+    for (size_t i = 0; !s.flag && i < s.len; i++) {
+        const char *sign = s.s[i] ? strchr(signs, s.s[i]) : NULL;
+        if (!(sign ? lm_text_add_z(run, &text, names[sign - signs]) : lm_text_add(run, &text, s.s + i, 1)))
+            return false;
+    }
+    if (!s.flag)
+        *out = lm_text_val(&text);
+    out->flag = 1;
+    return true;
+}
+
+static bool words_count(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+{
+    bool inside = false;
+    (void)run, (void)args;
+    *out = lm_val_int(0);
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.s[i];
+        bool word = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' || (unsigned char)c >= 0x80;
+        out->i += word && !inside;
+        inside = word;
+    }
+    return true;
+}
+
+static const struct { const char *name; words_function *apply; size_t most; const char *args; } words_rows[] = {
+    { "upper", words_upper, 0, "" }, { "lower", words_lower, 0, "" }, { "string", words_string, 0, "" }, { "safe", words_safe, 0, "" },
+    { "trim", words_trim, 1, "chars" }, { "capitalize", words_capitalize, 0, "" }, { "title", words_title, 0, "" },
+    { "replace", words_replace, 3, "old new count" }, { "indent", words_indent, 3, "width first blank" },
+    { "truncate", words_truncate, 4, "length killwords end leeway" }, { "escape", words_escape, 0, "" }, { "e", words_escape, 0, "" },
+    { "wordcount", words_count, 0, "" },
+};
+
+bool lm_text_filter_known(llm_str name)
+{
+    for (size_t i = 0; i < LM_COUNT(words_rows); i++)
+        if (lm_name_is(name, words_rows[i].name))
+            return true;
+    return false;
+}
+
+bool lm_text_filter_apply(lm_jinja *run, llm_str name, lm_val v, const lm_args *args, lm_val *out)
+{
+    for (size_t i = 0; i < LM_COUNT(words_rows); i++)
+        if (lm_name_is(name, words_rows[i].name))
+            return lm_jinja_step(run, 1) && lm_args_check(run, args, words_rows[i].name, 0, words_rows[i].most, words_rows[i].args)
+                   && lm_val_to_str(run, v, &v) && words_rows[i].apply(run, v, args, out);
+    return false;
+}
