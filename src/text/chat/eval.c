@@ -38,6 +38,8 @@ lm_val lm_scope_get(const lm_scope *scope, llm_str name)
 
 static bool eval_undefined(lm_jinja *run, lm_val v)
 {
+    if (v.flag)
+        return lm_jinja_fail(run, LLM_E_INVALID, "access to attribute '%.*s' is unsafe: values cannot be changed", (int)v.len, v.s);
     return lm_jinja_fail(run, LLM_E_INVALID, "'%.*s' is undefined", (int)LM_MIN(v.len, (size_t)80), v.s ? v.s : "");
 }
 
