@@ -27,6 +27,7 @@ MAY_USE = {
     "tensor": ["base"],
     "files": LOW,
     "text": ["base"],
+    "text/chat": ["text/*", "base"],
     "ops": LOW,
     "kernels": LOW,
     "kernels/ref": ["kernels/*"] + LOW,

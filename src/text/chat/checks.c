@@ -47,6 +47,8 @@ static bool is_cased(lm_jinja *run, lm_val v, bool upper, bool *out)
 static bool is_remainder(lm_jinja *run, lm_val v, lm_val by, int64_t wanted, bool *out)
 {
     lm_val rest, want = lm_val_int(wanted);
+    if (v.kind == LM_VAL_STR)
+        return lm_jinja_fail(run, LLM_E_INVALID, "a number was expected, not str");
     return lm_eval_binary(run, '%', v, by, &rest) && lm_val_equal(run, rest, want, out);
 }
 

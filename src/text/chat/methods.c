@@ -313,6 +313,7 @@ static bool method_format(lm_jinja *run, lm_val self, const lm_args *args, lm_va
 {
     lm_text text = { 0 };
     size_t next = 0;
+    bool numbered = false;
     for (size_t i = 0; i < self.len; i++) {
         char c = self.s[i];
         size_t from = i + 1;
@@ -337,6 +338,10 @@ static bool method_format(lm_jinja *run, lm_val self, const lm_args *args, lm_va
             place = (int64_t)next++;
         else if (!lm_number_parse_int(self.s + from, i - from, 10, &place))
             place = -1;
+        else
+            numbered = true;
+        if (numbered && next > 0)
+            return lm_jinja_fail(run, LLM_E_INVALID, "format: {} and {0} cannot be mixed");
         if (place >= 0 && (uint64_t)place < args->n) {
             v = args->at[place];
             found = true;

@@ -224,7 +224,8 @@ size_t lm_number_write(double f, char out[32])
     if (f == 0)
         return n + lm_print(out + n, 32 - n, "0.0");
     ten = number_digits(f, exact, &more);
-    for (size_t want = 15; want <= 17; want++) {
+    /* What 15 digits tell apart, a shorter text with zeros behind it tells apart; not so where a float has few bits left. */
+    for (size_t want = f < 2.2250738585072014e-308 ? 1 : 15; want <= 17; want++) {
         bool up = exact[want] > 5, tail = more;
         for (size_t i = want + 1; i < 18; i++)
             tail |= exact[i] != 0;

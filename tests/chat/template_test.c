@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ * Chat templates against what Jinja2 itself makes of them: the cases of the shared data folder, the whole list of small vectors
+ * below (Jinja2 3.1.6 with trim_blocks, lstrip_blocks and loop controls), limits, messages with lines, and every allocation failing. */
+#include "text/chat/tree.h"
+
+#include "test.h"
+
+static lm_mem mem;
+
+/* ---- rendering */
+
+static void now_fixed(void *user, lm_template_time *out)
+{
+    (void)user;
+    *out = (lm_template_time){ 2025, 7, 10, 15, 4, 5 };
+}
+
+/* A new NUL-terminated text, or NULL and *error. */
+static char *render(const char *source, size_t len, const lm_template_var *vars, size_t n_vars, const lm_template_limits *limits, size_t *out_len, llm_error *error)
+{
+    lm_template_options options = { .now = now_fixed };
+    lm_template *tpl = NULL;
+    char *out = NULL;
+    *out_len = 0;
+    if (limits)
+        options.limits = *limits;
+    if (lm_template_parse(&mem, source, len, &tpl, error) != LLM_OK)
+        return NULL;
+    lm_template_render(tpl, &mem, vars, n_vars, &options, &out, out_len, error);
+    lm_template_free(tpl);
+    return out;
+}
+
+/* ---- the data folder */
+
+static lm_val member(lm_jinja *run, lm_val dict, const char *name)
+{
+    lm_val *value = NULL;
+    if (dict.kind == LM_VAL_DICT)
+        lm_dict_find(run, dict.dict, lm_val_str(name, strlen(name)), &value);
+    return value ? *value : lm_val_undefined((llm_str){ "", 0 });
+}
+
+static int test_file(const char *name, const char *source_key, const char *context_key)
+{
+    char path[512];
+    size_t size, n_equal = 0, n_refused = 0, n_wrong = 0;
+    char *json;
+    llm_error error = { 0 };
+    lm_template_options plain = { 0 };
+    lm_jinja run = { .error = &error, .options = &plain, .steps = UINT64_MAX, .limits = { UINT64_MAX, 100, 0, SIZE_MAX, SIZE_MAX } };
+    lm_json_style style = { .item = lm_val_str(", ", 2), .key = lm_val_str(": ", 2) };
+    lm_val all;
+    snprintf(path, sizeof path, "%s/chat/%s", LLM_TEST_DATA, name);
+    json = test_read_file(path, &size);
+    if (!json)
+        return 0;
+    lm_arena_init(&run.arena, &mem, LLM_MEMORY_OTHER);
+    if (!CHECK_MSG(lm_json_read(&run, json, size, &all) && all.kind == LM_VAL_LIST, "%s: %s", path, error.message))
+        goto end;
+    for (size_t i = 0; i < all.list->n; i++) {
+        lm_val of = all.list->at[i], source = member(&run, of, source_key), context = member(&run, of, context_key);
+        lm_val wanted = member(&run, of, "jinja2_3.1.6"), label = member(&run, of, "name");
+        lm_template_var vars[64];
+        size_t n_vars = 0, len;
+        char *out;
+        bool refused;
+        if (wanted.kind == LM_VAL_UNDEFINED)
+            wanted = member(&run, of, "expected");
+        for (; context.kind == LM_VAL_DICT && n_vars < context.dict->n && n_vars < 64; n_vars++) {
+            lm_text text = { 0 };
+            lm_json_write(&run, &text, &style, context.dict->at[n_vars].value, 0);
+            vars[n_vars] = (lm_template_var){ .name = { context.dict->at[n_vars].key.s, context.dict->at[n_vars].key.len }, .text = { text.ptr, text.len }, .kind = LM_TEMPLATE_JSON };
+        }
+        error = (llm_error){ 0 };
+        out = render(source.s, source.len, vars, n_vars, NULL, &len, &error);
+        refused = wanted.len >= 4 && memcmp(wanted.s, "EXC ", 4) == 0;
+        if (refused ? !out && (error.status == LLM_E_INVALID || error.status == LLM_E_FORMAT) : out && len == wanted.len && memcmp(out, wanted.s, len) == 0) {
+            if (refused)
+                n_refused++;
+            else
+                n_equal++;
+        } else {
+            n_wrong++;
+            CHECK_MSG(0, "%s, %zu '%.*s':\n%.*s\n--- wanted\n%.*s\n--- got\n%s", name, i, (int)label.len, label.s, source.len > 600 ? 60 : (int)source.len,
+                      source.s, (int)wanted.len, wanted.s, out ? out : error.message);
+        }
+        lm_mem_free(&mem, out);
+    }
+    printf("%s: %zu equal, %zu refused as Jinja2 does, %zu wrong\n", name, n_equal, n_refused, n_wrong);
+end:
+    lm_arena_free(&run.arena);
+    free(json);
+    return 1;
+}
+
+/* ---- vectors */
+
+static const char *const vectors[][2] = {
+#include "vectors.inc"
+};
+
+static void test_vectors(void)
+{
+    lm_template_var vars[] = { { { "d", 1 }, { "{\"a\":1,\"b\":\"x\"}", 15 }, LM_TEMPLATE_JSON, 0 }, { { "t", 1 }, { "text", 4 }, LM_TEMPLATE_TEXT, 0 } };
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        llm_error error = { 0 };
+        size_t len;
+        char *out = render(vectors[i][0], strlen(vectors[i][0]), vars, 2, NULL, &len, &error);
+        if (!vectors[i][1])
+            CHECK_MSG(!out && (error.status == LLM_E_INVALID || error.status == LLM_E_FORMAT), "%s: '%s' %d", vectors[i][0], out ? out : error.message, error.status);
+        else
+            CHECK_MSG(out && strcmp(out, vectors[i][1]) == 0, "%s\n--- wanted\n%s\n--- got\n%s", vectors[i][0], vectors[i][1], out ? out : error.message);
+        lm_mem_free(&mem, out);
+    }
+    printf("%zu vectors\n", sizeof vectors / sizeof vectors[0]);
+}
+
+/* ---- errors and limits */
+
+static void test_fails(const char *source, llm_status status, const char *part)
+{
+    llm_error error = { 0 };
+    size_t len;
+    lm_template_limits limits = { .steps = 200000, .output_bytes = 1 << 20, .memory_bytes = 8 << 20 };
+    char *out = render(source, strlen(source), NULL, 0, &limits, &len, &error);
+    CHECK_MSG(!out && error.status == status && strstr(error.message, part), "%.200s: %d '%s'", source, error.status, out ? out : error.message);
+    lm_mem_free(&mem, out);
+}
+
+static void test_errors(void)
+{
+    char deep[40000];
+    test_fails("a\n{% if x %}\nb", LLM_E_FORMAT, "line 2");
+    test_fails("a\n\n{{ 1 + }}", LLM_E_FORMAT, "line 3: the tag ends where an expression was expected");
+    test_fails("{{ (1 }}", LLM_E_FORMAT, "unexpected '}', expected ')'");
+    test_fails("\n{# x", LLM_E_FORMAT, "line 2: this comment has no end");
+    test_fails("\n\n\n{% frobnicate %}", LLM_E_FORMAT, "line 4: unknown statement 'frobnicate'");
+    test_fails("{% include 'x' %}", LLM_E_UNSUPPORTED, "'include' is not supported");
+    test_fails("{% break %}", LLM_E_FORMAT, "outside of a loop");
+    test_fails("\n{{ raise_exception('No: ' ~ 7) }}", LLM_E_INVALID, "line 2: the template refuses: No: 7");
+    test_fails("\n{{\n x.y }}", LLM_E_INVALID, "line 3: 'x' is undefined");
+    test_fails("{{ 'a' + 1 }}", LLM_E_INVALID, "can only concatenate str (not \"int\") to str");
+    test_fails("{{ [].append(1) }}", LLM_E_INVALID, "unsafe");
+    test_fails("{{ 9223372036854775807 + 1 }}", LLM_E_UNSUPPORTED, "64 bits");
+    test_fails("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", LLM_E_LIMIT, "steps");
+    test_fails("{% set n = namespace(s='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set n.s = n.s ~ n.s %}{% endfor %}", LLM_E_LIMIT, "limit");
+    test_fails("{% for i in range(1000) %}{{ 'x' * 10000 }}{% endfor %}", LLM_E_LIMIT, "limit");
+    test_fails("{{ 'x' * 1000000000000 }}", LLM_E_LIMIT, "limit");
+    test_fails("{{ [0] * 1000000000000 }}", LLM_E_LIMIT, "limit");
+    test_fails("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", LLM_E_LIMIT, "nested deeper");
+    memset(deep, '(', sizeof deep - 1);
+    memcpy(deep, "{{ ", 3);
+    deep[sizeof deep - 1] = 0;
+    test_fails(deep, LLM_E_LIMIT, "100");
+    for (size_t i = 3; i + 1 < sizeof deep; i++)
+        deep[i] = i % 2 ? '-' : ' ';
+    memcpy(deep + sizeof deep - 5, "1 }}", 4);
+    test_fails(deep, LLM_E_LIMIT, "100");
+    for (size_t i = 3; i + 1 < sizeof deep; i++)
+        deep[i] = i % 2 ? '1' : '+';
+    memcpy(deep + sizeof deep - 5, "1 }}", 4);
+    test_fails(deep, LLM_E_LIMIT, "nested deeper");
+}
+
+/* ---- memory */
+
+static size_t left;                     /* allocations until one fails */
+static void *count_allocate(void *user, size_t size, size_t align, int32_t kind)
+{
+    (void)user, (void)kind;
+    return left-- ? aligned_alloc(align, (size + align - 1) / align * align) : NULL;
+}
+static void count_release(void *user, void *ptr, size_t size, size_t align, int32_t kind)
+{
+    (void)user, (void)size, (void)align, (void)kind;
+    free(ptr);
+}
+
+static void test_memory(void)
+{
+    static const char source[] = "{% macro m(a, b=[1]) %}{{ a|tojson }}{{ b }}{% endmacro %}{% for i in range(300) %}{{ m({'k': i ~ 'x' 'y'}) }}{% if i % 3 %}"
+                                 "{{ [3, i, 1]|sort|join(',') }}{% endif %}{% endfor %}{{ 'a b c'.split()|map('upper')|list }}{{ d.b|replace('x', 'yy') }}";
+    llm_allocator hooks = { .struct_size = sizeof hooks, .allocate = count_allocate, .release = count_release };
+    lm_template_var var = { { "d", 1 }, { "{\"a\":1,\"b\":\"x\"}", 15 }, LM_TEMPLATE_JSON, 0 };
+    lm_mem kept = mem;
+    size_t n = 0, len;
+    char *out = NULL;
+    lm_mem_init(&mem, &hooks, 0);
+    for (; !out && n < 1000; n++) {
+        llm_error error = { 0 };
+        left = n;
+        out = render(source, sizeof source - 1, &var, 1, NULL, &len, &error);
+        CHECK(out || error.status == LLM_E_MEMORY);
+        CHECK(out || mem.used == 0);
+        if (left > n)                   /* went below 0: more were asked after the failure */
+            left = 0;
+    }
+    CHECK(out && n > 10);
+    lm_mem_free(&mem, out);
+    CHECK(mem.used == 0);
+    printf("%zu allocations failed one by one\n", n - 1);
+    mem = kept;
+}
+
+int main(void)
+{
+    int found;
+    lm_mem_init(&mem, NULL, 0);
+    test_vectors();
+    test_errors();
+    test_memory();
+    found = test_file("hfjs_jinja_cases.json", "template", "context") + test_file("llamacpp_jinja_cases.json", "template", "context")
+            + test_file("hfjs_e2e_chat_templates.json", "chat_template", "data");
+    CHECK(mem.used == 0);
+    if (!found && !test_failures)
+        return TEST_SKIP("no %s/chat: only the small vectors were checked", LLM_TEST_DATA);
+    return TEST_DONE();
+}
