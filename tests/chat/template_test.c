@@ -51,7 +51,7 @@ static int test_file(const char *name, const char *source_key, const char *conte
     lm_jinja run = { .error = &error, .options = &plain, .steps = UINT64_MAX, .limits = { UINT64_MAX, 100, 0, SIZE_MAX, SIZE_MAX } };
     lm_json_style style = { .item = lm_val_str(", ", 2), .key = lm_val_str(": ", 2) };
     lm_val all;
-    snprintf(path, sizeof path, "%s/chat/%s", LLM_TEST_DATA, name);
+    snprintf(path, sizeof path, strchr(name, '/') ? "%.0s%s" : "%s/chat/%s", LLM_TEST_DATA, name);
     json = test_read_file(path, &size);
     if (!json)
         return 0;
@@ -203,10 +203,13 @@ static void test_memory(void)
     mem = kept;
 }
 
-int main(void)
+/* With an argument: a file of cases like those of the data folder, and nothing else. */
+int main(int argc, char **argv)
 {
     int found;
     lm_mem_init(&mem, NULL, 0);
+    if (argc > 1)
+        return CHECK_MSG(test_file(argv[1], "template", "context"), "%s: no such file", argv[1]) ? TEST_DONE() : 1;
     test_vectors();
     test_errors();
     test_memory();

@@ -132,6 +132,7 @@ bool lm_eval_item(lm_jinja *run, lm_val of, lm_val key, lm_val *out)
         size_t from = lm_chars_offset(of.s, of.len, (size_t)i);
         uint32_t cp;
         *out = lm_val_str(of.s + from, lm_utf8_decode(of.s + from, of.len - from, false, &cp));
+        out->flag = of.flag;
     } else {
         *out = of.list->at[i];
     }
@@ -196,6 +197,7 @@ static bool eval_slice(lm_jinja *run, lm_val of, const lm_val part[3], lm_val *o
     if (of.kind == LM_VAL_STR && by == 1) {
         size_t a = lm_chars_offset(of.s, of.len, (size_t)from), b = to > from ? lm_chars_offset(of.s, of.len, (size_t)to) : a;
         *out = lm_val_str(of.s + a, b - a);
+        out->flag = of.flag;
         return true;
     }
     if (!lm_val_items(run, of, &items) || !lm_list_new(run, 0, &list))
@@ -340,10 +342,13 @@ bool lm_eval_binary(lm_jinja *run, uint16_t sign, lm_val a, lm_val b, lm_val *ou
         return lm_jinja_fail(run, LLM_E_UNSUPPORTED, "formatting with %% is not supported");
     if (sign != '+' || a.kind != b.kind || !a_row)
         return eval_sign_fail(run, sign, a, b);
-    if (a.kind == LM_VAL_STR) {
-        if (!lm_text_add(run, &text, a.s, a.len) || !lm_text_add(run, &text, b.s, b.len))
+    if (a.kind == LM_VAL_STR) {         /* beside what is marked safe the other is escaped, in Jinja without autoescape too */
+        bool safe = a.flag || b.flag;
+        if ((safe && (!lm_str_escape(run, a, &a) || !lm_str_escape(run, b, &b))) || !lm_text_add(run, &text, a.s, a.len)
+            || !lm_text_add(run, &text, b.s, b.len))
             return false;
         *out = lm_text_val(&text);
+        out->flag = safe;
         return true;
     }
     if (!lm_list_new(run, a.list->n + b.list->n, &list))

@@ -322,6 +322,8 @@ static bool filter_choose(lm_jinja *run, lm_val v, const lm_args *args, bool att
     llm_str test = { NULL, 0 };
     if (attribute && args->n == 0)
         return lm_jinja_fail(run, LLM_E_INVALID, "Missing parameter for attribute name");
+    if (!lm_val_truth(v))
+        v = lm_val_undefined(test);     /* whatever is false has no items: none too */
     if (!lm_val_items(run, v, &items) || !lm_list_new(run, 0, &list) || (args->n > first && !filter_name(run, args->at[first], &test)))
         return false;
     for (size_t i = 0; i < items->n; i++) {
@@ -351,6 +353,8 @@ static bool filter_map(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out
     lm_val path = lm_val_none(), other, item;
     bool has_path = args->n == 0 && lm_args_get(args, SIZE_MAX, "attribute", &path), has_other = lm_args_get(args, SIZE_MAX, "default", &other);
     llm_str name = { NULL, 0 };
+    if (!lm_val_truth(v))
+        v = lm_val_undefined(name);     /* as with select */
     if (!lm_val_items(run, v, &items) || !lm_list_new(run, items->n, &list))
         return false;
     if (!has_path && args->n == 0)

@@ -211,7 +211,7 @@ size_t lm_number_write(double f, char out[32])
     uint8_t exact[18];
     char digits[20];
     bool more, negative = f < 0 || (f == 0 && 1 / f < 0);
-    int64_t ten, point;
+    int64_t ten, point = 0;
     size_t n = 0, n_digits = 0;
     if (f != f)
         return lm_print(out, 32, "nan");

@@ -148,7 +148,7 @@ static bool words_indent(lm_jinja *run, lm_val s, const lm_args *args, lm_val *o
 static bool words_truncate(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {
     lm_val length = lm_val_int(255), end = lm_val_str("...", 3), leeway = lm_val_int(5), v;
-    bool kill = lm_args_get(args, 1, "killwords", &v) && lm_val_truth(v);
+    bool cut_words = lm_args_get(args, 1, "killwords", &v) && lm_val_truth(v);
     lm_text text = { 0 };
     size_t n_end, cut;
     lm_args_get(args, 0, "length", &length);
@@ -163,7 +163,7 @@ static bool words_truncate(lm_jinja *run, lm_val s, const lm_args *args, lm_val 
     if ((int64_t)lm_chars_count(s.s, s.len) <= length.i || (int64_t)lm_chars_count(s.s, s.len) - length.i <= leeway.i)
         return true;
     cut = lm_chars_offset(s.s, s.len, (size_t)length.i - n_end);
-    for (size_t i = cut; !kill && i-- > 0;)
+    for (size_t i = cut; !cut_words && i-- > 0;)
         if (s.s[i] == ' ') {
             cut = i;
             break;
@@ -174,12 +174,11 @@ static bool words_truncate(lm_jinja *run, lm_val s, const lm_args *args, lm_val 
     return true;
 }
 
-static bool words_escape(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+bool lm_str_escape(lm_jinja *run, lm_val s, lm_val *out)
 {
     static const char signs[] = "&<>'\"";
     static const char *const names[] = { "&amp;", "&lt;", "&gt;", "&#39;", "&#34;" };
     lm_text text = { 0 };
-    (void)args;
     *out = s;
     for (size_t i = 0; !s.flag && i < s.len; i++) {
         const char *sign = s.s[i] ? strchr(signs, s.s[i]) : NULL;
@@ -191,6 +190,8 @@ static bool words_escape(lm_jinja *run, lm_val s, const lm_args *args, lm_val *o
     out->flag = 1;
     return true;
 }
+
+static bool words_escape(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_str_escape(run, s, out); }
 
 static bool words_count(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {

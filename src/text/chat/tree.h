@@ -125,6 +125,7 @@ bool lm_function_find(llm_str name, lm_val *out);
 bool lm_function_call(lm_jinja *run, lm_val f, const lm_args *args, lm_val *out);
 bool lm_text_filter_known(llm_str name);
 bool lm_text_filter_apply(lm_jinja *run, llm_str name, lm_val v, const lm_args *args, lm_val *out);
+bool lm_str_escape(lm_jinja *run, lm_val s, lm_val *out);                 /* for HTML, unless it is marked safe */
 bool lm_str_lines(lm_jinja *run, lm_val s, lm_val_list **out);
 bool lm_str_replace(lm_jinja *run, lm_val s, lm_val from, lm_val to, int64_t most, lm_val *out);
 
