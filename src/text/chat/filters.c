@@ -6,8 +6,7 @@
 
 typedef bool filter_function(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out);
 
-/* One argument, of a kind or absent. */
-static bool filter_flag(const lm_args *args, size_t place, const char *name, bool otherwise)
+bool lm_args_flag(const lm_args *args, size_t place, const char *name, bool otherwise)
 {
     lm_val v;
     return lm_args_get(args, place, name, &v) ? lm_val_truth(v) : otherwise;
@@ -37,7 +36,7 @@ static bool filter_default(lm_jinja *run, lm_val v, const lm_args *args, lm_val 
     lm_val other = lm_val_str("", 0);
     (void)run;
     lm_args_get(args, 0, "default_value", &other);
-    *out = v.kind == LM_VAL_UNDEFINED || (filter_flag(args, 1, "boolean", false) && !lm_val_truth(v)) ? other : v;
+    *out = v.kind == LM_VAL_UNDEFINED || (lm_args_flag(args, 1, "boolean", false) && !lm_val_truth(v)) ? other : v;
     return true;
 }
 
@@ -127,180 +126,6 @@ static bool filter_join(lm_jinja *run, lm_val v, const lm_args *args, lm_val *ou
             return false;
     }
     *out = lm_text_val(&text);
-    return true;
-}
-
-/* ---- order */
-
-/* What is compared: a part of the item, letters of either case alike unless asked. */
-static bool filter_key(lm_jinja *run, lm_val item, lm_val path, bool exact, lm_val *key)
-{
-    lm_val_list *parts;
-    lm_val part;
-    const char *at, *end, *comma;
-    *key = item;
-    if (path.kind != LM_VAL_STR || !memchr(path.s, ',', path.len)) {
-        if (path.kind != LM_VAL_NONE && !lm_eval_path(run, item, path, key))
-            return false;
-        return exact || key->kind != LM_VAL_STR || lm_chars_map(run, *key, 0, key);
-    }
-    if (!lm_list_new(run, 2, &parts))
-        return false;
-    for (at = path.s, end = path.s + path.len; at <= end; at = comma + 1) {
-        comma = memchr(at, ',', (size_t)(end - at));
-        comma = comma ? comma : end;
-        if (!lm_eval_path(run, item, lm_val_str(at, (size_t)(comma - at)), &part)
-            || (!exact && part.kind == LM_VAL_STR && !lm_chars_map(run, part, 0, &part)) || !lm_list_add(run, parts, part))
-            return false;
-    }
-    *key = lm_list_val(LM_VAL_LIST, parts);
-    return true;
-}
-
-typedef struct filter_entry { lm_val key, value; } filter_entry;
-
-static bool filter_less(lm_jinja *run, lm_val a, lm_val b, bool *less)
-{
-    int order;
-    bool equal;
-    if (!lm_val_equal(run, a, b, &equal))       /* what is equal needs no order: None, Undefined */
-        return false;
-    *less = false;
-    if (equal)
-        return true;
-    if (!lm_val_compare(run, a, b, "<", &order))
-        return false;
-    *less = order < 0;
-    return true;
-}
-
-/* Merges from below, stable; reversed keeps the order of equals too, as Python does. */
-static bool filter_order(lm_jinja *run, filter_entry *at, size_t n, bool reversed)
-{
-    filter_entry *other = lm_jinja_new(run, (n + 1) * sizeof *other), *from = at, *to = other;
-    if (!other)
-        return false;
-    for (size_t width = 1; width < n; width *= 2) {
-        for (size_t low = 0; low < n; low += 2 * width) {
-            size_t middle = LM_MIN(low + width, n), high = LM_MIN(low + 2 * width, n), a = low, b = middle;
-            for (size_t i = low; i < high; i++) {
-                bool second = a == middle;
-                if (!second && b < high
-                    && !(reversed ? filter_less(run, from[a].key, from[b].key, &second) : filter_less(run, from[b].key, from[a].key, &second)))
-                    return false;
-                to[i] = second ? from[b++] : from[a++];
-            }
-        }
-        filter_entry *swap = from;
-        from = to;
-        to = swap;
-    }
-    if (from != at && n)
-        memcpy(at, from, n * sizeof *at);
-    return true;
-}
-
-static bool filter_ordered(lm_jinja *run, const lm_val_list *items, lm_val path, bool exact, bool reversed, lm_val *out)
-{
-    filter_entry *entries = lm_jinja_new(run, (items->n + 1) * sizeof *entries);
-    lm_val_list *list;
-    if (!entries || !lm_list_new(run, items->n, &list))
-        return false;
-    for (size_t i = 0; i < items->n; i++) {
-        entries[i].value = items->at[i];
-        if (!filter_key(run, items->at[i], path, exact, &entries[i].key))
-            return false;
-    }
-    if (!filter_order(run, entries, items->n, reversed))
-        return false;
-    for (size_t i = 0; i < items->n; i++)
-        if (!lm_list_add(run, list, entries[i].value))
-            return false;
-    *out = lm_list_val(LM_VAL_LIST, list);
-    return true;
-}
-
-static bool filter_sort(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out)
-{
-    lm_val_list *items;
-    lm_val path = lm_val_none();
-    lm_args_get(args, 2, "attribute", &path);
-    return lm_val_items(run, v, &items)
-           && filter_ordered(run, items, path, filter_flag(args, 1, "case_sensitive", false), filter_flag(args, 0, "reverse", false), out);
-}
-
-static bool filter_dictsort(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out)
-{
-    lm_val by = lm_val_str("key", 3), items;
-    bool key;
-    lm_args_get(args, 1, "by", &by);
-    key = by.kind == LM_VAL_STR && lm_val_is(by, "key", 3);
-    if (!key && !(by.kind == LM_VAL_STR && lm_val_is(by, "value", 5)))
-        return lm_jinja_fail(run, LLM_E_INVALID, "You can only sort by either \"key\" or \"value\"");
-    if (v.kind != LM_VAL_DICT)
-        return lm_jinja_fail(run, LLM_E_INVALID, "'%s' object has no attribute 'items'", lm_val_type(v));
-    return filter_items(run, v, args, &items)
-           && filter_ordered(run, items.list, lm_val_int(key ? 0 : 1), filter_flag(args, 0, "case_sensitive", false),
-                             filter_flag(args, 2, "reverse", false), out);
-}
-
-static bool filter_extreme(lm_jinja *run, lm_val v, const lm_args *args, bool most, lm_val *out)
-{
-    lm_val_list *items;
-    lm_val path = lm_val_none(), best = lm_val_none(), key;
-    bool exact = filter_flag(args, 0, "case_sensitive", false), better;
-    lm_args_get(args, 1, "attribute", &path);
-    if (!lm_val_items(run, v, &items))
-        return false;
-    *out = lm_val_undefined((llm_str){ "an item of an empty sequence", 28 });
-    for (size_t i = 0; i < items->n; i++) {
-        if (!filter_key(run, items->at[i], path, exact, &key)
-            || (i && !(most ? filter_less(run, best, key, &better) : filter_less(run, key, best, &better))))
-            return false;
-        if (i == 0 || better) {
-            best = key;
-            *out = items->at[i];
-        }
-    }
-    return true;
-}
-
-static bool filter_min(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out) { return filter_extreme(run, v, args, false, out); }
-static bool filter_max(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out) { return filter_extreme(run, v, args, true, out); }
-
-static bool filter_sum(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out)
-{
-    lm_val_list *items;
-    lm_val path = lm_val_none(), item;
-    *out = lm_val_int(0);
-    lm_args_get(args, 0, "attribute", &path);
-    lm_args_get(args, 1, "start", out);
-    if (!lm_val_items(run, v, &items))
-        return false;
-    for (size_t i = 0; i < items->n; i++) {
-        item = items->at[i];
-        if ((path.kind != LM_VAL_NONE && !lm_eval_path(run, item, path, &item)) || !lm_eval_binary(run, '+', *out, item, out))
-            return false;
-    }
-    return true;
-}
-
-static bool filter_unique(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out)
-{
-    lm_val_list *items, *list;
-    lm_val_dict *seen;
-    lm_val path = lm_val_none(), key, *old;
-    bool exact = filter_flag(args, 0, "case_sensitive", false);
-    lm_args_get(args, 1, "attribute", &path);
-    if (!lm_val_items(run, v, &items) || !lm_list_new(run, 0, &list) || !lm_dict_new(run, &seen))
-        return false;
-    for (size_t i = 0; i < items->n; i++) {
-        if (!filter_key(run, items->at[i], path, exact, &key) || !lm_dict_find(run, seen, key, &old))
-            return false;
-        if (!old && (!lm_dict_set(run, seen, key, lm_val_none()) || !lm_list_add(run, list, items->at[i])))
-            return false;
-    }
-    *out = lm_list_val(LM_VAL_GENERATOR, list);
     return true;
 }
 
@@ -454,8 +279,8 @@ static bool filter_tojson(lm_jinja *run, lm_val v, const lm_args *args, lm_val *
     lm_json_style style = { .item = lm_val_str(", ", 2), .key = lm_val_str(": ", 2) };
     lm_val given;
     lm_text text = { 0 };
-    style.ascii = filter_flag(args, 0, "ensure_ascii", false);
-    style.sort = filter_flag(args, 3, "sort_keys", false);
+    style.ascii = lm_args_flag(args, 0, "ensure_ascii", false);
+    style.sort = lm_args_flag(args, 3, "sort_keys", false);
     if (lm_args_get(args, 1, "indent", &given) && given.kind != LM_VAL_NONE) {
         style.item.len = 1;
         if (lm_val_is_whole(given) && !lm_eval_binary(run, '*', lm_val_str(" ", 1), given, &style.indent))
@@ -480,15 +305,15 @@ static bool filter_tojson(lm_jinja *run, lm_val v, const lm_args *args, lm_val *
 
 /* ---- all of them */
 
-typedef struct filter_entry_name { const char *name; filter_function *apply; size_t most; const char *args; } filter_row;
+typedef struct filter_row { const char *name; filter_function *apply; size_t most; const char *args; } filter_row;
 
 static const filter_row filter_rows[] = {
     { "length", filter_length, 0, "" }, { "count", filter_length, 0, "" }, { "default", filter_default, 2, "default_value boolean" },
     { "d", filter_default, 2, "default_value boolean" }, { "items", filter_items, 0, "" }, { "list", filter_list, 0, "" },
     { "first", filter_first, 0, "" }, { "last", filter_last, 0, "" }, { "reverse", filter_reverse, 0, "" }, { "join", filter_join, 2, "d attribute" },
-    { "sort", filter_sort, 3, "reverse case_sensitive attribute" }, { "dictsort", filter_dictsort, 3, "case_sensitive by reverse" },
-    { "min", filter_min, 2, "case_sensitive attribute" }, { "max", filter_max, 2, "case_sensitive attribute" },
-    { "sum", filter_sum, 2, "attribute start" }, { "unique", filter_unique, 2, "case_sensitive attribute" },
+    { "sort", lm_order_sort, 3, "reverse case_sensitive attribute" }, { "dictsort", lm_order_dictsort, 3, "case_sensitive by reverse" },
+    { "min", lm_order_min, 2, "case_sensitive attribute" }, { "max", lm_order_max, 2, "case_sensitive attribute" },
+    { "sum", lm_order_sum, 2, "attribute start" }, { "unique", lm_order_unique, 2, "case_sensitive attribute" },
     { "select", filter_select, SIZE_MAX, NULL }, { "reject", filter_reject, SIZE_MAX, NULL },
     { "selectattr", filter_selectattr, SIZE_MAX, NULL }, { "rejectattr", filter_rejectattr, SIZE_MAX, NULL }, { "map", filter_map, SIZE_MAX, NULL },
     { "int", filter_int, 2, "default base" }, { "float", filter_float, 1, "default" }, { "abs", filter_abs, 0, "" },

@@ -102,6 +102,9 @@ bool lm_eval_item(lm_jinja *run, lm_val of, lm_val key, lm_val *out);           
 bool lm_eval_call(lm_jinja *run, lm_val f, const lm_args *args, lm_val *out);
 bool lm_eval_filter(lm_jinja *run, lm_scope *scope, const lm_node *node, const lm_val *input /* for the first of the chain */, lm_val *out);
 bool lm_eval_binary(lm_jinja *run, uint16_t sign, lm_val a, lm_val b, lm_val *out);
+bool lm_eval_slice(lm_jinja *run, lm_val of, const lm_val part[3], lm_val *out);
+bool lm_eval_undefined(lm_jinja *run, lm_val v);        /* fails: it has no value */
+bool lm_eval_too_big(lm_jinja *run);                    /* fails: beyond 64 bits */
 bool lm_eval_compare(lm_jinja *run, uint16_t sign, lm_val a, lm_val b, bool *holds);
 bool lm_eval_path(lm_jinja *run, lm_val of, lm_val path /* "a.b.0" or a number */, lm_val *out);
 LM_INLINE bool lm_name_is(llm_str name, const char *text) { return name.len == strlen(text) && memcmp(name.ptr, text, name.len) == 0; }
@@ -115,10 +118,29 @@ bool lm_render_capture(lm_jinja *run, lm_scope *scope, const lm_node *list, lm_v
 bool lm_args_get(const lm_args *args, size_t place, const char *name, lm_val *v);
 bool lm_args_check(lm_jinja *run, const lm_args *args, const char *what, size_t least, size_t most, const char *names /* "a b c" */);
 
+bool lm_args_flag(const lm_args *args, size_t place, const char *name, bool otherwise);
+
 bool lm_filter_apply(lm_jinja *run, llm_str name, lm_val v, const lm_args *args, lm_val *out);
 bool lm_filter_known(llm_str name);
+bool lm_order_sort(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out);
+bool lm_order_dictsort(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out);
+bool lm_order_min(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out);
+bool lm_order_max(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out);
+bool lm_order_sum(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out);
+bool lm_order_unique(lm_jinja *run, lm_val v, const lm_args *args, lm_val *out);
 bool lm_test_apply(lm_jinja *run, llm_str name, lm_val v, const lm_args *args, bool *out);
 bool lm_test_known(llm_str name);
+
+/* Methods: of strings in a table of their own, numbered first. */
+enum { LM_METHOD_CHANGES = 1, LM_METHOD_NAMES = 2 /* takes arguments by name */ };
+typedef struct lm_method_row {
+    const char *name;
+    bool (*call)(lm_jinja *run, lm_val self, const lm_args *args, lm_val *out);
+    uint8_t kind, least, most, flags;
+} lm_method_row;
+extern const lm_method_row lm_text_methods[];
+extern const uint32_t lm_n_text_methods;
+bool lm_method_count(lm_jinja *run, const lm_args *args, size_t place, const char *name, int64_t *out);     /* *out stays where none is given */
 bool lm_method_find(lm_jinja *run, lm_val self, llm_str name, lm_val *out, bool *found);
 bool lm_method_call(lm_jinja *run, const lm_method *method, const lm_args *args, lm_val *out);
 bool lm_function_find(llm_str name, lm_val *out);
