@@ -64,6 +64,7 @@
 #include "text/chat/operators.c"
 #include "text/chat/eval.c"
 #include "text/chat/render.c"
+#include "text/chat/builtin.c"
 #include "ops/ops.c"
 #include "ops/angles.c"
 #include "ops/check.c"

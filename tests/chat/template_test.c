@@ -41,10 +41,19 @@ static lm_val member(lm_jinja *run, lm_val dict, const char *name)
     return value ? *value : lm_val_undefined((llm_str){ "", 0 });
 }
 
+static const char *builtin_for(lm_val label)
+{
+    static const char *const pairs[][2] = { { "_base", "chatml" }, { "HuggingFaceH4/zephyr-7b-beta (add_generation_prompt=false)", "zephyr" } };
+    for (size_t i = 0; i < LM_COUNT(pairs); i++)
+        if (lm_val_is(label, pairs[i][0], strlen(pairs[i][0])))
+            return lm_template_builtin(pairs[i][1], strlen(pairs[i][1]));
+    return NULL;
+}
+
 static int test_file(const char *name, const char *source_key, const char *context_key)
 {
     char path[512];
-    size_t size, n_equal = 0, n_refused = 0, n_wrong = 0;
+    size_t size, n_equal = 0, n_refused = 0, n_wrong = 0, n_builtin = 0;
     char *json;
     llm_error error = { 0 };
     lm_template_options plain = { 0 };
@@ -65,6 +74,7 @@ static int test_file(const char *name, const char *source_key, const char *conte
         size_t n_vars = 0, len;
         char *out;
         bool refused;
+        const char *ours = label.kind == LM_VAL_STR ? builtin_for(label) : NULL;
         if (wanted.kind == LM_VAL_UNDEFINED)
             wanted = member(&run, of, "expected");
         for (; context.kind == LM_VAL_DICT && n_vars < context.dict->n && n_vars < 64; n_vars++) {
@@ -86,7 +96,15 @@ static int test_file(const char *name, const char *source_key, const char *conte
                       source.s, (int)wanted.len, wanted.s, out ? out : error.message);
         }
         lm_mem_free(&mem, out);
+        if (ours) {                     /* a built-in template says the same as the real one that it stands for */
+            out = render(ours, strlen(ours), vars, n_vars, NULL, &len, &error);
+            CHECK_MSG(out && len == wanted.len && memcmp(out, wanted.s, len) == 0, "built-in for '%.*s': %s", (int)label.len, label.s, out ? out : error.message);
+            lm_mem_free(&mem, out);
+            n_builtin++;
+        }
     }
+    if (n_builtin)
+        printf("%s: %zu built-in templates equal the real ones\n", name, n_builtin);
     printf("%s: %zu equal, %zu refused as Jinja2 does, %zu wrong\n", name, n_equal, n_refused, n_wrong);
 end:
     lm_arena_free(&run.arena);
@@ -126,6 +144,20 @@ static void test_fails(const char *source, llm_status status, const char *part)
     char *out = render(source, strlen(source), NULL, 0, &limits, &len, &error);
     CHECK_MSG(!out && error.status == status && strstr(error.message, part), "%.200s: %d '%s'", source, error.status, out ? out : error.message);
     lm_mem_free(&mem, out);
+}
+
+/* What is no JSON is refused by name and place. */
+static void test_json(void)
+{
+    static const char *const bad[] = { "", "{", "[1,]", "{\"a\" 1}", "\"a", "tru", "01", "1.", "[1 2]", "\"\\x\"", "1 2", "99999999999999999999", "\"\x01\"", "\"\xff\"", "nul" };
+    for (size_t i = 0; i < LM_COUNT(bad); i++) {
+        lm_template_var var = { { "v", 1 }, { bad[i], strlen(bad[i]) }, LM_TEMPLATE_JSON, 0 };
+        llm_error error = { 0 };
+        size_t len;
+        char *out = render("{{ v }}", 7, &var, 1, NULL, &len, &error);
+        CHECK_MSG(!out && error.status == LLM_E_FORMAT && strstr(error.message, "the variable 'v' is no JSON, byte "), "%s: %s", bad[i], out ? out : error.message);
+        lm_mem_free(&mem, out);
+    }
 }
 
 static void test_errors(void)
@@ -212,6 +244,7 @@ int main(int argc, char **argv)
         return CHECK_MSG(test_file(argv[1], "template", "context"), "%s: no such file", argv[1]) ? TEST_DONE() : 1;
     test_vectors();
     test_errors();
+    test_json();
     test_memory();
     found = test_file("hfjs_jinja_cases.json", "template", "context") + test_file("llamacpp_jinja_cases.json", "template", "context")
             + test_file("hfjs_e2e_chat_templates.json", "chat_template", "data");

@@ -11,7 +11,8 @@ typedef struct json_reader { lm_jinja *run; const char *start, *at, *end; } json
 
 static bool json_fail(json_reader *r, const char *what)
 {
-    return lm_jinja_fail(r->run, LLM_E_FORMAT, "JSON, byte %zu: %s", (size_t)(r->at - r->start), what);
+    return lm_jinja_fail(r->run, LLM_E_FORMAT, "the variable '%.*s' is no JSON, byte %zu: %s", (int)LM_MIN(r->run->about.len, (size_t)80),
+                         r->run->about.ptr ? r->run->about.ptr : "", (size_t)(r->at - r->start), what);
 }
 
 static void json_space(json_reader *r)

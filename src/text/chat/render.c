@@ -249,12 +249,9 @@ static bool render_variables(lm_jinja *run, const lm_template_var *vars, size_t 
 {
     for (size_t i = 0; i < n_vars; i++) {
         lm_val v = lm_val_str(vars[i].text.ptr, vars[i].text.len);
-        if (vars[i].kind == LM_TEMPLATE_JSON && !lm_json_read(run, vars[i].text.ptr, vars[i].text.len, &v)) {
-            if (run->status == LLM_E_FORMAT)
-                lm_fail_at(run->error, LLM_E_FORMAT, vars[i].name.ptr, vars[i].name.len, UINT64_MAX, "chat template: the variable '%.*s' is no JSON",
-                           (int)LM_MIN(vars[i].name.len, (size_t)80), vars[i].name.ptr);
+        run->about = vars[i].name;
+        if (vars[i].kind == LM_TEMPLATE_JSON && !lm_json_read(run, vars[i].text.ptr, vars[i].text.len, &v))
             return false;
-        }
         if (!lm_scope_set(run, run->globals, vars[i].name, v))
             return false;
     }

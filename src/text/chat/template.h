@@ -48,4 +48,8 @@ void       lm_template_free(lm_template *tpl);                                  
 llm_status lm_template_render(const lm_template *tpl, lm_mem *mem, const lm_template_var *vars, size_t n_vars,
                               const lm_template_options *options /* NULL: all defaults */, char **out, size_t *out_len, llm_error *error);
 
+/* Built-in templates by number (NULL: no more; the first is what a model without a template gets) and by name (NULL: none). */
+const char *lm_template_builtin_name(size_t i);
+const char *lm_template_builtin(const char *name, size_t len);
+
 #endif

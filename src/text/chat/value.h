@@ -52,7 +52,7 @@ typedef struct lm_jinja {
     const lm_template_options *options;
     lm_text *out;                       /* where text goes now */
     struct lm_scope *globals;
-    uint32_t loops;                     /* nested loops around */
+    llm_str about;                      /* the variable that is being read */
 } lm_jinja;
 
 /* Failing: false, always. The message gets "line N: " in front. */
