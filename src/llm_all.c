@@ -46,7 +46,7 @@
 #include "text/clean.c"
 #include "text/tokenizer.c"
 #include "text/stream.c"
-#include "text/chat/chars.c"
+#include "text/chat/letters.c"
 #include "text/chat/number.c"
 #include "text/chat/value.c"
 #include "text/chat/print.c"

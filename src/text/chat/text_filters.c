@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * Filters of templates over text: see tree.h. Letters are mapped between the cases of ASCII. Floor 3. */
+ * Filters of templates over text: see tree.h. Floor 3. */
 #include "text/chat/tree.h"
 
 #include "base/utf8.h"
 
 #include <string.h>
 
-typedef bool words_function(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out);
+typedef bool text_filter_function(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out);
 
-static bool words_upper(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_chars_map(run, s, 1, out); }
-static bool words_lower(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_chars_map(run, s, 0, out); }
-static bool words_string(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)run, (void)args, *out = s, true; }
-static bool words_safe(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+static bool text_filter_upper(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_chars_map(run, s, 1, out); }
+static bool text_filter_lower(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_chars_map(run, s, 0, out); }
+static bool text_filter_string(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)run, (void)args, *out = s, true; }
+static bool text_filter_safe(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {
     (void)run, (void)args;
     *out = s;
@@ -19,7 +19,7 @@ static bool words_safe(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out
     return true;
 }
 
-static bool words_trim(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+static bool text_filter_trim(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {
     lm_val set = lm_val_none();
     (void)run;
@@ -28,35 +28,25 @@ static bool words_trim(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out
     return true;
 }
 
-static void words_raise(char *c) { *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c; }
-
-static bool words_capitalize(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+/* Lower case, and the first character of every word upper: of the whole, or behind what begins one. */
+static bool text_filter_raised(lm_jinja *run, lm_val s, bool words, lm_val *out)
 {
-    char *text;
-    (void)args;
-    if (!lm_chars_map(run, s, 0, out) || !(text = lm_jinja_new(run, s.len + 1)))
-        return false;
-    if (s.len)
-        memcpy(text, out->s, s.len);
-    words_raise(text);
-    *out = lm_val_str(text, s.len);
+    lm_text text = { 0 };
+    bool first = true;
+    for (size_t i = 0, n; i < s.len; i += n) {
+        uint32_t cp;
+        lm_val c;
+        n = lm_utf8_decode(s.s + i, s.len - i, false, &cp);
+        if (!lm_chars_map(run, lm_val_str(s.s + i, n), first, &c) || !lm_text_add(run, &text, c.s, c.len))
+            return false;
+        first = words && (lm_char_is_space(cp) || (cp && cp < 0x80 && strchr("-({[<", (char)cp)));
+    }
+    *out = lm_text_val(&text);
     return true;
 }
 
-static bool words_title(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
-{
-    char *text;
-    (void)args;
-    if (!lm_chars_map(run, s, 0, out) || !(text = lm_jinja_new(run, s.len + 1)))
-        return false;
-    if (s.len)
-        memcpy(text, out->s, s.len);
-    for (size_t i = 0; i < s.len; i++)
-        if (i == 0 || strchr("-({[<", text[i - 1]) || lm_char_is_space((unsigned char)text[i - 1]))
-            words_raise(text + i);
-    *out = lm_val_str(text, s.len);
-    return true;
-}
+static bool text_filter_capitalize(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, text_filter_raised(run, s, false, out); }
+static bool text_filter_title(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, text_filter_raised(run, s, true, out); }
 
 bool lm_str_replace(lm_jinja *run, lm_val s, lm_val from, lm_val to, int64_t most, lm_val *out)
 {
@@ -88,7 +78,7 @@ bool lm_str_replace(lm_jinja *run, lm_val s, lm_val from, lm_val to, int64_t mos
     return true;
 }
 
-static bool words_replace(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+static bool text_filter_replace(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {
     lm_val from, to, count = lm_val_none();
     if (!lm_args_get(args, 0, "old", &from) || !lm_args_get(args, 1, "new", &to))
@@ -123,7 +113,7 @@ bool lm_str_lines(lm_jinja *run, lm_val s, lm_val_list **out)
     return from == s.len || lm_list_add(run, *out, lm_val_str(s.s + from, s.len - from));
 }
 
-static bool words_indent(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+static bool text_filter_indent(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {
     lm_val width = lm_val_int(4), v;
     lm_val_list *lines;
@@ -145,7 +135,7 @@ static bool words_indent(lm_jinja *run, lm_val s, const lm_args *args, lm_val *o
     return true;
 }
 
-static bool words_truncate(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+static bool text_filter_truncate(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {
     lm_val length = lm_val_int(255), end = lm_val_str("...", 3), leeway = lm_val_int(5), v;
     bool cut_words = lm_args_get(args, 1, "killwords", &v) && lm_val_truth(v);
@@ -191,9 +181,9 @@ bool lm_str_escape(lm_jinja *run, lm_val s, lm_val *out)
     return true;
 }
 
-static bool words_escape(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_str_escape(run, s, out); }
+static bool text_filter_escape(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out) { return (void)args, lm_str_escape(run, s, out); }
 
-static bool words_count(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
+static bool text_filter_count(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {
     bool inside = false;
     (void)run, (void)args;
@@ -207,27 +197,27 @@ static bool words_count(lm_jinja *run, lm_val s, const lm_args *args, lm_val *ou
     return true;
 }
 
-static const struct { const char *name; words_function *apply; size_t most; const char *args; } words_rows[] = {
-    { "upper", words_upper, 0, "" }, { "lower", words_lower, 0, "" }, { "string", words_string, 0, "" }, { "safe", words_safe, 0, "" },
-    { "trim", words_trim, 1, "chars" }, { "capitalize", words_capitalize, 0, "" }, { "title", words_title, 0, "" },
-    { "replace", words_replace, 3, "old new count" }, { "indent", words_indent, 3, "width first blank" },
-    { "truncate", words_truncate, 4, "length killwords end leeway" }, { "escape", words_escape, 0, "" }, { "e", words_escape, 0, "" },
-    { "wordcount", words_count, 0, "" },
+static const struct { const char *name; text_filter_function *apply; size_t most; const char *args; } text_filter_rows[] = {
+    { "upper", text_filter_upper, 0, "" }, { "lower", text_filter_lower, 0, "" }, { "string", text_filter_string, 0, "" }, { "safe", text_filter_safe, 0, "" },
+    { "trim", text_filter_trim, 1, "chars" }, { "capitalize", text_filter_capitalize, 0, "" }, { "title", text_filter_title, 0, "" },
+    { "replace", text_filter_replace, 3, "old new count" }, { "indent", text_filter_indent, 3, "width first blank" },
+    { "truncate", text_filter_truncate, 4, "length killwords end leeway" }, { "escape", text_filter_escape, 0, "" }, { "e", text_filter_escape, 0, "" },
+    { "wordcount", text_filter_count, 0, "" },
 };
 
 bool lm_text_filter_known(llm_str name)
 {
-    for (size_t i = 0; i < LM_COUNT(words_rows); i++)
-        if (lm_name_is(name, words_rows[i].name))
+    for (size_t i = 0; i < LM_COUNT(text_filter_rows); i++)
+        if (lm_name_is(name, text_filter_rows[i].name))
             return true;
     return false;
 }
 
 bool lm_text_filter_apply(lm_jinja *run, llm_str name, lm_val v, const lm_args *args, lm_val *out)
 {
-    for (size_t i = 0; i < LM_COUNT(words_rows); i++)
-        if (lm_name_is(name, words_rows[i].name))
-            return lm_jinja_step(run, 1) && lm_args_check(run, args, words_rows[i].name, 0, words_rows[i].most, words_rows[i].args)
-                   && lm_val_to_str(run, v, &v) && words_rows[i].apply(run, v, args, out);
+    for (size_t i = 0; i < LM_COUNT(text_filter_rows); i++)
+        if (lm_name_is(name, text_filter_rows[i].name))
+            return lm_jinja_step(run, 1) && lm_args_check(run, args, text_filter_rows[i].name, 0, text_filter_rows[i].most, text_filter_rows[i].args)
+                   && lm_val_to_str(run, v, &v) && text_filter_rows[i].apply(run, v, args, out);
     return false;
 }

@@ -222,17 +222,19 @@ static bool text_method_capitalize(lm_jinja *run, lm_val self, const lm_args *ar
 
 static bool text_method_title(lm_jinja *run, lm_val self, const lm_args *args, lm_val *out)
 {
-    char *text;
-    bool inside = false;                /* of a word: letters behind letters; unlike the filter, which asks for white space */
+    lm_text text = { 0 };
+    bool inside = false;                /* of a word: letters with cases; unlike the filter, which asks for white space */
     (void)args;
-    if (!lm_chars_map(run, self, 0, out) || !(text = lm_jinja_new(run, self.len + 1)))
-        return false;
-    for (size_t i = 0; i < self.len; i++) {
-        bool letter = out->s[i] >= 'a' && out->s[i] <= 'z';
-        text[i] = letter && !inside ? (char)(out->s[i] - 32) : out->s[i];
-        inside = letter || (unsigned char)out->s[i] >= 0x80;
+    for (size_t i = 0, n; i < self.len; i += n) {
+        uint32_t cp;
+        lm_val c = lm_val_str(self.s + i, 0), low, high;
+        n = lm_utf8_decode(self.s + i, self.len - i, false, &cp);
+        c.len = n;
+        if (!lm_chars_map(run, c, 0, &low) || !lm_chars_map(run, c, 1, &high) || !lm_text_add(run, &text, inside ? low.s : high.s, inside ? low.len : high.len))
+            return false;
+        inside = !(lm_val_is(low, high.s, high.len));
     }
-    *out = lm_val_str(text, self.len);
+    *out = lm_text_val(&text);
     return true;
 }
 

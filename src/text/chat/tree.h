@@ -7,10 +7,10 @@
 
 #include <string.h>
 
-typedef enum lm_token_kind {
+typedef enum lm_tok_kind {
     LM_TOK_END, LM_TOK_DATA, LM_TOK_PRINT_BEGIN, LM_TOK_PRINT_END, LM_TOK_BLOCK_BEGIN, LM_TOK_BLOCK_END,
     LM_TOK_NAME, LM_TOK_STRING, LM_TOK_INT, LM_TOK_FLOAT, LM_TOK_SIGN
-} lm_token_kind;
+} lm_tok_kind;
 
 /* Signs: one character, or two as first << 8 | second. */
 #define LM_SIGN2(a, b) ((uint16_t)((a) << 8 | (b)))
