@@ -27,11 +27,16 @@ def c_string(text):
     return f'"{out}"'
 
 
-def main():
-    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+def environment(extensions=()):
+    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, *extensions])
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = lambda form: datetime.datetime(2025, 7, 10, 15, 4, 5).strftime(form)
+    return env
+
+
+def main():
+    env = environment()
     print("/* SPDX-License-Identifier: MIT")
     print(f" * Made by tools/make_chat_vectors.py with Jinja2 {jinja2.__version__}: source, text or NULL where Jinja2 refuses. */")
     with open(sys.argv[1], encoding="utf-8") as f:
