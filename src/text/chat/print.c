@@ -2,6 +2,8 @@
  * Values of templates as text, the way Python writes them: see value.h. Floor 3. */
 #include "text/chat/value.h"
 
+#include "text/unicode.h"
+
 #include "base/utf8.h"
 
 #include <string.h>
@@ -37,16 +39,17 @@ static bool print_repr_str(lm_jinja *run, lm_text *text, lm_val v)
         return false;
     while (c < end) {
         uint32_t cp;
-        char out[8];
+        char out[12];
         size_t n = lm_utf8_decode(c, (size_t)(end - c), false, &cp), n_out = 0;
         if (cp == (unsigned char)*quote || cp == '\\' || cp == '\n' || cp == '\r' || cp == '\t') {
             out[n_out++] = '\\';
             out[n_out++] = cp == '\n' ? 'n' : cp == '\r' ? 'r' : cp == '\t' ? 't' : (char)cp;
-        } else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa1) || cp == 0xad) {
+        } else if (cp < 0x20 || cp == 0x7f || (cp >= 0x80 && (lm_unicode_kind(cp) & (LM_OTHER | LM_SPACE)))) {
+            int digits = cp < 0x100 ? 2 : cp < 0x10000 ? 4 : 8;
             out[n_out++] = '\\';
-            out[n_out++] = 'x';
-            out[n_out++] = "0123456789abcdef"[cp >> 4];
-            out[n_out++] = "0123456789abcdef"[cp & 15];
+            out[n_out++] = digits == 2 ? 'x' : digits == 4 ? 'u' : 'U';
+            while (digits-- > 0)
+                out[n_out++] = "0123456789abcdef"[cp >> (4 * digits) & 15];
         }
         if (!lm_text_add(run, text, n_out ? out : c, n_out ? n_out : n))
             return false;
