@@ -120,7 +120,7 @@ static const char *const vectors[][2] = {
 
 static void test_vectors(void)
 {
-    lm_template_var vars[] = { { { "d", 1 }, { "{\"a\":1,\"b\":\"x\"}", 15 }, LM_TEMPLATE_JSON, 0 }, { { "t", 1 }, { "text", 4 }, LM_TEMPLATE_TEXT, 0 } };
+    lm_template_var vars[] = { { { "d", 1 }, { "{\"a\":1,\"b\":\"x\"}", 15 }, LM_TEMPLATE_JSON, 0, NULL, 0 }, { { "t", 1 }, { "text", 4 }, LM_TEMPLATE_TEXT, 0, NULL, 0 } };
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
         llm_error error = { 0 };
         size_t len;
@@ -146,12 +146,27 @@ static void test_fails(const char *source, llm_status status, const char *part)
     lm_mem_free(&mem, out);
 }
 
+/* Messages as an array, and the built-in template that a model without one gets. */
+static void test_messages(void)
+{
+    lm_template_message messages[] = { { { "user", 4 }, { "a \"q\"\n", 6 } }, { { "assistant", 9 }, { "", 0 } } };
+    lm_template_var vars[] = { { .name = { "messages", 8 }, .kind = LM_TEMPLATE_MESSAGES, .messages = messages, .n_messages = 2 },
+                               { .name = { "add_generation_prompt", 21 }, .text = { "true", 4 }, .kind = LM_TEMPLATE_JSON } };
+    const char *name = lm_template_builtin_name(0), *source = lm_template_builtin(name, strlen(name));
+    llm_error error = { 0 };
+    size_t len;
+    char *out = render(source, strlen(source), vars, 2, NULL, &len, &error);
+    CHECK_MSG(out && strcmp(out, "<|im_start|>user\na \"q\"\n<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n") == 0, "%s", out ? out : error.message);
+    lm_mem_free(&mem, out);
+    CHECK(!lm_template_builtin("nope", 4) && !lm_template_builtin_name(1000));
+}
+
 /* What is no JSON is refused by name and place. */
 static void test_json(void)
 {
     static const char *const bad[] = { "", "{", "[1,]", "{\"a\" 1}", "\"a", "tru", "01", "1.", "[1 2]", "\"\\x\"", "1 2", "99999999999999999999", "\"\x01\"", "\"\xff\"", "nul" };
     for (size_t i = 0; i < LM_COUNT(bad); i++) {
-        lm_template_var var = { { "v", 1 }, { bad[i], strlen(bad[i]) }, LM_TEMPLATE_JSON, 0 };
+        lm_template_var var = { { "v", 1 }, { bad[i], strlen(bad[i]) }, LM_TEMPLATE_JSON, 0, NULL, 0 };
         llm_error error = { 0 };
         size_t len;
         char *out = render("{{ v }}", 7, &var, 1, NULL, &len, &error);
@@ -214,7 +229,7 @@ static void test_memory(void)
     static const char source[] = "{% macro m(a, b=[1]) %}{{ a|tojson }}{{ b }}{% endmacro %}{% for i in range(300) %}{{ m({'k': i ~ 'x' 'y'}) }}{% if i % 3 %}"
                                  "{{ [3, i, 1]|sort|join(',') }}{% endif %}{% endfor %}{{ 'a b c'.split()|map('upper')|list }}{{ d.b|replace('x', 'yy') }}";
     llm_allocator hooks = { .struct_size = sizeof hooks, .allocate = count_allocate, .release = count_release };
-    lm_template_var var = { { "d", 1 }, { "{\"a\":1,\"b\":\"x\"}", 15 }, LM_TEMPLATE_JSON, 0 };
+    lm_template_var var = { { "d", 1 }, { "{\"a\":1,\"b\":\"x\"}", 15 }, LM_TEMPLATE_JSON, 0, NULL, 0 };
     lm_mem kept = mem;
     size_t n = 0, len;
     char *out = NULL;
@@ -245,6 +260,7 @@ int main(int argc, char **argv)
     test_vectors();
     test_errors();
     test_json();
+    test_messages();
     test_memory();
     found = test_file("hfjs_jinja_cases.json", "template", "context") + test_file("llamacpp_jinja_cases.json", "template", "context")
             + test_file("hfjs_e2e_chat_templates.json", "chat_template", "data");

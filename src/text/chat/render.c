@@ -245,12 +245,31 @@ bool lm_render_body(lm_jinja *run, lm_scope *scope, const lm_node *list, int *le
 
 /* ---- the whole */
 
+static bool render_messages(lm_jinja *run, const lm_template_var *var, lm_val *out)
+{
+    lm_val_list *list;
+    if (!lm_list_new(run, var->n_messages, &list))
+        return false;
+    for (size_t i = 0; i < var->n_messages; i++) {
+        const lm_template_message *m = &var->messages[i];
+        lm_val_dict *dict;
+        if (!lm_dict_new(run, &dict) || !lm_dict_set_name(run, dict, "role", lm_val_str(m->role.ptr, m->role.len))
+            || !lm_dict_set_name(run, dict, "content", lm_val_str(m->content.ptr, m->content.len))
+            || !lm_list_add(run, list, (lm_val){ .kind = LM_VAL_DICT, .dict = dict }))
+            return false;
+    }
+    *out = lm_list_val(LM_VAL_LIST, list);
+    return true;
+}
+
 static bool render_variables(lm_jinja *run, const lm_template_var *vars, size_t n_vars)
 {
     for (size_t i = 0; i < n_vars; i++) {
         lm_val v = lm_val_str(vars[i].text.ptr, vars[i].text.len);
         run->about = vars[i].name;
         if (vars[i].kind == LM_TEMPLATE_JSON && !lm_json_read(run, vars[i].text.ptr, vars[i].text.len, &v))
+            return false;
+        if (vars[i].kind == LM_TEMPLATE_MESSAGES && !render_messages(run, &vars[i], &v))
             return false;
         if (!lm_scope_set(run, run->globals, vars[i].name, v))
             return false;

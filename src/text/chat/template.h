@@ -24,9 +24,16 @@ typedef struct lm_template_limits {
 
 typedef struct lm_template_time { int32_t year, month /* 1..12 */, day, hour, minute, second; } lm_template_time;
 
-/* A variable: its value is `text`, as it is or as JSON. */
-enum { LM_TEMPLATE_TEXT = 0, LM_TEMPLATE_JSON = 1 };
-typedef struct lm_template_var { llm_str name, text; int32_t kind; uint32_t reserved; } lm_template_var;
+/* A variable: its value is `text`, as it is or as JSON, or a list of {role, content}. All text is UTF-8. */
+enum { LM_TEMPLATE_TEXT = 0, LM_TEMPLATE_JSON = 1, LM_TEMPLATE_MESSAGES = 2 };
+typedef struct lm_template_message { llm_str role, content; } lm_template_message;
+typedef struct lm_template_var {
+    llm_str name, text;
+    int32_t kind;
+    uint32_t reserved;
+    const lm_template_message *messages;
+    size_t n_messages;
+} lm_template_var;
 
 typedef struct lm_template_options {
     lm_template_limits limits;
