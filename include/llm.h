@@ -651,8 +651,8 @@ enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: need not wait for what it su
  * budget_us bounds the call: a pass that does not fit stops in its middle, keeps its arena, and a later step with the same sessions
  * goes on; steps of other sessions in between do no harm. <= 0 does nothing but collect and report. If all arenas of the engine hold
  * unfinished passes of other sessions, the answer is LLM_MORE with nothing changed. A pass is computed anew if one of its sessions was
- * changed, cancelled or left out. Calls from several threads take turns, first come first served. On a GPU the first steps may take seconds
- * longer, while the driver compiles: llm_engine_device_set_cache spares that.
+ * changed, cancelled or left out. Calls from several threads take turns, first come first served. On a GPU the driver
+ * compiles when a model is loaded, and when the first session with a type of state is made; llm_engine_device_set_cache spares most of that.
  *
  *   ```c
  *   int32_t update(llm_session *session, char *said, size_t cap, size_t *n_said)   // once a frame: at most 2 ms of it

@@ -108,6 +108,9 @@ typedef struct lm_backend_table {
     /* Programs and the memory of a pass. weights[i] belongs to program->weights[i]. program and weights outlive the exec. */
     llm_status (*exec_open)(lm_backend *backend, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error);
     void       (*exec_close)(lm_backend *backend, lm_exec *exec);
+    /* What a driver must compile for this program, or NULL; else runs do it at first use, which may take seconds. progress: as lm_load's, told 1 now and
+     * then; an answer other than 0 is E_CANCELLED. */
+    llm_status (*exec_compile)(lm_backend *backend, lm_exec *exec, int32_t (*progress)(void *user, float fraction), void *user, llm_error *error);
     uint64_t   (*arena_cost)(const lm_backend *backend, const lm_program *program, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages);
     llm_status (*arena_open)(lm_backend *backend, const lm_exec *exec, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages,
                              lm_run_arena **out, llm_error *error);   /* max_pages: of all slots of a pass together */

@@ -829,6 +829,8 @@ static inline llm_status little_rig_open(little_rig *rig, little *m, lm_backend 
         LM_TRY(t->weight_end(backend, rig->weights[w], error));
     }
     LM_TRY(t->exec_open(backend, m->program, rig->weights, &rig->exec, error));
+    if (t->exec_compile)
+        LM_TRY(t->exec_compile(backend, rig->exec, NULL, NULL, error));
     LM_TRY(t->pool_open(backend, m->program, state_type, &rig->pool, error));
     return t->arena_open(backend, rig->exec, max_rows, max_rows, max_slots, max_pages, &rig->arena, error);
 }

@@ -18,6 +18,7 @@ static struct {
     const char *failed;                                     /* its name */
     int onwards;                                            /* all calls from the n-th on fail */
     int64_t waits, hang_after;                              /* waits so far; hang_after > 0: from there on they time out, and nothing may be destroyed */
+    int64_t compiles;                                       /* pipelines asked for so far */
     int64_t submits, lose_after;                            /* submissions so far; lose_after > 0: all beyond so many lose the device */
     int64_t skip;                                           /* real: the shader (a number in the order of their first use, from 1) whose dispatches are left out; 0: none */
     PFN_vkGetInstanceProcAddr real;                         /* NULL: this driver alone */
@@ -393,6 +394,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL wrap_CreateShaderModule(VkDevice d, const 
 static PFN_vkCreateComputePipelines next_CreateComputePipelines;
 static VKAPI_ATTR VkResult VKAPI_CALL wrap_CreateComputePipelines(VkDevice d, VkPipelineCache c, uint32_t n, const VkComputePipelineCreateInfo *i, const VkAllocationCallbacks *a, VkPipeline *o)
 {
+    null_vk.compiles++;
     if (null_fails("CreateComputePipelines", VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_UNKNOWN))
         return null_vk.result;
     VkResult result = next_CreateComputePipelines(d, c, n, i, a, o);

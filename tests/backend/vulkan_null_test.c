@@ -26,10 +26,12 @@ static llm_status null_all(little *m, bool real, llm_error *error)
     if (status == LLM_OK) {
         little_session session, *sessions[1] = { &session };
         const lm_backend_table *t = backend->table;
+        int64_t compiles = null_vk.compiles;
         little_session_open(&session, m, tokens, TOKENS);
         status = little_pass(&rig, rig.arena, sessions, &n, 1, -1, NULL, error);
         if (status == LLM_OK)
             status = little_pass(&rig, rig.arena, sessions, &one, 1, -1, NULL, error);
+        CHECK_MSG(null_vk.compiles == compiles, "%s: %d pipelines were made in the middle of passes", null_what, (int)(null_vk.compiles - compiles));
         uint64_t bytes = t->pool_page_bytes(backend, rig.pool, 0);
         uint8_t *page = calloc(1, (size_t)bytes);
         if (status == LLM_OK)

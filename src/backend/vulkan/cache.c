@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What the driver has compiled, out to the host and back. Drivers trust such data, and hosts keep it on disks: it comes back in a wrapping
  * that says of which device and driver it is, with a checksum, and nothing else goes to a driver. Owns nothing. Threads: any; the cache is
- * touched under `gpu`. */
+ * touched under `compile` and `gpu`. */
 #include "backend/vulkan/vulkan.h"
 
 #include <string.h>
@@ -52,9 +52,11 @@ static llm_status cache_read(lm_vk *vk, uint8_t *out, size_t cap, size_t *n, llm
 llm_status lm_vk_cache_get(lm_backend *backend, void *out, size_t cap, size_t *n, llm_error *error)
 {
     lm_vk *vk = (lm_vk *)backend;
+    lm_mutex_lock(&vk->compile);
     lm_vk_lock(vk);
     llm_status status = cache_read(vk, out, cap, n, error);
     lm_vk_unlock(vk);
+    lm_mutex_unlock(&vk->compile);
     return status;
 }
 
@@ -85,8 +87,10 @@ llm_status lm_vk_cache_put(lm_backend *backend, const void *data, size_t n, llm_
     cache_head(vk, head);
     if (memcmp(head + CACHE_VENDOR, bytes + CACHE_VENDOR, CACHE_HEAD - CACHE_VENDOR) != 0)
         return lm_fail(error, LLM_E_VERSION, "the cache of pipelines is of another device or driver than %s", vk->caps.name);
+    lm_mutex_lock(&vk->compile);
     lm_vk_lock(vk);
     llm_status status = cache_merge(vk, bytes + CACHE_HEAD, n - CACHE_HEAD, error);
     lm_vk_unlock(vk);
+    lm_mutex_unlock(&vk->compile);
     return status;
 }

@@ -100,6 +100,10 @@ llm_status lm_vk_exec_make(lm_vk *vk, const lm_program *program, lm_weight *cons
         if (program->ops[o].kind == LM_OP_ANGLES)
             status = exec_frequencies(vk, exec, o, error);
     }
+    if (status >= 0) {
+        exec->next = vk->execs;
+        vk->execs = exec;
+    }
     lm_vk_unlock(vk);
     if (status < 0)
         lm_vk_exec_close(backend, (lm_exec *)exec);
@@ -122,12 +126,68 @@ void lm_vk_exec_close(lm_backend *backend, lm_exec *handle)
     if (!exec)
         return;
     lm_vk_lock(vk);
+    for (lm_vk_exec **link = &vk->execs; *link; link = &(*link)->next)
+        if (*link == exec) {
+            *link = exec->next;
+            break;
+        }
     for (uint32_t o = 0; o < exec->program->n_ops; o++) {
         lm_vk_set_free(vk, &exec->sets[o]);
         lm_vk_span_free(vk, &exec->spans[o]);
     }
     lm_vk_unlock(vk);
     lm_mem_free(&backend->host->mem, exec);
+}
+
+/* ---- compiling --------------------------------------------------------------------------------------------------------- */
+
+/* Numbers of rows around which a plan may become another one, and of keys: a pass of any size then finds its pipelines made. */
+static const uint32_t exec_rows[] = { 1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64, 65, 128, 129, 512 };
+enum { EXEC_MANY_KEYS = 1 << 16 };
+
+/* Plans that are never run: what they ask for is made. */
+static llm_status exec_plans(lm_vk *vk, const lm_vk_exec *exec, const lm_vk_pool *pool, int32_t (*progress)(void *user, float fraction), void *user, llm_error *error)
+{
+    const lm_vk_arena arena = { .program = exec->program };
+    size_t bytes = exec->max_dispatches * sizeof(lm_vk_dispatch);
+    lm_vk_dispatch *dispatches = lm_mem_new(&vk->base.host->mem, bytes, LLM_MEMORY_OTHER);
+    llm_status status = dispatches ? LLM_OK : lm_fail_memory(error, "a plan", bytes);
+    for (size_t i = 0; i < 2 * LM_COUNT(exec_rows) && status >= 0; i++) {
+        uint32_t rows = exec_rows[i / 2];
+        lm_vk_plan plan = { .vk = vk, .exec = exec, .pool = pool, .arena = &arena, .n_rows = { rows, rows }, .keys = i % 2 ? (uint64_t)rows * EXEC_MANY_KEYS : rows,
+                            .dispatches = dispatches, .cap = exec->max_dispatches };
+        lm_vk_lock(vk);
+        status = lm_vk_plan_make(&plan, error);
+        lm_vk_unlock(vk);
+        if (status >= 0 && progress && progress(user, 1) != 0)
+            status = lm_fail(error, LLM_E_CANCELLED, "loading was cancelled by the progress callback");
+    }
+    lm_mem_free(&vk->base.host->mem, dispatches);
+    return status;
+}
+
+llm_status lm_vk_exec_compile(lm_backend *backend, lm_exec *handle, int32_t (*progress)(void *user, float fraction), void *user, llm_error *error)
+{
+    lm_vk *vk = (lm_vk *)backend;
+    lm_vk_exec *exec = (lm_vk_exec *)handle;
+    lm_vk_pool *pool = NULL;
+    LM_TRY(lm_vk_pool_new(vk, exec->program, LLM_STATE_TYPE_F16, &pool, error));
+    llm_status status = exec_plans(vk, exec, pool, progress, user, error);
+    lm_vk_pool_close(backend, (lm_pool *)pool);
+    lm_vk_lock(vk);
+    exec->compiled = status >= 0;
+    lm_vk_unlock(vk);
+    return status;
+}
+
+llm_status lm_vk_pool_compile(lm_vk *vk, const lm_program *program, const lm_vk_pool *pool, llm_error *error)
+{
+    lm_vk_lock(vk);
+    lm_vk_exec *exec = vk->execs;
+    while (exec && (exec->program != program || !exec->compiled))
+        exec = exec->next;
+    lm_vk_unlock(vk);
+    return exec ? exec_plans(vk, exec, pool, NULL, NULL, error) : LLM_OK;
 }
 
 /* ---- arenas ------------------------------------------------------------------------------------------------------------ */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Shaders and what they are bound to. All pipelines share one layout: set 0 is the memory of a pass, sets 1 to 3 are one buffer each
  * (a weight, a vector or a second one, a stream of state), 128 bytes of push constants. Pipelines are made when first asked for and kept.
- * What a module needs is read from its SPIR-V by tools/spirv_table.c, never repeated here. Threads: under `gpu`. */
+ * What a module needs is read from its SPIR-V by tools/spirv_table.c, never repeated here. Threads: under `gpu`, which is let go of while a
+ * driver compiles: that may take seconds, and others have work meanwhile. One compiles at a time, under `compile`. */
 #define LM_VK_MODULE_DATA 1
 #include "backend/vulkan/vulkan.h"
 
@@ -210,26 +211,53 @@ static llm_status pipelines_make(lm_vk *vk, lm_vk_pipeline *p, llm_error *error)
     return result == VK_SUCCESS ? lm_fail(error, LLM_E_NO_DEVICE, "Vulkan: the driver made no pipeline of %s", m->name) : lm_vk_fail(vk, result, m->name, error);
 }
 
-llm_status lm_vk_pipeline_get(lm_vk *vk, uint32_t module, const uint32_t specs[LM_VK_MAX_SPECS], VkPipeline *out, llm_error *error)
+static lm_vk_pipeline *pipelines_find(const lm_vk *vk, uint32_t module, const uint32_t specs[LM_VK_MAX_SPECS])
 {
     lm_vk_pipeline *p = vk->pipelines;
     while (p && (p->module != module || memcmp(p->specs, specs, sizeof p->specs) != 0))
         p = p->next;
-    if (!p) {
-        p = lm_mem_new(&vk->base.host->mem, sizeof *p, LLM_MEMORY_OTHER);
-        if (!p)
-            return lm_fail_memory(error, "a pipeline", sizeof *p);
-        p->module = module;
-        memcpy(p->specs, specs, sizeof p->specs);
-        llm_status status = pipelines_make(vk, p, error);
-        if (status < 0) {
-            lm_mem_free(&vk->base.host->mem, p);
-            return status;
-        }
-        p->next = vk->pipelines;
-        vk->pipelines = p;
-        vk->n_pipelines++;
+    return p;
+}
+
+/* Under `compile` alone. */
+static llm_status pipelines_compile(lm_vk *vk, uint32_t module, const uint32_t specs[LM_VK_MAX_SPECS], lm_vk_pipeline **out, llm_error *error)
+{
+    lm_vk_pipeline *p = lm_mem_new(&vk->base.host->mem, sizeof *p, LLM_MEMORY_OTHER);
+    if (!p)
+        return lm_fail_memory(error, "a pipeline", sizeof *p);
+    p->module = module;
+    memcpy(p->specs, specs, sizeof p->specs);
+    llm_status status = pipelines_make(vk, p, error);
+    if (status < 0) {
+        lm_mem_free(&vk->base.host->mem, p);
+        return status;
     }
-    *out = p->pipeline;
+    *out = p;
     return LLM_OK;
+}
+
+llm_status lm_vk_pipeline_get(lm_vk *vk, uint32_t module, const uint32_t specs[LM_VK_MAX_SPECS], VkPipeline *out, llm_error *error)
+{
+    lm_vk_pipeline *p = pipelines_find(vk, module, specs);
+    llm_status status = LLM_OK;
+    if (!p) {
+        lm_vk_unlock(vk);
+        lm_mutex_lock(&vk->compile);
+        lm_vk_lock(vk);
+        p = pipelines_find(vk, module, specs);              /* another may have made it meanwhile */
+        if (!p) {
+            lm_vk_unlock(vk);
+            status = pipelines_compile(vk, module, specs, &p, error);
+            lm_vk_lock(vk);
+            if (status >= 0) {
+                p->next = vk->pipelines;
+                vk->pipelines = p;
+                vk->n_pipelines++;
+            }
+        }
+        lm_mutex_unlock(&vk->compile);
+    }
+    if (status >= 0)
+        *out = p->pipeline;
+    return status;
 }

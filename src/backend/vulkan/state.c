@@ -52,8 +52,9 @@ uint64_t lm_vk_pool_page_cost(const lm_backend *backend, const lm_program *progr
     return bytes;
 }
 
-llm_status lm_vk_pool_open(lm_backend *backend, const lm_program *program, int32_t state_type, lm_pool **out, llm_error *error)
+llm_status lm_vk_pool_new(lm_vk *vk, const lm_program *program, int32_t state_type, lm_vk_pool **out, llm_error *error)
 {
+    lm_backend *backend = &vk->base;
     size_t size = sizeof(lm_vk_pool) + program->n_streams * sizeof(lm_vk_stream);
     if (lm_state_row_bytes(state_type, 1) == 0)
         return lm_fail(error, LLM_E_UNSUPPORTED, "the Vulkan backend keeps state as f16, f32 or int8, not as type %d", state_type);
@@ -71,8 +72,20 @@ llm_status lm_vk_pool_open(lm_backend *backend, const lm_program *program, int32
             return lm_fail(error, LLM_E_LIMIT, "a page of stream %u does not fit: %u heads of %u and %u", s, program->streams[s].n_heads, program->streams[s].k_dim,
                            program->streams[s].v_dim);
         }
-    *out = (lm_pool *)pool;
+    *out = pool;
     return LLM_OK;
+}
+
+llm_status lm_vk_pool_open(lm_backend *backend, const lm_program *program, int32_t state_type, lm_pool **out, llm_error *error)
+{
+    lm_vk_pool *pool = NULL;
+    LM_TRY(lm_vk_pool_new((lm_vk *)backend, program, state_type, &pool, error));
+    llm_status status = lm_vk_pool_compile((lm_vk *)backend, program, pool, error);
+    if (status < 0)
+        lm_vk_pool_close(backend, (lm_pool *)pool);
+    else
+        *out = (lm_pool *)pool;
+    return status;
 }
 
 void lm_vk_pool_close(lm_backend *backend, lm_pool *handle)

@@ -16,8 +16,10 @@ static void vulkan_close(lm_backend *backend)
         lm_vk_memory_close(vk);
     }
     lm_vk_device_close(vk);
-    if (vk->has_mutex)
+    if (vk->has_mutex >= 1)
         lm_mutex_destroy(&vk->gpu);
+    if (vk->has_mutex >= 2)
+        lm_mutex_destroy(&vk->compile);
     lm_mem_free(&backend->host->mem, vk);
 }
 
@@ -59,6 +61,7 @@ static const lm_backend_table vulkan_table = {
     .page_import = lm_vk_page_import,
     .exec_open = lm_vk_exec_open,
     .exec_close = lm_vk_exec_close,
+    .exec_compile = lm_vk_exec_compile,
     .arena_cost = lm_vk_arena_cost,
     .arena_open = lm_vk_arena_open,
     .arena_close = lm_vk_arena_close,
@@ -80,6 +83,8 @@ static llm_status vulkan_open(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *
 {
     LM_TRY(lm_mutex_init(&vk->gpu, error));
     vk->has_mutex = 1;
+    LM_TRY(lm_mutex_init(&vk->compile, error));
+    vk->has_mutex = 2;
     LM_TRY(lm_vk_device_open(vk, desc, error));
     LM_TRY(lm_vk_memory_open(vk, error));
     return lm_vk_pipelines_open(vk, error);

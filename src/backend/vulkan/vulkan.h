@@ -18,7 +18,8 @@
  *     absent.c    of a library without it: says so
  *
  * One mutex, `gpu`, is held by whoever records, submits, uploads or touches descriptor sets; a submission is waited for before it is given
- * back, so whatever holds it finds an idle device. Every object of Vulkan belongs to one struct here and is given back by its free. */
+ * back, so whatever holds it finds an idle device. A second, `compile`, by whoever has the driver compile; never taken with `gpu` held.
+ * Every object of Vulkan belongs to one struct here and is given back by its free. */
 #ifndef LM_BACKEND_VULKAN_VULKAN_H
 #define LM_BACKEND_VULKAN_VULKAN_H
 
@@ -130,6 +131,7 @@ void       lm_vk_set_free(lm_vk *vk, lm_vk_set *set);
 /* A driver's compiled code, in a wrapping of ours: a checksum, and whose it is. Not under `gpu`. */
 llm_status lm_vk_cache_get(lm_backend *backend, void *out, size_t cap, size_t *n, llm_error *error);
 llm_status lm_vk_cache_put(lm_backend *backend, const void *data, size_t n, llm_error *error);
+/* Lets go of `gpu` while the driver compiles: not between begin and submit. */
 llm_status lm_vk_pipeline_get(lm_vk *vk, uint32_t module, const uint32_t specs[LM_VK_MAX_SPECS], VkPipeline *out, llm_error *error);
 
 /* ---- device.c ------------------------------------------------------------------------------------------------------------ */
@@ -164,8 +166,9 @@ struct lm_vk {
     void (*host_unlock)(void *user);
     void *host_user;
     uint64_t memory_limit;                                  /* of device_bytes; 0: none */
-    lm_mutex gpu;
-    uint32_t has_mutex;
+    lm_mutex gpu, compile;
+    uint32_t has_mutex;                                     /* how many of them there are */
+    struct lm_vk_exec *execs;                               /* that are open; under `gpu` */
     _Atomic uint32_t lost;
     bool hung, kept;                                        /* under `gpu`: a wait ended before the device did; objects were left to it for good */
     _Atomic uint64_t device_bytes;                          /* changed under `gpu` */
@@ -256,6 +259,7 @@ typedef struct lm_vk_pool {
 } lm_vk_pool;
 
 bool       lm_vk_page_taken(const lm_vk_pool *pool, uint32_t page_class, uint32_t page);
+llm_status lm_vk_pool_new(lm_vk *vk, const lm_program *program, int32_t state_type, lm_vk_pool **out, llm_error *error);     /* no pages yet */
 llm_status lm_vk_pool_open(lm_backend *backend, const lm_program *program, int32_t state_type, lm_pool **out, llm_error *error);
 void       lm_vk_pool_close(lm_backend *backend, lm_pool *pool);
 uint64_t   lm_vk_pool_page_cost(const lm_backend *backend, const lm_program *program, int32_t state_type, uint32_t page_class);
@@ -307,11 +311,13 @@ uint32_t   lm_vk_plan_hazard(const lm_vk_dispatch *dispatches, uint32_t n);
 /* ---- exec.c -------------------------------------------------------------------------------------------------------------- */
 
 typedef struct lm_vk_exec {
+    struct lm_vk_exec *next;
     const lm_program *program;
     const lm_vk_weight **weights;
     lm_vk_span *spans;                                      /* an operation's frequencies: ANGLES */
     lm_vk_set *sets;
     uint32_t max_dispatches;
+    bool compiled;                                          /* under `gpu` */
 } lm_vk_exec;
 
 typedef struct lm_vk_arena {
@@ -330,6 +336,10 @@ typedef struct lm_vk_arena {
 llm_status lm_vk_exec_make(lm_vk *vk, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error);
 llm_status lm_vk_exec_open(lm_backend *backend, const lm_program *program, lm_weight *const *weights, lm_exec **out, llm_error *error);
 void       lm_vk_exec_close(lm_backend *backend, lm_exec *exec);
+/* All pipelines that passes of this program can need, with state of the default type. */
+llm_status lm_vk_exec_compile(lm_backend *backend, lm_exec *exec, int32_t (*progress)(void *user, float fraction), void *user, llm_error *error);
+/* Those that a pool's own type of state adds, if this was done for its program. */
+llm_status lm_vk_pool_compile(lm_vk *vk, const lm_program *program, const lm_vk_pool *pool, llm_error *error);
 uint64_t   lm_vk_arena_cost(const lm_backend *backend, const lm_program *program, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages);
 llm_status lm_vk_arena_open(lm_backend *backend, const lm_exec *exec, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages,
                             lm_run_arena **out, llm_error *error);
