@@ -8,7 +8,10 @@
 layout(local_size_x = 64) in;
 
 // Values are 32-bit items: floats, or ids where an operation says so. As uints, so that no driver may touch their bits.
-layout(set = 0, binding = 0) buffer Values { uint v[]; } values;
+#ifndef VALUES_ARE
+#define VALUES_ARE
+#endif
+layout(set = 0, binding = 0) VALUES_ARE buffer Values { uint v[]; } values;
 
 float value(uint i) { return uintBitsToFloat(values.v[i]); }
 void value_set(uint i, float x) { values.v[i] = floatBitsToUint(x); }

@@ -11,6 +11,7 @@ layout(push_constant) uniform Push {
     uint n_head, n_head_kv, head_dim, v_dim, n_rot;
     uint q, k, v, angles, out_q;
     uint page_class, page_positions, page_words, v_words;       // v_words: where V begins in a page
+    uint counters, n_counters;                          // of attend.comp
     float eps, q_scale;
 } push;
 #include "common.glsl"
@@ -55,6 +56,8 @@ void main()
     bool is_q = h < push.n_head, is_v = h >= push.n_head + push.n_head_kv;
     uint n = is_v ? push.v_dim : push.head_dim, kv = is_q ? 0u : is_v ? h - push.n_head - push.n_head_kv : h - push.n_head;
     uint from = is_q ? push.q + (r * push.n_head + h) * n : is_v ? push.v + (r * push.n_head_kv + kv) * n : push.k + (r * push.n_head_kv + kv) * n;
+    for (uint i = t; h == 0u && r == 0u && i < push.n_counters; i += 64u)
+        values.v[push.counters + i] = 0u;
     float sum = 0.0;
     for (uint i = t; i < n; i += 64u) {
         head[i] = value(from + i);

@@ -129,7 +129,7 @@ static void null_barriers(little *m)
             CHECK(backend->table->page_take(backend, rig.pool, c, &page, &error) == LLM_OK);
         for (uint32_t rows = 1; rows <= 20; rows += 19) {
             lm_vk_arena *arena = (lm_vk_arena *)rig.arena;
-            lm_vk_plan plan = { .vk = (lm_vk *)backend, .exec = (lm_vk_exec *)rig.exec, .pool = (lm_vk_pool *)rig.pool, .arena = arena, .n_rows = { rows, rows }, .keys = rows,
+            lm_vk_plan plan = { .vk = (lm_vk *)backend, .exec = (lm_vk_exec *)rig.exec, .pool = (lm_vk_pool *)rig.pool, .arena = arena, .n_rows = { rows, rows }, .n_slots = 1, .keys = rows, .deepest = 300,
                                 .dispatches = arena->dispatches, .cap = arena->max_dispatches };
             uint32_t n_barriers = 0, found = 0;
             CHECK_MSG(lm_vk_plan_make(&plan, &error) == LLM_OK, "%s", error.message);

@@ -158,6 +158,22 @@ int main(void)
     }
     little_shape odd = vulkan_floats(&little_shapes[2]);
     vulkan_compared(backend, &odd, LLM_STATE_TYPE_INT8, 150);   /* over several pages, a state that has grown */
+    /* Attention in every cut: a head of its own, groups of 5, 9 and 18, heads of more than 128 and 256 items, split keys of one row and of several. */
+    static const struct { uint32_t n_head, n_head_kv, head_dim, v_dim, rows; int32_t state_type; } cuts[] = {
+        { 2, 2, 16, 40, 150, LLM_STATE_TYPE_F16 }, { 10, 2, 24, 136, 70, LLM_STATE_TYPE_INT8 }, { 9, 1, 136, 16, 131, LLM_STATE_TYPE_F16 },
+        { 18, 1, 32, 12, 70, LLM_STATE_TYPE_F32 }, { 6, 1, 264, 270, 67, LLM_STATE_TYPE_F16 }, { 3, 1, 134, 64, 67, LLM_STATE_TYPE_F32 },
+    };
+    for (size_t i = 0; i < LM_COUNT(cuts); i++) {
+        little_shape shape = vulkan_floats(&little_shapes[2]);
+        shape.n_layers = 1;
+        shape.n_head = cuts[i].n_head;
+        shape.n_head_kv = cuts[i].n_head_kv;
+        shape.head_dim = cuts[i].head_dim;
+        shape.v_dim = cuts[i].v_dim;
+        shape.window = i % 3 == 2 ? 90 : 0;
+        vulkan_compared(backend, &shape, cuts[i].state_type, cuts[i].rows);
+        vulkan_compared(backend, &shape, cuts[i].state_type, 7);
+    }
     vulkan_types(backend);
     vulkan_bits(backend, &little_shapes[0]);
     backend->table = real;
@@ -178,7 +194,7 @@ int main(void)
     }
 
     /* A device of little buffers: matrices in many shards. */
-    status = vulkan_open(&host, (lm_vulkan_desc){ .max_range = 1 << 16, .max_slab = 1 << 17 }, &backend, &error);
+    status = vulkan_open(&host, (lm_vulkan_desc){ .max_range = 3 << 15, .max_slab = 3 << 16 }, &backend, &error);
     if (CHECK_MSG(status == LLM_OK, "%s", error.message)) {
         vulkan_kept(backend, &table);
         little_shape shape = vulkan_floats(&little_shapes[0]), experts = vulkan_floats(&little_shapes[3]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A model on a Vulkan device, whichever there is: passes of many rows and of one, and where their time goes, operation by operation (each
  * submitted and waited for alone, so that the parts are more than the whole). Built, not run by ctest.
- * Usage: bench_vulkan MODEL.gguf [rows of a pass = 128] [tokens = 8] [parts] */
+ * Usage: bench_vulkan MODEL.gguf [rows of a pass = 128] [tokens = 8] [depth = 0] [parts] */
 #if !defined(_WIN32)
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -72,9 +72,9 @@ int main(int argc, char **argv)
 {
     static bench b;
     lm_backend *backend = NULL;
-    uint32_t n = argc > 2 ? (uint32_t)atoi(argv[2]) : 128, tokens = argc > 3 ? (uint32_t)atoi(argv[3]) : 8;
-    if (argc < 2 || n == 0 || n + tokens + 2 > FORWARD_CTX) {
-        fprintf(stderr, "usage: bench_vulkan MODEL.gguf [rows of a pass] [tokens] [parts]\n");
+    uint32_t n = argc > 2 ? (uint32_t)atoi(argv[2]) : 128, tokens = argc > 3 ? (uint32_t)atoi(argv[3]) : 8, depth = argc > 4 ? (uint32_t)atoi(argv[4]) : 0;
+    if (argc < 2 || n == 0 || depth + n + tokens + 2 > FORWARD_CTX) {
+        fprintf(stderr, "usage: bench_vulkan MODEL.gguf [rows of a pass] [tokens] [depth] [parts]\n");
         return 2;
     }
     lm_mem_init(&b.host.mem, NULL, 0);
@@ -85,16 +85,19 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", b.f.error.message);
         return 1;
     }
-    double first = bench_pass(&b, n, 0, false), most = bench_pass(&b, n, 0, false), one = bench_pass(&b, 1, n, false), begun = bench_now();
+    double first = bench_pass(&b, n, 0, false);
+    for (uint32_t at = n; at < depth; at += n)              /* what lies below */
+        bench_pass(&b, LM_MIN(n, depth - at), at, false);
+    double most = bench_pass(&b, n, depth, false), one = bench_pass(&b, 1, depth + n, false), begun = bench_now();
     for (uint32_t i = 0; i < tokens; i++)
-        if (bench_pass(&b, 1, n + i, false) < 0)
+        if (bench_pass(&b, 1, depth + n + i, false) < 0)
             break;
     double spent = bench_now() - begun;
-    printf("first pass of %u rows %.0f ms, another %.0f ms: %.2f tokens/s; first token %.0f ms, then %.2f tokens/s\n", n, first, most, n * 1e3 / most, one, tokens * 1e3 / spent);
-    if (argc > 4) {
-        bench_pass(&b, n, 0, true);
+    printf("first pass of %u rows %.0f ms, another behind %u %.0f ms: %.2f tokens/s; first token %.0f ms, then %.2f tokens/s\n", n, first, depth, most, n * 1e3 / most, one, tokens * 1e3 / spent);
+    if (argc > 5) {
+        bench_pass(&b, n, depth, true);
         bench_parts(&b, "many");
-        bench_pass(&b, 1, n, true);
+        bench_pass(&b, 1, depth + n, true);
         bench_parts(&b, "one ");
     }
     if (b.f.error.message[0])

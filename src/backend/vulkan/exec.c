@@ -192,16 +192,16 @@ llm_status lm_vk_pool_compile(lm_vk *vk, const lm_program *program, const lm_vk_
 
 /* ---- arenas ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct exec_sizes { uint64_t values[2], tables, logits, scratch[2]; } exec_sizes;   /* bytes; scratch: items a row */
+typedef struct exec_sizes { uint64_t values[2], tables, logits; } exec_sizes;   /* bytes */
 
 static bool exec_arena_sizes(const lm_program *program, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages, exec_sizes *out)
 {
-    uint64_t rows[2] = { max_rows, max_out };
+    uint64_t rows[2] = { max_rows, max_out }, scratch[2] = { 0, 0 };
     memset(out, 0, sizeof *out);
     for (uint32_t o = 0; o < program->n_ops; o++)
-        out->scratch[program->ops[o].rows] = LM_MAX(out->scratch[program->ops[o].rows], lm_vk_op_scratch(program, &program->ops[o]));
+        scratch[program->ops[o].rows] = LM_MAX(scratch[program->ops[o].rows], lm_vk_op_scratch(program, &program->ops[o], (uint32_t)rows[program->ops[o].rows]));
     for (int set = 0; set < 2; set++)
-        if (!lm_mul_u64(program->row_items[set] + out->scratch[set], rows[set], &out->values[set]) || !lm_mul_u64(out->values[set], 4, &out->values[set]))
+        if (!lm_mul_u64(program->row_items[set], rows[set], &out->values[set]) || out->values[set] > UINT64_MAX / 4 - scratch[set] || !lm_mul_u64(out->values[set] + scratch[set], 4, &out->values[set]))
             return false;
     out->tables = 4 * (4 + 4 * (uint64_t)max_rows + max_out + 2 * (uint64_t)max_slots + max_pages);
     return lm_mul_u64((uint64_t)max_out * 4, program->n_vocab, &out->logits);
@@ -262,7 +262,6 @@ llm_status lm_vk_arena_open(lm_backend *backend, const lm_exec *handle, uint32_t
     arena->run = (lm_vk_run *)(void *)(block + at_run);
     arena->dispatches = (lm_vk_dispatch *)(void *)(block + at_list);
     arena->max_dispatches = exec->max_dispatches;
-    memcpy(arena->scratch, sizes.scratch, sizeof arena->scratch);
     lm_vk_lock(vk);
     llm_status status = exec_arena_buffers(vk, arena, &sizes, error);
     lm_vk_unlock(vk);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * The operations of the Vulkan backend: one row each, which says whether it can run and turns it into dispatches; and the barriers between
- * them, from what each dispatch says it reads and writes. A plan belongs to a number of rows; positions, tokens and pages are not in it:
+ * them, from what each dispatch says it reads and writes. A plan belongs to a number of rows and a depth, up to twice it; positions, tokens and pages are not in it:
  * shaders read them from the tables, so that a plan can be recorded once and played again. Owns nothing. Threads: under `gpu`. */
 #include "backend/vulkan/vulkan.h"
 
 #include <string.h>
 
 enum { PLAN_FEW_COLUMNS = 8, PLAN_HEAD_DIM = 512, PLAN_EXPERTS = 1024 };
+enum { PLAN_SPLITS = 32, PLAN_COUNTERS = 256 };             /* of attention's keys: at most, of all rows together; and the groups that may then be */
 /* As shaders/linear.glsl has them. */
 enum { PLAN_EPILOGUE_NONE, PLAN_EPILOGUE_RESIDUAL, PLAN_EPILOGUE_RESIDUAL_GATE, PLAN_EPILOGUE_SILU, PLAN_EPILOGUE_GELU };
 enum { PLAN_EXPERTS_NONE, PLAN_EXPERTS_UP, PLAN_EXPERTS_DOWN };
@@ -27,7 +28,12 @@ static uint32_t plan_at(const lm_vk_plan *plan, int32_t value)
     return value == LM_NONE ? 0 : (uint32_t)((uint64_t)plan_value(plan, value)->offset * plan->n_rows[plan_value(plan, value)->rows]);
 }
 
-static uint32_t plan_scratch_at(const lm_vk_plan *plan, uint32_t rows) { return (uint32_t)((uint64_t)plan->exec->program->row_items[rows] * plan->n_rows[rows]); }
+/* Behind the program's values, in those of all rows: attention's counters, then what an operation needs for itself alone. */
+static uint32_t plan_counters_at(const lm_vk_plan *plan) { return (uint32_t)((uint64_t)plan->exec->program->row_items[LM_ROWS_ALL] * plan->n_rows[LM_ROWS_ALL]); }
+static uint32_t plan_scratch_at(const lm_vk_plan *plan, uint32_t rows)
+{
+    return (uint32_t)((uint64_t)plan->exec->program->row_items[rows] * plan->n_rows[rows] + (rows == LM_ROWS_ALL ? PLAN_COUNTERS : 0));
+}
 
 static void plan_range(lm_vk_dispatch *d, uint32_t space, uint32_t write, uint64_t begin, uint64_t n)
 {
@@ -174,11 +180,11 @@ static llm_status plan_prologue(lm_vk_plan *plan, const lm_op *op, uint32_t norm
     return LLM_OK;
 }
 
-static uint64_t plan_linear_scratch(const lm_program *program, const lm_op *op) { return op->u.linear.norm == LM_NORM_NONE ? 0 : program->values[op->in[0]].width; }
-static uint64_t plan_experts_scratch(const lm_program *program, const lm_op *op) { return op->u.experts.norm == LM_NORM_NONE ? 0 : program->values[op->in[0]].width; }
-static uint64_t plan_no_scratch(const lm_program *program, const lm_op *op)
+static uint64_t plan_linear_scratch(const lm_program *program, const lm_op *op, uint32_t rows) { return op->u.linear.norm == LM_NORM_NONE ? 0 : (uint64_t)program->values[op->in[0]].width * rows; }
+static uint64_t plan_experts_scratch(const lm_program *program, const lm_op *op, uint32_t rows) { return op->u.experts.norm == LM_NORM_NONE ? 0 : (uint64_t)program->values[op->in[0]].width * rows; }
+static uint64_t plan_no_scratch(const lm_program *program, const lm_op *op, uint32_t rows)
 {
-    (void)program, (void)op;
+    (void)program, (void)op, (void)rows;
     return 0;
 }
 
@@ -354,6 +360,10 @@ static llm_status plan_head(lm_vk_plan *plan, const lm_op *op, llm_error *error)
                              .k = plan_at(plan, op->in[1]), .v = plan_at(plan, op->in[2]), .angles = plan_at(plan, op->in[3]), .out_q = plan_at(plan, op->out[0]),
                              .page_class = stream->page_class, .page_positions = LM_PAGE_POSITIONS, .page_words = stream->page_words, .v_words = stream->v_words, .eps = u->eps,
                              .q_scale = u->q_scale };
+    if (rows <= PLAN_FEW_COLUMNS) {
+        push.counters = plan_counters_at(plan);
+        push.n_counters = PLAN_COUNTERS;
+    }
     LM_TRY(plan_add(plan, LM_VK_MODULE_head, specs, LM_COUNT(specs), &push, sizeof push, heads, rows, (uint64_t)heads * u->head_dim * rows * 4, &d, error));
     d->sets[1] = plan_vector(plan, op->weight[0]);
     d->sets[2] = plan_vector(plan, op->weight[1]);
@@ -362,25 +372,61 @@ static llm_status plan_head(lm_vk_plan *plan, const lm_op *op, llm_error *error)
         plan_access(plan, d, op->in[i], 0);
     plan_access(plan, d, op->out[0], 1);
     plan_state(plan, d, op->state, 1);
+    if (push.n_counters)
+        plan_range(d, op->rows, 1, push.counters, push.n_counters);
     return LLM_OK;
+}
+
+/* How attention is cut into workgroups. A few rows, or rows of many sessions, have a tile each and, the few, their keys split; others share tiles.
+ * Shared memory bounds the queries of a tile: 12.5 KiB for 16 of 128 items, 14 KiB for 4 of 512. */
+typedef struct plan_tiles { uint32_t queries, heads, parts, rows, splits; } plan_tiles;
+
+static plan_tiles plan_attend_tiles(const lm_vk_plan *plan, const lm_op *op)
+{
+    const lm_op_attend *u = &op->u.attend;
+    uint32_t rows = plan->n_rows[op->rows], group = u->n_head / u->n_head_kv, most = u->head_dim <= 128 ? 16 : u->head_dim <= 256 ? 8 : 4;
+    bool few = rows <= PLAN_FEW_COLUMNS, alone = few || plan->n_slots > rows / 4;
+    plan_tiles t = { .queries = alone ? LM_MIN(most, group <= 4 ? 4u : group <= 8 ? 8u : 16u) : most, .splits = 1 };
+    t.heads = LM_MIN(group, t.queries);
+    t.parts = (uint32_t)plan_ceil(group, t.heads);
+    t.rows = alone ? 1 : t.queries / t.heads;
+    if (few && rows * u->n_head_kv * t.parts <= PLAN_COUNTERS) {        /* at most as many as the deepest row has tiles of keys; in steps of two, so that a plan serves for a while */
+        uint64_t tiles = LM_MIN(plan_ceil(plan->deepest, 64), u->window ? plan_ceil(u->window, 64) + 1 : UINT32_MAX);
+        while (t.splits < tiles && 2 * t.splits * rows <= PLAN_SPLITS)
+            t.splits *= 2;
+    }
+    return t;
+}
+
+static uint64_t plan_attend_scratch(const lm_program *program, const lm_op *op, uint32_t rows)
+{
+    (void)program, (void)rows;
+    return (uint64_t)PLAN_SPLITS * op->u.attend.n_head * (op->u.attend.v_dim + 2);
 }
 
 static llm_status plan_attend(lm_vk_plan *plan, const lm_op *op, llm_error *error)
 {
     const lm_op_attend *u = &op->u.attend;
     const lm_vk_stream *stream = &plan->pool->streams[op->state];
-    uint32_t rows = plan->n_rows[op->rows];
+    plan_tiles t = plan_attend_tiles(plan, op);
+    uint32_t rows = plan->n_rows[op->rows], partials = plan_scratch_at(plan, op->rows), counters = plan_counters_at(plan);
     uint64_t keys = u->window ? LM_MIN(plan->keys, (uint64_t)u->window * rows) : plan->keys;
-    const uint32_t specs[] = { [LM_VK_SPEC_ATTEND_STATE] = (uint32_t)plan->pool->state_type, [LM_VK_SPEC_ATTEND_SOFTCAP] = u->softcap != 0 };
+    const uint32_t specs[] = { [LM_VK_SPEC_ATTEND_STATE] = (uint32_t)plan->pool->state_type, [LM_VK_SPEC_ATTEND_SOFTCAP] = u->softcap != 0, [LM_VK_SPEC_ATTEND_QUERIES] = t.queries,
+                               [LM_VK_SPEC_ATTEND_K_DIM] = u->head_dim, [LM_VK_SPEC_ATTEND_V_DIM] = u->v_dim };
     lm_vk_dispatch *d;
-    lm_vk_push_attend push = { .n_head = u->n_head, .n_head_kv = u->n_head_kv, .head_dim = u->head_dim, .v_dim = u->v_dim, .window = u->window, .q = plan_at(plan, op->in[0]),
-                               .y = plan_at(plan, op->out[0]), .page_class = stream->page_class, .page_positions = LM_PAGE_POSITIONS, .page_words = stream->page_words,
-                               .v_words = stream->v_words, .scale = u->scale, .softcap = u->softcap };
-    LM_TRY(plan_add(plan, LM_VK_MODULE_attend, specs, LM_COUNT(specs), &push, sizeof push, u->n_head, rows, keys * u->n_head * (u->head_dim + u->v_dim), &d, error));
+    lm_vk_push_attend push = { .n_rows = rows, .n_head = u->n_head, .n_head_kv = u->n_head_kv, .heads = t.heads, .parts = t.parts, .tile_rows = t.rows, .splits = t.splits, .window = u->window,
+                               .q = plan_at(plan, op->in[0]), .y = plan_at(plan, op->out[0]), .partials = partials, .counters = counters, .page_class = stream->page_class,
+                               .page_positions = LM_PAGE_POSITIONS, .page_words = stream->page_words, .v_words = stream->v_words, .scale = u->scale, .softcap = u->softcap };
+    LM_TRY(plan_add(plan, LM_VK_MODULE_attend, specs, LM_COUNT(specs), &push, sizeof push, (uint64_t)u->n_head_kv * t.parts * t.splits, plan_ceil(rows, t.rows),
+                    keys * u->n_head * (u->head_dim + u->v_dim), &d, error));
     d->sets[3] = stream->set.set;
     plan_access(plan, d, op->in[0], 0);
     plan_state(plan, d, op->state, 0);
     plan_access(plan, d, op->out[0], 1);
+    if (t.splits > 1) {
+        plan_range(d, op->rows, 1, counters, PLAN_COUNTERS);
+        plan_range(d, op->rows, 1, partials, (uint64_t)rows * t.splits * u->n_head * (u->v_dim + 2));
+    }
     return LLM_OK;
 }
 
@@ -401,7 +447,7 @@ static llm_status plan_gather(lm_vk_plan *plan, const lm_op *op, llm_error *erro
 
 typedef struct plan_op {
     llm_status (*can)(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error);
-    uint64_t (*scratch)(const lm_program *program, const lm_op *op);
+    uint64_t (*scratch)(const lm_program *program, const lm_op *op, uint32_t rows);
     llm_status (*plan)(lm_vk_plan *plan, const lm_op *op, llm_error *error);
 } plan_op;
 
@@ -410,7 +456,7 @@ typedef struct plan_op {
 #define PLAN_ANGLES { plan_can_always, plan_no_scratch, plan_angles }
 #define PLAN_LINEAR { plan_can_types, plan_linear_scratch, plan_linear }
 #define PLAN_HEAD { plan_head_can, plan_no_scratch, plan_head }
-#define PLAN_ATTEND { plan_attend_can, plan_no_scratch, plan_attend }
+#define PLAN_ATTEND { plan_attend_can, plan_attend_scratch, plan_attend }
 #define PLAN_ROUTE { plan_route_can, plan_no_scratch, plan_route }
 #define PLAN_LINEAR_EXPERTS { plan_can_types, plan_experts_scratch, plan_experts }
 #define PLAN_NORM { plan_can_always, plan_no_scratch, plan_norm }
@@ -439,7 +485,10 @@ llm_status lm_vk_op_can(const lm_program *program, const lm_op *op, int32_t stat
     return plan_ops[op->kind].can(program, op, state_type, error);
 }
 
-uint64_t lm_vk_op_scratch(const lm_program *program, const lm_op *op) { return plan_ops[op->kind].scratch(program, op); }
+uint64_t lm_vk_op_scratch(const lm_program *program, const lm_op *op, uint32_t rows)
+{
+    return plan_ops[op->kind].scratch(program, op, rows) + (op->rows == LM_ROWS_ALL ? PLAN_COUNTERS : 0);
+}
 
 uint32_t lm_vk_op_dispatches(const lm_vk_exec *exec, const lm_op *op)
 {

@@ -287,6 +287,10 @@ llm_status lm_vk_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm
     LM_TRY(run_rows(program, batch, &tables, &plan.keys, error));
     plan.n_rows[LM_ROWS_ALL] = batch->n_rows;
     plan.n_rows[LM_ROWS_OUT] = batch->n_out;
+    for (uint32_t r = 0; r < batch->n_rows; r++) {
+        plan.deepest = LM_MAX(plan.deepest, (uint64_t)batch->rows[r].position + 1);
+        plan.n_slots += r == 0 || batch->rows[r].slot != batch->rows[r - 1].slot;
+    }
     lm_vk_lock(vk);                                         /* another session of the model may grow the pool meanwhile */
     llm_status status = run_pages(program, plan.pool, arena, batch, &tables, error);
     if (status >= 0)

@@ -292,15 +292,15 @@ typedef struct lm_vk_plan {
     const struct lm_vk_exec *exec;
     const lm_vk_pool *pool;
     const struct lm_vk_arena *arena;
-    uint32_t n_rows[2];                                     /* by LM_ROWS_* */
-    uint64_t keys;                                          /* that all rows see together */
+    uint32_t n_rows[2], n_slots;                            /* by LM_ROWS_*; sessions */
+    uint64_t keys, deepest;                                 /* that all rows see together; that one row sees at most, but for windows */
     lm_vk_dispatch *dispatches;
     uint32_t n, cap, op;
 } lm_vk_plan;
 
 bool       lm_vk_wide(const lm_vk *vk, uint32_t type);      /* products of many columns are handed round subgroups, not made in tiles */
 llm_status lm_vk_op_can(const lm_program *program, const lm_op *op, int32_t state_type, llm_error *error);
-uint64_t   lm_vk_op_scratch(const lm_program *program, const lm_op *op);        /* items a row */
+uint64_t   lm_vk_op_scratch(const lm_program *program, const lm_op *op, uint32_t rows);      /* items behind the values of its row set: as many for fewer rows, or less */
 uint32_t   lm_vk_op_dispatches(const struct lm_vk_exec *exec, const lm_op *op); /* at most */
 llm_status lm_vk_plan_make(lm_vk_plan *plan, llm_error *error);                 /* under `gpu` */
 /* Sets `barrier` where a dispatch reads or writes what one since the last barrier wrote, or writes what one read. */
@@ -323,7 +323,6 @@ typedef struct lm_vk_exec {
 typedef struct lm_vk_arena {
     uint32_t max_rows, max_out, max_slots, max_pages;
     const lm_program *program;
-    uint64_t scratch[2];                                    /* items a row, behind the program's */
     lm_vk_buffer values[2], tables, logits;
     lm_vk_set sets[2];
     struct lm_vk_run *run;
