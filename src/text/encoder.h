@@ -111,8 +111,9 @@ llm_status lm_chars_encode(lm_encoder *e, const char *text, size_t len, llm_erro
 /* From ids and texts: the kinds that texts force, special[], ends. Before the bytes of tokens are laid out. */
 void lm_special_find(const lm_vocab_desc *vocab, uint8_t *marks, llm_token special[LM_N_SPECIAL]);
 llm_status lm_special_build(lm_tokenizer *t, llm_error *error);
-/* Where special tokens stand in text: *places, rising, each position << 32 | id; freed by the caller. parse: control tokens too. */
-llm_status lm_special_split(const lm_tokenizer *t, const char *text, size_t len, bool parse, uint64_t **places, size_t *n, llm_error *error);
+/* Where special tokens stand in text: *places, rising, each position << 32 | id; freed by the caller. Control tokens: inside of a span. */
+llm_status lm_special_split(const lm_tokenizer *t, const char *text, size_t len, const lm_span *spans, size_t n_spans, uint64_t **places, size_t *n,
+                            llm_error *error);
 
 /* ---- decoding: clean.c ---- */
 

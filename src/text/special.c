@@ -204,10 +204,29 @@ llm_status lm_special_build(lm_tokenizer *t, llm_error *error)
     return LLM_OK;
 }
 
-/* The longest special token of at most `most` bytes at text: its id, LM_ID_NONE. Those that share the bytes so far are
- * [low, high) of the sorted list; the shortest of them come first. */
-static uint32_t special_at(const lm_tokenizer *t, const char *text, size_t most, bool parse)
+/* A text and where control tokens are looked for. */
+typedef struct special_text { const char *ptr; size_t len; const lm_span *spans; size_t n_spans; } special_text;
+
+/* How many bytes from `at` on lie in its span. */
+static size_t special_open(const special_text *text, size_t at)
 {
+    size_t low = 0, high = text->n_spans;
+    while (low < high) {                                    /* the first that ends behind `at` */
+        size_t middle = low + (high - low) / 2;
+        if (text->spans[middle].to <= at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < text->n_spans && text->spans[low].from <= at ? text->spans[low].to - at : 0;
+}
+
+/* The longest special token of at most `most` bytes at `place`: its id, LM_ID_NONE. Those that share the bytes so far are
+ * [low, high) of the sorted list; the shortest of them come first. */
+static uint32_t special_at(const lm_tokenizer *t, const special_text *whole, size_t place, size_t most)
+{
+    const char *text = whole->ptr + place;
+    size_t open = special_open(whole, place);
     const lm_special_index *index = &t->index;
     uint32_t low = index->first[(unsigned char)text[0]], high = index->first[(unsigned char)text[0] + 1], best = LM_ID_NONE;
     for (size_t depth = 1;; depth++) {
@@ -215,7 +234,7 @@ static uint32_t special_at(const lm_tokenizer *t, const char *text, size_t most,
         bool taken = false;
         unsigned char byte;
         for (; low < high && lm_tokens_str(&t->tokens, index->ids[low]).len == depth; low++)
-            if (!taken && (parse || lm_token_kind(t, index->ids[low]) == LLM_TOKEN_USER)) {
+            if (!taken && (depth <= open || lm_token_kind(t, index->ids[low]) == LLM_TOKEN_USER)) {
                 best = index->ids[low];
                 taken = true;
             }
@@ -248,7 +267,7 @@ static uint32_t special_at(const lm_tokenizer *t, const char *text, size_t most,
 
 /* Decides among keys[0, n), which overlap. Those that stand go to the end of keys as places, rising; returns how many. A heap
  * that shrinks by one with every pop leaves room for them. */
-static size_t special_decide(const lm_tokenizer *t, const char *text, bool parse, uint64_t *covered, uint64_t *keys, size_t n)
+static size_t special_decide(const lm_tokenizer *t, const special_text *text, uint64_t *covered, uint64_t *keys, size_t n)
 {
     size_t left = n, n_places = 0, k;
     uint64_t *places;
@@ -263,7 +282,7 @@ static size_t special_decide(const lm_tokenizer *t, const char *text, bool parse
                 covered[i / 64] |= (uint64_t)1 << i % 64;
             keys[n - ++n_places] = (uint64_t)at << 32 | special_key_id(key);
         } else if (room > 0) {                              /* a shorter token may fit before what is there */
-            uint32_t id = special_at(t, text + at, room, parse);
+            uint32_t id = special_at(t, text, at, room);
             if (id != LM_ID_NONE)
                 lm_heap_push(keys, &left, special_key(t, id, at));
         }
@@ -296,16 +315,16 @@ static bool special_leads(const lm_tokenizer *t, const char *text, uint64_t key)
 
 /* The positions where special tokens begin, with the longest one there. One that no earlier one reaches and that leads all that
  * might begin inside it stands already: what is inside is not looked for. */
-static llm_status special_collect(const lm_tokenizer *t, const char *text, size_t len, bool parse, uint64_t **keys, size_t *n, llm_error *error)
+static llm_status special_collect(const lm_tokenizer *t, const special_text *text, uint64_t **keys, size_t *n, llm_error *error)
 {
-    uint8_t wanted = parse ? 3 : 1;
+    uint8_t wanted = text->n_spans ? 3 : 1;
     size_t cap = 0, reached = 0;
-    for (size_t at = 0; at < len; at++) {
+    for (size_t at = 0; at < text->len; at++) {
         uint64_t key;
         uint32_t id;
-        if (LM_LIKELY(!(t->index.begins[(unsigned char)text[at]] & wanted)))
+        if (LM_LIKELY(!(t->index.begins[(unsigned char)text->ptr[at]] & wanted)))
             continue;
-        id = special_at(t, text + at, len - at, parse);
+        id = special_at(t, text, at, text->len - at);
         if (id == LM_ID_NONE)
             continue;
         if (*n == cap) {
@@ -318,7 +337,7 @@ static llm_status special_collect(const lm_tokenizer *t, const char *text, size_
         }
         key = special_key(t, id, at);
         (*keys)[(*n)++] = key;
-        if (at >= reached && special_leads(t, text, key))
+        if (at >= reached && special_leads(t, text->ptr, key))
             at += special_key_len(key) - 1;
         else
             reached = LM_MAX(reached, at + special_key_len(key));
@@ -326,11 +345,13 @@ static llm_status special_collect(const lm_tokenizer *t, const char *text, size_
     return LLM_OK;
 }
 
-llm_status lm_special_split(const lm_tokenizer *t, const char *text, size_t len, bool parse, uint64_t **places, size_t *n, llm_error *error)
+llm_status lm_special_split(const lm_tokenizer *t, const char *text, size_t len, const lm_span *spans, size_t n_spans, uint64_t **places, size_t *n,
+                            llm_error *error)
 {
+    const special_text whole = { text, len, spans, n_spans };
     uint64_t *keys = NULL, *covered = NULL;
     size_t n_keys = 0, n_places = 0, next;
-    llm_status status = special_collect(t, text, len, parse, &keys, &n_keys, error);
+    llm_status status = special_collect(t, &whole, &keys, &n_keys, error);
     for (size_t i = 0; i < n_keys && status == LLM_OK; i = next) {
         size_t end = special_key_at(keys[i]) + special_key_len(keys[i]), n_stand = 1;
         for (next = i + 1; next < n_keys && special_key_at(keys[next]) < end; next++)
@@ -342,7 +363,7 @@ llm_status lm_special_split(const lm_tokenizer *t, const char *text, size_t len,
                 status = lm_fail_memory(error, "the special tokens of a text", len / 8 + 8);
                 break;
             }
-            n_stand = special_decide(t, text, parse, covered, keys + i, next - i);
+            n_stand = special_decide(t, &whole, covered, keys + i, next - i);
         }
         memmove(keys + n_places, keys + next - n_stand, n_stand * sizeof *keys);
         n_places += n_stand;

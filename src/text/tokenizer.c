@@ -371,6 +371,13 @@ static llm_status encoder_run(lm_encoder *e, const char *text, size_t len, uint3
 
 llm_status lm_tokenizer_encode(const lm_tokenizer *t, const char *text, size_t len, uint32_t flags, llm_token *out, size_t cap, size_t *n, llm_error *error)
 {
+    lm_span all = { 0, len };
+    return lm_tokenizer_encode_spans(t, text, len, flags, &all, flags & LLM_ENCODE_PARSE_SPECIAL ? 1 : 0, out, cap, n, error);
+}
+
+llm_status lm_tokenizer_encode_spans(const lm_tokenizer *t, const char *text, size_t len, uint32_t flags, const lm_span *spans, size_t n_spans,
+                                     llm_token *out, size_t cap, size_t *n, llm_error *error)
+{
     enum { FROM = 1024 };                                   /* bytes: remembering words pays */
     lm_mem *mem = &t->host->mem;
     lm_encoder e = { .t = t, .out = out, .cap = out ? cap : 0, .work = { .mem = mem } };
@@ -380,7 +387,7 @@ llm_status lm_tokenizer_encode(const lm_tokenizer *t, const char *text, size_t l
     llm_status status;
     if (len > INT32_MAX)
         return lm_fail(error, LLM_E_LIMIT, "a text of %zu bytes is more than one call takes (%d)", len, INT32_MAX);
-    status = lm_special_split(t, text, len, flags & LLM_ENCODE_PARSE_SPECIAL, &places, &n_places, error);
+    status = lm_special_split(t, text, len, spans, n_spans, &places, &n_places, error);
     /* At most one token a byte, one for each space prefix, BOS and EOS. Only if they might not fit, they go elsewhere first:
      * a caller whose array is too small finds it as it was. */
     if (status == LLM_OK && e.cap > 0 && e.cap < len + n_places + 3) {

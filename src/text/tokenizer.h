@@ -26,6 +26,7 @@ typedef struct lm_vocab_desc {
 } lm_vocab_desc;
 
 typedef struct lm_tokenizer lm_tokenizer;
+typedef struct lm_span { size_t from, to; } lm_span;    /* bytes [from, to) of a text */
 
 /* E_FORMAT names the lie: wrong counts, NaN scores, an id outside, an unknown token type, a merge whose pieces do not exist ...
  * E_UNSUPPORTED: a pre-tokenizer that is not known. E_LIMIT: a token longer than 64 KiB, an empty vocabulary is E_FORMAT. */
@@ -35,6 +36,10 @@ void       lm_tokenizer_free(lm_tokenizer *tokenizer);
 /* flags: LLM_ENCODE_*. Writes at most cap ids and sets *n to the full number; LLM_E_SPACE if cap is smaller. O(n log n). */
 llm_status lm_tokenizer_encode(const lm_tokenizer *tokenizer, const char *text, size_t len, uint32_t flags,
                                llm_token *out, size_t cap, size_t *n, llm_error *error);
+/* The same, but control tokens are found only where all their bytes lie in one of these spans, which rise and do not touch. The text is cut nowhere
+ * else: where nobody tries to pass text off as a control token, the ids are those of the whole text. */
+llm_status lm_tokenizer_encode_spans(const lm_tokenizer *tokenizer, const char *text, size_t len, uint32_t flags, const lm_span *spans, size_t n_spans,
+                                     llm_token *out, size_t cap, size_t *n, llm_error *error);
 llm_status lm_tokenizer_decode(const lm_tokenizer *tokenizer, const llm_token *tokens, size_t n_tokens, uint32_t flags,
                                char *out, size_t cap, size_t *n, llm_error *error);
 uint32_t   lm_tokenizer_n_vocab(const lm_tokenizer *tokenizer);

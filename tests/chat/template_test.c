@@ -20,15 +20,16 @@ static char *render(const char *source, size_t len, const lm_template_var *vars,
 {
     lm_template_options options = { .now = now_fixed };
     lm_template *tpl = NULL;
-    char *out = NULL;
+    lm_template_text out = { 0 };
     *out_len = 0;
     if (limits)
         options.limits = *limits;
     if (lm_template_parse(&mem, source, len, &tpl, error) != LLM_OK)
         return NULL;
-    lm_template_render(tpl, &mem, vars, n_vars, &options, &out, out_len, error);
+    lm_template_render(tpl, &mem, vars, n_vars, &options, &out, error);
     lm_template_free(tpl);
-    return out;
+    *out_len = out.len;
+    return out.ptr;
 }
 
 /* ---- the data folder */
@@ -149,7 +150,7 @@ static void test_fails(const char *source, llm_status status, const char *part)
 /* Messages as an array, and the built-in template that a model without one gets. */
 static void test_messages(void)
 {
-    lm_template_message messages[] = { { { "user", 4 }, { "a \"q\"\n", 6 } }, { { "assistant", 9 }, { "", 0 } } };
+    lm_template_message messages[] = { { { "user", 4 }, { "a \"q\"\n", 6 }, { NULL, 0 } }, { { "assistant", 9 }, { "", 0 }, { NULL, 0 } } };
     lm_template_var vars[] = { { .name = { "messages", 8 }, .kind = LM_TEMPLATE_MESSAGES, .messages = messages, .n_messages = 2 },
                                { .name = { "add_generation_prompt", 21 }, .text = { "true", 4 }, .kind = LM_TEMPLATE_JSON } };
     const char *name = lm_template_builtin_name(0), *source = lm_template_builtin(name, strlen(name));
@@ -172,6 +173,60 @@ static void test_json(void)
         char *out = render("{{ v }}", 7, &var, 1, NULL, &len, &error);
         CHECK_MSG(!out && error.status == LLM_E_FORMAT && strstr(error.message, "the variable 'v' is no JSON, byte "), "%s: %s", bad[i], out ? out : error.message);
         lm_mem_free(&mem, out);
+    }
+}
+
+/* Which bytes are the template's own: between \1 and \2. What strangers wrote is outside, through whatever it went. */
+static void test_own(void)
+{
+    static const char *const cases[][2] = {
+        { "x{{ u }}y", "\1x\2<x>\1y\2" },
+        { "{{ '<a>' + u + '<b>' }}", "\1<a>\2<x>\1<b>\2" },
+        { "{{ ('<a>' ~ u ~ '<b>')[3:] }}{{ ('<a>' ~ u)[2] }}{{ ('<a>' ~ u)[4] }}", "<x>\1<b>>\2x" },
+        { "{{ ('<a> ' ~ u ~ ' <b>').split(' ')|join('|') }}", "\1<a>|\2<x>\1|<b>\2" },
+        { "{{ ' <a>' ~ u ~ ' '|trim }}{{ (u ~ ' ')|trim }}{{ '<a>'|upper }}{{ (u ~ 'a')|upper }}", "\1 <a>\2<x><x>\1<A>\2<X>A" },
+        { "{% set s %}<a>{{ u }}{% endset %}{{ s }}", "\1<a>\2<x>" },
+        { "{% macro m(v) %}<a>{{ v }}{% endmacro %}{{ m(u) }}{{ m('b') }}", "\1<a>\2<x>\1<a>b\2" },
+        { "{{ [u, '<a>']|tojson }}{{ [u, '<a>'] }}", "[\"<x>\", \"<a>\"]['<x>', '<a>']" },
+        { "{{ u.replace('x', '<a>') }}{{ '<a>'.replace('a', u) }}", "<\1<a>\2>\1<\2<x>\1>\2" },
+        { "{{ '<a>' * 2 }}{{ ('<a>' + u)[::-1] }}", "\1<a><a>\2>x<\1>a<\2" },
+        { "{{ '{}<b>{}'.format(u, '<a>') }}", "<x>\1<b><a>\2" },
+        { "{{ ('<a>\\n' ~ u)|indent(2) }}", "\1<a>\2\n  <x>" },
+        { "{{ bos }}{{ u }}{{ [bos, u]|join }}", "\1<s>\2<x>\1<s>\2<x>" },
+        { "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}", "\1<|user|>\2<x>\1<|\2a|>\1|>\2</s>" },
+        { "{% set ns = namespace(t='<a>') %}{% set ns.t = ns.t ~ u %}{{ ns.t }}{{ {'k': '<b>'}.k }}{{ v }}{{ w.k }}", "\1<a>\2<x>\1<b>\2<a><b>" },
+        { "{% for c in '<a>' ~ u %}{{ c }}{% endfor %}{{ ('<a>' ~ u)|list|join }}", "\1<a>\2<x>\1<a>\2<x>" },
+        { "{{ ('<a>\\n' ~ u ~ '\\n<b>').splitlines()|last }}{{ ('<a>' ~ u).removeprefix('<a') }}", "\1<b>>\2<x>" },
+    };
+    lm_template_message messages[] = { { { "user", 4 }, { "<x>", 3 }, { NULL, 0 } }, { { NULL, 0 }, { NULL, 0 }, { "{\"role\":\"a|>\",\"content\":\"</s>\"}", 31 } } };
+    lm_template_var vars[] = { { .name = { "u", 1 }, .text = { "<x>", 3 } }, { .name = { "bos", 3 }, .text = { "<s>", 3 }, .kind = LM_TEMPLATE_OWN },
+                               { .name = { "more", 4 }, .text = { "{\"v\":\"<a>\",\"w\":{\"k\":\"<b>\"}}", 27 }, .kind = LM_TEMPLATE_MEMBERS },
+                               { .name = { "messages", 8 }, .kind = LM_TEMPLATE_MESSAGES, .messages = messages, .n_messages = 2 } };
+    for (size_t i = 0; i < LM_COUNT(cases); i++) {
+        llm_error error = { 0 };
+        lm_template *tpl = NULL;
+        lm_template_text out = { 0 };
+        char marked[256];
+        size_t n = 0, span = 0;
+        if (!CHECK_MSG(lm_template_parse(&mem, cases[i][0], strlen(cases[i][0]), &tpl, &error) == LLM_OK
+                       && lm_template_render(tpl, &mem, vars, LM_COUNT(vars), NULL, &out, &error) == LLM_OK, "%s: %s", cases[i][0], error.message)) {
+            lm_template_free(tpl);
+            continue;
+        }
+        for (size_t k = 0; k <= out.len && n + 4 < sizeof marked; k++) {
+            if (span < out.n_own && out.own[span].to == k) {
+                marked[n++] = '\2';
+                span++;
+            }
+            if (span < out.n_own && out.own[span].from == k)
+                marked[n++] = '\1';
+            if (k < out.len)
+                marked[n++] = out.ptr[k];
+        }
+        marked[n] = 0;
+        CHECK_MSG(span == out.n_own && strcmp(marked, cases[i][1]) == 0, "%s: '%s', not '%s'", cases[i][0], marked, cases[i][1]);
+        lm_template_free(tpl);
+        lm_mem_free(&mem, out.ptr);
     }
 }
 
@@ -261,6 +316,7 @@ int main(int argc, char **argv)
     test_errors();
     test_json();
     test_messages();
+    test_own();
     test_memory();
     found = test_file("hfjs_jinja_cases.json", "template", "context") + test_file("llamacpp_jinja_cases.json", "template", "context")
             + test_file("hfjs_e2e_chat_templates.json", "chat_template", "data");

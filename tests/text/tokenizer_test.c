@@ -351,7 +351,8 @@ static void check_merging(lm_host *host, int32_t kind, const char *pre, uint64_t
 
 /* ---- special tokens as they are defined: one after the other, the longest first ---- */
 
-static size_t plain_split(const test_vocab *v, const char *text, size_t len, bool parse, llm_token *out)
+/* open: where control tokens are looked for. */
+static size_t plain_split(const test_vocab *v, const char *text, size_t len, const bool *open, llm_token *out)
 {
     int owner[512];                                         /* token that covers a byte, -1 */
     size_t n = 0;
@@ -359,12 +360,12 @@ static size_t plain_split(const test_vocab *v, const char *text, size_t len, boo
         owner[i] = -1;
     for (size_t size = 32; size > 0; size--)
         for (size_t id = 256; id < v->n_tokens; id++) {
-            if (v->tokens[id].len != size || (v->types[id] != LLM_TOKEN_USER && !parse))
+            if (v->tokens[id].len != size)
                 continue;
             for (size_t at = 0; at + size <= len;) {
                 bool free_place = memcmp(text + at, v->tokens[id].ptr, size) == 0;
                 for (size_t i = 0; i < size && free_place; i++)
-                    free_place = owner[at + i] < 0;
+                    free_place = owner[at + i] < 0 && (open[at + i] || v->types[id] == LLM_TOKEN_USER);
                 if (!free_place) {
                     at++;
                     continue;
@@ -399,12 +400,27 @@ static void check_splitting(lm_host *host, uint64_t seed)
         if ((t = make(host, &v)) != NULL)
             for (int i = 0; i < 30; i++) {
                 char text[300];
-                llm_token want[300];
-                size_t len = test_random(&seed) % 299 + 1, n;
-                bool parse = i % 2 == 0;
+                llm_token want[300], got[300];
+                size_t len = test_random(&seed) % 299 + 1, n, n_got = 0, n_spans = 0;
+                bool parse = i % 2 == 0, open[300];
+                lm_span spans[300];
+                llm_error error;
                 for (size_t j = 0; j < len; j++)
                     text[j] = "<|>ab"[test_random(&seed) % (round % 3 + 3)];
-                n = plain_split(&v, text, len, parse, want);
+                for (size_t j = 0; j < len; j++) {          /* spans of 8 bytes or so */
+                    open[j] = test_random(&seed) % 8 ? j > 0 && open[j - 1] : test_random(&seed) % 2;
+                    if (open[j] && (j == 0 || !open[j - 1]))
+                        spans[n_spans++].from = j;
+                    if (open[j])
+                        spans[n_spans - 1].to = j + 1;
+                }
+                n = plain_split(&v, text, len, open, want);
+                if (!CHECK_MSG(lm_tokenizer_encode_spans(t, text, len, 0, spans, n_spans, got, 300, &n_got, &error) == LLM_OK && n_got == n
+                               && memcmp(got, want, n * sizeof *got) == 0, "%zu spans in '%.*s'", n_spans, (int)len, text))
+                    break;
+                for (size_t j = 0; j < len; j++)
+                    open[j] = parse;
+                n = plain_split(&v, text, len, open, want);
                 if (!test_encodes(t, "plain splitting", text, len, parse ? LLM_ENCODE_PARSE_SPECIAL : 0, want, n) ||
                     !test_round_trip(t, "splitting", text, len, LLM_ENCODE_PARSE_SPECIAL))
                     break;

@@ -238,6 +238,8 @@ static bool eval_node(lm_jinja *run, lm_scope *scope, const lm_node *node, lm_va
     switch ((lm_node_kind)node->kind) {
     case LM_NODE_CONST:
         *out = node->value;
+        if (out->kind == LM_VAL_STR)
+            out->trust = &lm_trust_all;
         return true;
     case LM_NODE_NAME:
         *out = lm_scope_get(scope, node->text);

@@ -104,7 +104,7 @@ static bool filter_reverse(lm_jinja *run, lm_val v, const lm_args *args, lm_val 
     if (!lm_val_items(run, v, &items) || !lm_list_new(run, items->n, &list))
         return false;
     for (size_t i = items->n; i-- > 0;)
-        if (v.kind == LM_VAL_STR ? !lm_text_add(run, &text, items->at[i].s, items->at[i].len) : !lm_list_add(run, list, items->at[i]))
+        if (v.kind == LM_VAL_STR ? !lm_text_add_val(run, &text, items->at[i]) : !lm_list_add(run, list, items->at[i]))
             return false;
     *out = v.kind == LM_VAL_STR ? lm_text_val(&text) : lm_list_val(LM_VAL_GENERATOR, list);
     return true;
@@ -121,7 +121,7 @@ static bool filter_join(lm_jinja *run, lm_val v, const lm_args *args, lm_val *ou
         return false;
     for (size_t i = 0; i < items->n; i++) {
         item = items->at[i];
-        if ((path.kind != LM_VAL_NONE && !lm_eval_path(run, item, path, &item)) || (i && !lm_text_add(run, &text, with.s, with.len))
+        if ((path.kind != LM_VAL_NONE && !lm_eval_path(run, item, path, &item)) || (i && !lm_text_add_val(run, &text, with))
             || !lm_val_print(run, &text, item))
             return false;
     }

@@ -73,6 +73,8 @@ bool lm_chars_map(lm_jinja *run, lm_val s, int upper, lm_val *out)
     }
     *out = lm_text_val(&text);
     out->flag = s.flag;
+    if (lm_trust_whole(s))
+        out->trust = &lm_trust_all;
     return lm_jinja_step(run, s.len / 64);
 }
 

@@ -104,7 +104,7 @@ bool lm_eval_item(lm_jinja *run, lm_val of, lm_val key, lm_val *out)
     if (of.kind == LM_VAL_STR) {
         size_t from = lm_chars_offset(of.s, of.len, (size_t)i);
         uint32_t cp;
-        *out = lm_val_str(of.s + from, lm_utf8_decode(of.s + from, of.len - from, false, &cp));
+        *out = lm_val_part(of, of.s + from, lm_utf8_decode(of.s + from, of.len - from, false, &cp));
         out->flag = of.flag;
     } else {
         *out = of.list->at[i];
@@ -169,14 +169,14 @@ bool lm_eval_slice(lm_jinja *run, lm_val of, const lm_val part[3], lm_val *out)
         return false;
     if (of.kind == LM_VAL_STR && by == 1) {
         size_t a = lm_chars_offset(of.s, of.len, (size_t)from), b = to > from ? lm_chars_offset(of.s, of.len, (size_t)to) : a;
-        *out = lm_val_str(of.s + a, b - a);
+        *out = lm_val_part(of, of.s + a, b - a);
         out->flag = of.flag;
         return true;
     }
     if (!lm_val_items(run, of, &items) || !lm_list_new(run, 0, &list))
         return false;
     for (int64_t i = from; by > 0 ? i < to : i > to;) {
-        if (of.kind == LM_VAL_STR ? !lm_text_add(run, &text, items->at[i].s, items->at[i].len) : !lm_list_add(run, list, items->at[i]))
+        if (of.kind == LM_VAL_STR ? !lm_text_add_val(run, &text, items->at[i]) : !lm_list_add(run, list, items->at[i]))
             return false;
         if (by > 0 ? by >= to - i : by <= to - i)
             break;
@@ -281,7 +281,7 @@ static bool operator_repeat(lm_jinja *run, lm_val what, int64_t times, lm_val *o
         times = 0;
     if (what.kind == LM_VAL_STR) {
         for (; times > 0; times--)
-            if (!lm_jinja_step(run, 1) || !lm_text_add(run, &text, what.s, what.len))
+            if (!lm_jinja_step(run, 1) || !lm_text_add_val(run, &text, what))
                 return false;
         *out = lm_text_val(&text);
         return true;
@@ -317,8 +317,8 @@ bool lm_eval_binary(lm_jinja *run, uint16_t sign, lm_val a, lm_val b, lm_val *ou
         return operator_sign_fail(run, sign, a, b);
     if (a.kind == LM_VAL_STR) {         /* beside what is marked safe the other is escaped, in Jinja without autoescape too */
         bool safe = a.flag || b.flag;
-        if ((safe && (!lm_str_escape(run, a, &a) || !lm_str_escape(run, b, &b))) || !lm_text_add(run, &text, a.s, a.len)
-            || !lm_text_add(run, &text, b.s, b.len))
+        if ((safe && (!lm_str_escape(run, a, &a) || !lm_str_escape(run, b, &b))) || !lm_text_add_val(run, &text, a)
+            || !lm_text_add_val(run, &text, b))
             return false;
         *out = lm_text_val(&text);
         out->flag = safe;

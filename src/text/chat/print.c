@@ -137,7 +137,7 @@ bool lm_val_repr(lm_jinja *run, lm_text *text, lm_val v)
 bool lm_val_print(lm_jinja *run, lm_text *text, lm_val v)
 {
     if (v.kind == LM_VAL_STR)
-        return lm_text_add(run, text, v.s, v.len);
+        return lm_text_add_val(run, text, v);
     return v.kind == LM_VAL_UNDEFINED || lm_val_repr(run, text, v);
 }
 

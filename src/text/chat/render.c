@@ -2,6 +2,8 @@
  * Statements of templates, carried out: see tree.h and template.h. Floor 3. */
 #include "text/chat/tree.h"
 
+#include "text/chat/adapt.h"
+
 #include <string.h>
 
 enum { RENDER_STAY = 0, RENDER_BREAK = 1, RENDER_CONTINUE = 2 };
@@ -193,7 +195,7 @@ static bool render_node(lm_jinja *run, lm_scope *scope, const lm_node *node, int
     run->line = node->line;
     switch ((lm_node_kind)node->kind) {
     case LM_NODE_DATA:
-        return lm_text_add(run, run->out, node->text.ptr, node->text.len);
+        return lm_text_add_val(run, run->out, lm_val_own(node->text.ptr, node->text.len));
     case LM_NODE_PRINT:
         return lm_eval(run, scope, node->a, &v) && lm_val_print(run, run->out, v);
     case LM_NODE_IF:
@@ -245,6 +247,22 @@ bool lm_render_body(lm_jinja *run, lm_scope *scope, const lm_node *list, int *le
 
 /* ---- the whole */
 
+/* A role that is a word is the host's to say: templates put it between the signs of a control token ('<|' + role + '|>'). */
+static bool render_role(lm_jinja *run, lm_val_dict *message)
+{
+    lm_val *role;
+    if (!lm_dict_find(run, message, lm_val_str("role", 4), &role))
+        return false;
+    if (role && role->kind == LM_VAL_STR) {
+        size_t i = 0;
+        while (i < role->len && ((role->s[i] >= 'a' && role->s[i] <= 'z') || role->s[i] == '_'))
+            i++;
+        if (i == role->len)
+            role->trust = &lm_trust_all;
+    }
+    return true;
+}
+
 static bool render_messages(lm_jinja *run, const lm_template_var *var, lm_val *out)
 {
     lm_val_list *list;
@@ -252,13 +270,27 @@ static bool render_messages(lm_jinja *run, const lm_template_var *var, lm_val *o
         return false;
     for (size_t i = 0; i < var->n_messages; i++) {
         const lm_template_message *m = &var->messages[i];
-        lm_val_dict *dict;
-        if (!lm_dict_new(run, &dict) || !lm_dict_set_name(run, dict, "role", lm_val_str(m->role.ptr, m->role.len))
-            || !lm_dict_set_name(run, dict, "content", lm_val_str(m->content.ptr, m->content.len))
-            || !lm_list_add(run, list, (lm_val){ .kind = LM_VAL_DICT, .dict = dict }))
+        lm_val message = { .kind = LM_VAL_DICT };
+        if (m->json.ptr ? !lm_json_read(run, m->json.ptr, m->json.len, &message)
+                        : !lm_dict_new(run, &message.dict) || !lm_dict_set_name(run, message.dict, "role", lm_val_str(m->role.ptr, m->role.len))
+                          || !lm_dict_set_name(run, message.dict, "content", lm_val_str(m->content.ptr, m->content.len)))
+            return false;
+        if (message.kind != LM_VAL_DICT)
+            return lm_jinja_fail(run, LLM_E_FORMAT, "message %zu is no JSON object", i);
+        if (!render_role(run, message.dict) || !lm_list_add(run, list, message))
             return false;
     }
     *out = lm_list_val(LM_VAL_LIST, list);
+    return lm_adapt_messages(run, list, run->options->adapt);
+}
+
+static bool render_members(lm_jinja *run, lm_val v)
+{
+    if (v.kind != LM_VAL_DICT)
+        return lm_jinja_fail(run, LLM_E_FORMAT, "the %.*s are no JSON object", (int)run->about.len, run->about.ptr);
+    for (size_t i = 0; i < v.dict->n; i++)
+        if (!lm_scope_set(run, run->globals, (llm_str){ v.dict->at[i].key.s, v.dict->at[i].key.len }, v.dict->at[i].value))
+            return false;
     return true;
 }
 
@@ -267,25 +299,40 @@ static bool render_variables(lm_jinja *run, const lm_template_var *vars, size_t 
     for (size_t i = 0; i < n_vars; i++) {
         lm_val v = lm_val_str(vars[i].text.ptr, vars[i].text.len);
         run->about = vars[i].name;
-        if (vars[i].kind == LM_TEMPLATE_JSON && !lm_json_read(run, vars[i].text.ptr, vars[i].text.len, &v))
+        if (vars[i].kind == LM_TEMPLATE_OWN)
+            v.trust = &lm_trust_all;
+        if ((vars[i].kind == LM_TEMPLATE_JSON || vars[i].kind == LM_TEMPLATE_MEMBERS) && !lm_json_read(run, vars[i].text.ptr, vars[i].text.len, &v))
             return false;
         if (vars[i].kind == LM_TEMPLATE_MESSAGES && !render_messages(run, &vars[i], &v))
             return false;
-        if (!lm_scope_set(run, run->globals, vars[i].name, v))
+        if (!(vars[i].kind == LM_TEMPLATE_MEMBERS ? render_members(run, v) : lm_scope_set(run, run->globals, vars[i].name, v)))
             return false;
     }
     return true;
 }
 
+static llm_status render_give(lm_mem *mem, const lm_text *text, lm_template_text *out, llm_error *error)
+{
+    size_t n = text->trust ? text->trust->n : 0, at = (text->len + sizeof(lm_span)) / sizeof(lm_span) * sizeof(lm_span);
+    char *block = lm_mem_new(mem, at + n * sizeof(lm_span), LLM_MEMORY_OTHER);
+    if (!block)
+        return lm_fail_memory(error, "a chat template's text", at + n * sizeof(lm_span));
+    if (text->len)
+        memcpy(block, text->ptr, text->len);
+    if (n)
+        memcpy(block + at, text->trust->at, n * sizeof(lm_span));
+    *out = (lm_template_text){ block, text->len, (const lm_span *)(const void *)(block + at), n };
+    return LLM_OK;
+}
+
 llm_status lm_template_render(const lm_template *tpl, lm_mem *mem, const lm_template_var *vars, size_t n_vars, const lm_template_options *options,
-                              char **out, size_t *out_len, llm_error *error)
+                              lm_template_text *out, llm_error *error)
 {
     static const lm_template_options plain;
     lm_jinja run = { .error = error, .options = options ? options : &plain };
     lm_text text = { 0 };
     lm_scope *body;
     int leave = RENDER_STAY;
-    char *block;
     run.limits = run.options->limits;
     if (!run.limits.steps)
         run.limits.steps = RENDER_STEPS;
@@ -302,15 +349,7 @@ llm_status lm_template_render(const lm_template *tpl, lm_mem *mem, const lm_temp
     run.globals = render_scope(&run, NULL);
     if (run.globals && render_variables(&run, vars, n_vars) && (body = render_scope(&run, run.globals)) != NULL
         && lm_render_body(&run, body, tpl->body, &leave)) {
-        block = lm_mem_new(mem, text.len + 1, LLM_MEMORY_OTHER);
-        if (!block) {
-            run.status = lm_fail_memory(error, "a chat template's text", text.len + 1);
-        } else {
-            if (text.len)
-                memcpy(block, text.ptr, text.len);
-            *out = block;
-            *out_len = text.len;
-        }
+        run.status = render_give(mem, &text, out, error);
     }
     lm_arena_free(&run.arena);
     return run.status;

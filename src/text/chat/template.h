@@ -6,6 +6,8 @@
 #ifndef LM_TEXT_CHAT_TEMPLATE_H
 #define LM_TEXT_CHAT_TEMPLATE_H
 
+#include "text/tokenizer.h"
+
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -24,9 +26,13 @@ typedef struct lm_template_limits {
 
 typedef struct lm_template_time { int32_t year, month /* 1..12 */, day, hour, minute, second; } lm_template_time;
 
-/* A variable: its value is `text`, as it is or as JSON, or a list of {role, content}. All text is UTF-8. */
-enum { LM_TEMPLATE_TEXT = 0, LM_TEMPLATE_JSON = 1, LM_TEMPLATE_MESSAGES = 2 };
-typedef struct lm_template_message { llm_str role, content; } lm_template_message;
+/* A variable: its value is `text`, as it is or as JSON, or a list of messages. All text is UTF-8. */
+enum {
+    LM_TEMPLATE_TEXT = 0, LM_TEMPLATE_JSON = 1, LM_TEMPLATE_MESSAGES = 2,
+    LM_TEMPLATE_OWN = 3,                /* text that counts as the template's own: that of the model's tokens */
+    LM_TEMPLATE_MEMBERS = 4             /* each member of a JSON object is a variable; `name` is for messages */
+};
+typedef struct lm_template_message { llm_str role, content, json /* an object: then the other two are absent */; } lm_template_message;
 typedef struct lm_template_var {
     llm_str name, text;
     int32_t kind;
@@ -40,6 +46,7 @@ typedef struct lm_template_options {
     /* The time for strftime_now; NULL: a template that asks for it is refused. */
     void (*now)(void *user, lm_template_time *out);
     void *user;
+    uint32_t adapt;                     /* LM_ADAPT_* of adapt.h: what is done to messages before */
     bool mutable_values;                /* lists and dicts may be changed (append, pop, update ...): Jinja's sandbox forbids it */
 } lm_template_options;
 
@@ -50,10 +57,14 @@ enum { LM_TEMPLATE_SOURCE_BYTES = 1 << 20, LM_TEMPLATE_PARSE_DEPTH = 100, LM_TEM
 llm_status lm_template_parse(lm_mem *mem, const char *text, size_t len, lm_template **out, llm_error *error);
 void       lm_template_free(lm_template *tpl);                                  /* NULL is fine */
 
-/* Renders to a new block of `mem` with a NUL behind it. E_INVALID: the template refuses (raise_exception) or computes something
+/* What came out: a block of `mem` with a NUL behind the text, freed by its ptr. `own` (in the same block): the bytes that are the template's own
+ * literals, bos_token's and its like, and roles that are words. All others came from messages, tools and variables, or may have. */
+typedef struct lm_template_text { char *ptr; size_t len; const lm_span *own; size_t n_own; } lm_template_text;
+
+/* Renders to *out. E_INVALID: the template refuses (raise_exception) or computes something
  * that is an error in Jinja, with the line; E_FORMAT: a variable's JSON; E_LIMIT, E_MEMORY. *out is set on success alone. */
 llm_status lm_template_render(const lm_template *tpl, lm_mem *mem, const lm_template_var *vars, size_t n_vars,
-                              const lm_template_options *options /* NULL: all defaults */, char **out, size_t *out_len, llm_error *error);
+                              const lm_template_options *options /* NULL: all defaults */, lm_template_text *out, llm_error *error);
 
 /* Built-in templates by number (NULL: no more; the first is what a model without a template gets) and by name (NULL: none). */
 const char *lm_template_builtin_name(size_t i);

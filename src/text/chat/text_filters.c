@@ -42,6 +42,8 @@ static bool text_filter_raised(lm_jinja *run, lm_val s, bool words, lm_val *out)
         first = words && (lm_char_is_space(cp) || (cp && cp < 0x80 && strchr("-({[<", (char)cp)));
     }
     *out = lm_text_val(&text);
+    if (lm_trust_whole(s))
+        out->trust = &lm_trust_all;
     return true;
 }
 
@@ -59,7 +61,7 @@ bool lm_str_replace(lm_jinja *run, lm_val s, lm_val from, lm_val to, int64_t mos
             at++;
             continue;
         }
-        if (!lm_text_add(run, &text, s.s + plain, at - plain) || !lm_text_add(run, &text, to.s, to.len))
+        if (!lm_text_add_val(run, &text, lm_val_part(s, s.s + plain, at - plain)) || !lm_text_add_val(run, &text, to))
             return false;
         most -= most > 0;
         plain = at + from.len;
@@ -72,7 +74,7 @@ bool lm_str_replace(lm_jinja *run, lm_val s, lm_val from, lm_val to, int64_t mos
             at += lm_utf8_decode(s.s + at, s.len - at, false, &cp);
         }
     }
-    if (!lm_text_add(run, &text, s.s + plain, s.len - plain))
+    if (!lm_text_add_val(run, &text, lm_val_part(s, s.s + plain, s.len - plain)))
         return false;
     *out = lm_text_val(&text);
     return true;
@@ -103,14 +105,14 @@ bool lm_str_lines(lm_jinja *run, lm_val s, lm_val_list **out)
             at += n;
             continue;
         }
-        if (!lm_list_add(run, *out, lm_val_str(s.s + from, at - from)))
+        if (!lm_list_add(run, *out, lm_val_part(s, s.s + from, at - from)))
             return false;
         at += n;
         if (cp == '\r' && at < s.len && s.s[at] == '\n')
             at++;
         from = at;
     }
-    return from == s.len || lm_list_add(run, *out, lm_val_str(s.s + from, s.len - from));
+    return from == s.len || lm_list_add(run, *out, lm_val_part(s, s.s + from, s.len - from));
 }
 
 static bool text_filter_indent(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
@@ -122,13 +124,13 @@ static bool text_filter_indent(lm_jinja *run, lm_val s, const lm_args *args, lm_
     lm_args_get(args, 0, "width", &width);
     if (width.kind != LM_VAL_STR && !lm_eval_binary(run, '*', lm_val_str(" ", 1), width, &width))
         return false;
-    if (!lm_text_add(run, &text, s.s, s.len) || !lm_text_add(run, &text, "\n", 1) || !lm_str_lines(run, lm_text_val(&text), &lines))
+    if (!lm_text_add_val(run, &text, s) || !lm_text_add(run, &text, "\n", 1) || !lm_str_lines(run, lm_text_val(&text), &lines))
         return false;
     text = (lm_text){ 0 };
     for (size_t i = 0; i < lines->n; i++) {
         bool shift = i == 0 ? first : blank || lines->at[i].len > 0;
-        if ((i && !lm_text_add(run, &text, "\n", 1)) || (shift && !lm_text_add(run, &text, width.s, width.len))
-            || !lm_text_add(run, &text, lines->at[i].s, lines->at[i].len))
+        if ((i && !lm_text_add(run, &text, "\n", 1)) || (shift && !lm_text_add_val(run, &text, width))
+            || !lm_text_add_val(run, &text, lines->at[i]))
             return false;
     }
     *out = lm_text_val(&text);
@@ -158,7 +160,7 @@ static bool text_filter_truncate(lm_jinja *run, lm_val s, const lm_args *args, l
             cut = i;
             break;
         }
-    if (!lm_text_add(run, &text, s.s, cut) || !lm_text_add(run, &text, end.s, end.len))
+    if (!lm_text_add_val(run, &text, lm_val_part(s, s.s, cut)) || !lm_text_add_val(run, &text, end))
         return false;
     *out = lm_text_val(&text);
     return true;

@@ -56,10 +56,10 @@ static bool text_method_split_words(lm_jinja *run, lm_val self, int64_t most, lm
         if (at == end)
             return true;
         if (most == 0)
-            return lm_list_add(run, list, lm_chars_strip(lm_val_str(at, (size_t)(end - at)), lm_val_none(), false, false));
+            return lm_list_add(run, list, lm_chars_strip(lm_val_part(self, at, (size_t)(end - at)), lm_val_none(), false, false));
         for (from = at; at < end && (n = text_method_space(at, end, &space), !space);)
             at += n;
-        if (!lm_list_add(run, list, lm_val_str(from, (size_t)(at - from))))
+        if (!lm_list_add(run, list, lm_val_part(self, from, (size_t)(at - from))))
             return false;
         most -= most > 0;
     }
@@ -78,7 +78,7 @@ static bool text_method_rsplit_words(lm_jinja *run, lm_val self, int64_t most, l
             if (space)
                 cut = i;
         }
-        if (!lm_jinja_step(run, 1 + rest.len / 64) || !lm_list_add(run, list, lm_val_str(rest.s + cut, rest.len - cut)))
+        if (!lm_jinja_step(run, 1 + rest.len / 64) || !lm_list_add(run, list, lm_val_part(rest, rest.s + cut, rest.len - cut)))
             return false;
         rest.len = cut;
         rest = lm_chars_strip(rest, lm_val_none(), false, true);
@@ -95,13 +95,13 @@ static bool text_method_split_at(lm_jinja *run, lm_val self, lm_val by, int64_t 
             i++;
             continue;
         }
-        if (!lm_list_add(run, list, lm_val_str(self.s + from, i - from)))
+        if (!lm_list_add(run, list, lm_val_part(self, self.s + from, i - from)))
             return false;
         i += by.len;
         from = i;
         most -= most > 0;
     }
-    return lm_list_add(run, list, lm_val_str(self.s + from, self.len - from));
+    return lm_list_add(run, list, lm_val_part(self, self.s + from, self.len - from));
 }
 
 static bool text_method_rsplit_at(lm_jinja *run, lm_val self, lm_val by, int64_t most, lm_val_list *list)
@@ -112,13 +112,13 @@ static bool text_method_rsplit_at(lm_jinja *run, lm_val self, lm_val by, int64_t
             i--;
             continue;
         }
-        if (!lm_list_add(run, list, lm_val_str(self.s + i, to - i)))
+        if (!lm_list_add(run, list, lm_val_part(self, self.s + i, to - i)))
             return false;
         i -= by.len;
         to = i;
         most -= most > 0;
     }
-    return lm_list_add(run, list, lm_val_str(self.s, to));
+    return lm_list_add(run, list, lm_val_part(self, self.s, to));
 }
 
 static bool text_method_split_of(lm_jinja *run, lm_val self, const lm_args *args, bool right, lm_val *out)
@@ -235,6 +235,8 @@ static bool text_method_title(lm_jinja *run, lm_val self, const lm_args *args, l
         inside = !(lm_val_is(low, high.s, high.len));
     }
     *out = lm_text_val(&text);
+    if (lm_trust_whole(self))
+        out->trust = &lm_trust_all;
     return true;
 }
 
@@ -247,7 +249,7 @@ static bool text_method_join(lm_jinja *run, lm_val self, const lm_args *args, lm
     for (size_t i = 0; i < items->n; i++) {
         if (items->at[i].kind != LM_VAL_STR)
             return lm_jinja_fail(run, LLM_E_INVALID, "sequence item %zu: expected str instance, %s found", i, lm_val_type(items->at[i]));
-        if ((i && !lm_text_add(run, &text, self.s, self.len)) || !lm_text_add(run, &text, items->at[i].s, items->at[i].len))
+        if ((i && !lm_text_add_val(run, &text, self)) || !lm_text_add_val(run, &text, items->at[i]))
             return false;
     }
     *out = lm_text_val(&text);
@@ -322,7 +324,7 @@ static bool text_method_format(lm_jinja *run, lm_val self, const lm_args *args, 
         else if (c == '}')
             return lm_jinja_fail(run, LLM_E_INVALID, "Single '}' encountered in format string");
         if (c != '{' || i >= from) {
-            if (!lm_text_add(run, &text, &c, 1))
+            if (!lm_text_add_val(run, &text, lm_val_part(self, self.s + i, 1)))
                 return false;
             continue;
         }

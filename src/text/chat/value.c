@@ -329,7 +329,7 @@ bool lm_val_items(lm_jinja *run, lm_val v, lm_val_list **items)
         for (size_t at = 0; at < v.len;) {
             uint32_t cp;
             size_t n = lm_utf8_decode(v.s + at, v.len - at, false, &cp);
-            if (!lm_list_add(run, list, lm_val_str(v.s + at, n)))
+            if (!lm_list_add(run, list, lm_val_part(v, v.s + at, n)))
                 return false;
             at += n;
         }

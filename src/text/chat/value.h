@@ -19,6 +19,10 @@ struct lm_macro;
 struct lm_loop;
 struct lm_method;
 
+/* The template's own bytes among those from base on: spans that rise and do not touch. */
+typedef struct lm_trust { const char *base; lm_span *at; size_t n, cap; } lm_trust;
+extern const lm_trust lm_trust_all;     /* all of them */
+
 typedef struct lm_val {
     uint8_t kind;
     uint8_t flag;                       /* STR: marked safe; VIEW: 0 keys, 1 values, 2 items; FUNCTION: which */
@@ -33,13 +37,14 @@ typedef struct lm_val {
         struct lm_method *method;
     };
     size_t len;
+    const lm_trust *trust;              /* STR: or NULL: no byte of it is the template's own */
 } lm_val;
 
 struct lm_val_list { lm_val *at; size_t n, cap, pos /* GENERATOR, CYCLER: consumed so far */; int64_t from, to, by /* RANGE */; };
 typedef struct lm_val_pair { lm_val key, value; } lm_val_pair;
 struct lm_val_dict { lm_val_pair *at; size_t n, cap; };
 
-typedef struct lm_text { char *ptr; size_t len, cap; } lm_text;
+typedef struct lm_text { char *ptr; size_t len, cap; lm_trust *trust; } lm_text;
 
 typedef struct lm_jinja {
     lm_arena arena;
@@ -94,7 +99,12 @@ bool lm_dict_set_name(lm_jinja *run, lm_val_dict *dict, const char *name, lm_val
 
 bool lm_text_add(lm_jinja *run, lm_text *text, const char *s, size_t len);
 static inline bool lm_text_add_z(lm_jinja *run, lm_text *text, const char *s) { return lm_text_add(run, text, s, __builtin_strlen(s)); }
-static inline lm_val lm_text_val(const lm_text *text) { return lm_val_str(text->len ? text->ptr : "", text->len); }
+lm_val lm_text_val(const lm_text *text);                /* nothing is added to it any more */
+/* The same with what a string knows of its bytes; lm_text_add adds strangers'. */
+bool lm_text_add_val(lm_jinja *run, lm_text *text, lm_val v);
+bool lm_trust_whole(lm_val v);                          /* every byte is the template's own */
+static inline lm_val lm_val_own(const char *s, size_t len) { return (lm_val){ .kind = LM_VAL_STR, .s = s, .len = len, .trust = &lm_trust_all }; }
+static inline lm_val lm_val_part(lm_val of, const char *s, size_t len) { return (lm_val){ .kind = LM_VAL_STR, .s = s, .len = len, .trust = of.trust }; }
 /* As print would show it, and as repr inside of lists. */
 bool lm_val_print(lm_jinja *run, lm_text *text, lm_val v);
 bool lm_val_repr(lm_jinja *run, lm_text *text, lm_val v);
