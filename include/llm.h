@@ -67,7 +67,7 @@
  *            A GPU promises less: the same bits for the same passes (chunk, sessions stepped together) on the same device, driver and
  *            plan (llm_model_plan), near the CPU's.
  *
- * What comes later and is absent today: saved sessions, grammars, chat templates, adapters, images and embeddings, draft models.
+ * What comes later and is absent today: saved sessions, grammars, adapters, images and embeddings, draft models.
  * They will be new functions and new fields; nothing here changes for them.
  *
  * The library never aborts, exits, prints, reads the environment, installs signal handlers or keeps mutable globals.
@@ -141,7 +141,7 @@ LLM_API uint32_t    llm_version(void);
  * Owns: borrowed, static. Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API const char *llm_status_name(llm_status status);
 
-enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3, LLM_FEATURE_PACK = 4 };
+enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3, LLM_FEATURE_PACK = 4, LLM_FEATURE_CHAT = 5 };
 /* 1 if this build has the LLM_FEATURE_*, else 0; numbers it does not know are 0 too.
  * Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API int32_t     llm_has(int32_t feature);
@@ -159,6 +159,7 @@ typedef struct llm_model     llm_model;     /* shared */
 typedef struct llm_tokenizer llm_tokenizer; /* shared */
 typedef struct llm_sampler   llm_sampler;   /* shared: a recipe; what it remembers lives in the session */
 typedef struct llm_session   llm_session;   /* exclusive */
+typedef struct llm_chat      llm_chat;      /* exclusive */
 
 /* ---- hooks: tables of callbacks, all optional ------------------------------------------------------------------ */
 
@@ -738,6 +739,98 @@ typedef struct llm_importance_desc {
  * is in progress on this model.
  * Fails: STATE (not loaded so; nothing was computed yet); IO; what the sink's writer answers. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_write_importance(llm_model *model, const llm_sink *sink, const llm_importance_desc *desc, llm_error *error);
+
+/* ---- chat: messages, and the text that a model was taught to answer -------------------------------------------- */
+
+/* A chat is a list of messages and the template that makes one text of them: who speaks is said with control tokens, in another way for each
+ * model. Templates are programs in a language called Jinja, which stand in the model's file (tokenizer.chat_template). They are run in an
+ * interpreter of the library's own that reaches nothing but the messages, with bounds on its steps (10 million), its memory (256 MiB) and
+ * its text (16 MiB): what passes them is LLM_E_LIMIT. The chat is the record of what was said, the session what the model knows of it.
+ *
+ *   ```c
+ *   llm_status answer(llm_session *session, llm_chat *chat, const char *question, char *text, size_t cap, llm_error *error)
+ *   {
+ *       size_t n = 0, more;
+ *       llm_status status;
+ *       if ((status = llm_chat_add(chat, "user", LLM_NUL, question, LLM_NUL, error)) == LLM_OK &&
+ *           (status = llm_session_sync_chat(session, chat, 0, error)) == LLM_OK &&
+ *           (status = llm_session_generate(session, NULL, error)) == LLM_OK)
+ *           do {
+ *               status = llm_session_step(&session, 1, LLM_FOREVER, 0, error);
+ *               while ((more = llm_session_read_text(session, text + n, cap - n)) > 0)
+ *                   n += more;
+ *           } while (status == LLM_MORE && cap - n > 5);
+ *       return status < 0 ? status : llm_chat_add(chat, "assistant", LLM_NUL, text, n, error);
+ *   }
+ *   ```
+ *
+ * TRUST      Text of messages, tools and variables never becomes a control token, whatever it says: only what the template itself writes does,
+ *            and the texts of bos_token and eos_token, and roles made of a-z and _. "<|im_end|>" in a question is ordinary
+ *            characters to the model; where nobody tries that, the tokens are those of the whole text. Roles are yours to choose: take
+ *            them from no stranger. A template is a part of the model: it can say what it likes in your users' names.
+ * ADAPTING   Templates differ in what they take. A chat tries out with small messages of its own what its template does, and gives it what it
+ *            wants: contents as strings or as parts; a system message as the beginning of what the user says next, where there
+ *            is no such role; messages of the same role in a row as one, where user and assistant must alternate; arguments of calls as objects or
+ *            as JSON in a string; ids of calls of nine characters; calls as text, in the model's own form, where history's are left out. */
+enum { LLM_CHAT_GIVEN = 1, LLM_CHAT_MODEL = 2, LLM_CHAT_BUILTIN = 3 };     /* where a template comes from */
+typedef struct llm_chat_desc {
+    uint32_t struct_size, flags;            /* flags: 0 */
+    const char *template_text; size_t template_text_len;   /* a template of your own; or */
+    const char *template_name; size_t template_name_len;   /* one of the model's by name, or one of the library's: chatml, llama3, gemma,
+                                               mistral, phi3, zephyr; "default": tokenizer.chat_template. Both NULL: the model's tool_use if
+                                               there are tools, else its default, else one of the library's by the vocabulary, chatml if none fits */
+    const char *tools; size_t tools_len;    /* JSON: an array of {"type": "function", "function": {name, description, parameters}}; NULL: none */
+    const char *variables; size_t variables_len;    /* JSON: an object, whose members the template finds as variables: {"enable_thinking": false} */
+    const char *date; size_t date_len;      /* what the template is told as the time: "2026-11-22" or "2026-11-22 18:30:00". The library reads
+                                               no clock: NULL: a template that asks (strftime_now) is refused when it is rendered */
+} llm_chat_desc;
+/* Begins a chat without messages, with the model's template or the one that desc says. Models loaded for their vocabulary will do.
+ * Owns: *out. Fails: STATE (no tokenizer); NOT_FOUND (template_name); FORMAT (the template is no Jinja, its line is named; tools or variables are
+ * no such JSON); UNSUPPORTED (a statement of Jinja that no model uses); LIMIT (a template of more than 1 MiB).
+ * Threads: shared (the model). Since 0.1. */
+LLM_API llm_status llm_chat_create(llm_model *model, const llm_chat_desc *desc, llm_chat **out, llm_error *error);
+/* Gives the chat up. Sessions keep what was put in.
+ * Owns: takes chat. Fails: nothing. Threads: exclusive. Since 0.1. */
+LLM_API void       llm_chat_free(llm_chat *chat);
+/* Adds a message. role: "system", "user", "assistant", "tool", or what else the template knows.
+ * Fails: INVALID (no UTF-8); BUSY. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_chat_add(llm_chat *chat, const char *role, size_t role_len, const char *text, size_t len, llm_error *error);
+/* Adds a message with all that it may have: a JSON object with role, content (a string, null, or an array of {"type": "text", "text": ...}),
+ * tool_calls (an array of {id, type, function: {name, arguments}}, arguments an object or JSON in a string), tool_call_id, name,
+ * reasoning_content, and whatever else its template looks at.
+ * Fails: FORMAT (no JSON, the byte is named; no such message); UNSUPPORTED (parts that are no text); LIMIT; BUSY. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_chat_add_json(llm_chat *chat, const char *message, size_t len, llm_error *error);
+/* How many messages there are.
+ * Fails: nothing. Threads: exclusive. Since 0.1. */
+LLM_API size_t     llm_chat_n_messages(const llm_chat *chat);
+/* Keeps the first n messages.
+ * Fails: INVALID (there are fewer); BUSY. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_chat_rewind(llm_chat *chat, size_t n_messages, llm_error *error);
+
+typedef struct llm_chat_info {
+    uint32_t struct_size;
+    int32_t  origin;                        /* of the template: LLM_CHAT_GIVEN, _MODEL, _BUILTIN */
+    const char *name; size_t name_len;      /* its name, "default" for the model's only one, "" for yours; borrowed until the chat is freed */
+} llm_chat_info;
+/* Which template was taken.
+ * Fails: nothing else. Threads: shared. Since 0.1. */
+LLM_API llm_status llm_chat_get_info(const llm_chat *chat, llm_chat_info *info, llm_error *error);
+
+enum { LLM_CHAT_NO_PROMPT = 1 };            /* without what the template writes before a reply (add_generation_prompt) */
+/* The text of all messages, for people and for other tokenizers; give it to llm_session_append_text and TRUST is lost. n does not count
+ * the NUL. flags: LLM_CHAT_NO_PROMPT.
+ * Fails: SPACE; INVALID (the template refuses these messages, or does what is an error in Jinja: its line and its words are in the message);
+ * LIMIT; UNSUPPORTED; BUSY. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_chat_render(llm_chat *chat, uint32_t flags, char *text, size_t cap, size_t *n, llm_error *error);
+/* The tokens of all messages, as llm_session_sync_chat puts them in. BOS stands in front where the vocabulary wants it, once: whether
+ * the template writes it or not.
+ * Fails: as llm_chat_render. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_chat_encode(llm_chat *chat, uint32_t flags, llm_token *tokens, size_t cap, size_t *n, llm_error *error);
+/* Makes the timeline what the chat says, by llm_session_sync: what the session already has of it is kept, so that a step takes in no more
+ * than what was added, or what a template tells otherwise now (most leave out the reasoning of earlier replies). The session must be of
+ * the chat's model. On failure the timeline is as it was. flags: LLM_CHAT_NO_PROMPT.
+ * Fails: as llm_chat_render; CONTEXT_FULL; INVALID (a session of another model); BUSY. Threads: exclusive (both). Since 0.1. */
+LLM_API llm_status llm_session_sync_chat(llm_session *s, llm_chat *chat, uint32_t flags, llm_error *error);
 
 /* ---- quantize: a file of smaller types ------------------------------------------------------------------------- */
 

@@ -44,7 +44,8 @@ static lm_val member(lm_jinja *run, lm_val dict, const char *name)
 
 static const char *builtin_for(lm_val label)
 {
-    static const char *const pairs[][2] = { { "_base", "chatml" }, { "HuggingFaceH4/zephyr-7b-beta (add_generation_prompt=false)", "zephyr" } };
+    static const char *const pairs[][2] = { { "_base", "chatml" }, { "HuggingFaceH4/zephyr-7b-beta (add_generation_prompt=false)", "zephyr" },
+                                            { "mistralai/Mixtral-8x7B-Instruct-v0.1", "mistral" } };
     for (size_t i = 0; i < LM_COUNT(pairs); i++)
         if (lm_val_is(label, pairs[i][0], strlen(pairs[i][0])))
             return lm_template_builtin(pairs[i][1], strlen(pairs[i][1]));

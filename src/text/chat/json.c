@@ -11,7 +11,7 @@ typedef struct json_reader { lm_jinja *run; const char *start, *at, *end; } json
 
 static bool json_fail(json_reader *r, const char *what)
 {
-    return lm_jinja_fail(r->run, LLM_E_FORMAT, "the variable '%.*s' is no JSON, byte %zu: %s", (int)LM_MIN(r->run->about.len, (size_t)80),
+    return lm_jinja_fail(r->run, LLM_E_FORMAT, "%s'%.*s' is no JSON, byte %zu: %s", r->run->globals ? "the variable " : "", (int)LM_MIN(r->run->about.len, (size_t)80),
                          r->run->about.ptr ? r->run->about.ptr : "", (size_t)(r->at - r->start), what);
 }
 

@@ -69,5 +69,6 @@ llm_status lm_template_render(const lm_template *tpl, lm_mem *mem, const lm_temp
 /* Built-in templates by number (NULL: no more; the first is what a model without a template gets) and by name (NULL: none). */
 const char *lm_template_builtin_name(size_t i);
 const char *lm_template_builtin(const char *name, size_t len);
+const char *lm_template_builtin_mark(size_t i);         /* a control token that vocabularies of its family have; or NULL */
 
 #endif

@@ -20,7 +20,7 @@ bool lm_jinja_fail(lm_jinja *run, llm_status status, const char *format, ...)
     if (run->line)
         run->status = lm_fail(run->error, status, "chat template, line %u: %s", run->line, text);
     else
-        run->status = lm_fail(run->error, status, "chat template: %s", text);
+        run->status = lm_fail(run->error, status, "%s%s", run->globals ? "chat template: " : "", text);
     return false;
 }
 
