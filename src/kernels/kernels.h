@@ -29,6 +29,20 @@ typedef struct lm_acts {
     const int8_t  *q256; const float *d256; const int16_t *s16;     /* [n_cols, k], [n_cols, k/256] scale, [n_cols, k/16] sums: blocks of 256 */
 } lm_acts;
 
+/* The same from column c on */
+static inline lm_acts lm_acts_from(const lm_acts *x, size_t k, size_t c)
+{
+    lm_acts out = *x;
+
+    if (c != 0 && x->f32)
+        out.f32 += c * k;
+    if (c != 0 && x->q32)
+        out.q32 += c * k, out.d32 += c * (k / 32), out.s32 += c * (k / 32);
+    if (c != 0 && x->q256)
+        out.q256 += c * k, out.d256 += c * (k / 256), out.s16 += c * (k / 16);
+    return out;
+}
+
 enum { LM_ACTS_F32 = 1, LM_ACTS_Q32 = 2, LM_ACTS_Q256 = 4 };
 
 /* One chunk of attention: n_q queries that read the same kv head, against the keys [chunk_pos, chunk_pos + LM_CHUNK). */

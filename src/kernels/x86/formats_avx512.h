@@ -127,20 +127,6 @@ LM_INLINE void linear512_pairs(int32_t out[8], const int16_t s16[16], const int 
         linear512_sums32(out, s16);
 }
 
-/* The columns from c on. What a type does not read may be NULL. */
-LM_INLINE lm_acts linear512_from(const lm_acts *x, size_t k, size_t c)
-{
-    lm_acts out = *x;
-
-    if (c != 0 && x->f32)
-        out.f32 += c * k;
-    if (c != 0 && x->q32)
-        out.q32 += c * k, out.d32 += c * (k / 32), out.s32 += c * (k / 32);
-    if (c != 0 && x->q256)
-        out.q256 += c * k, out.d256 += c * (k / 256), out.s16 += c * (k / 16);
-    return out;
-}
-
 /* ---- 32 values as eight lines of unsigned bytes ------------------------------------------------------------------------ */
 
 LM_INLINE void linear512_nibbles(__m512i v[8], const uint8_t (*q)[16][4])

@@ -283,7 +283,7 @@ LM_NOINLINE static void linear_amx_many(const linear_amx_format *format, float *
     _tile_loadconfig(format->shapes);
     for (size_t c = 0; c < n_cols; c += block)
         for (size_t r = 0; r < n_rows; r += LM_GROUP) {
-            const linear_amx_job job = {y + c * y_stride + r, y_stride, k, linear512_from(x, k, c), linear512_mask(n_rows - r)};
+            const linear_amx_job job = {y + c * y_stride + r, y_stride, k, lm_acts_from(x, k, c), linear512_mask(n_rows - r)};
 
             for (size_t at = 0; at < k; at += format->values)
                 format->multiply(&panel, &job, w + r / LM_GROUP * group_bytes, at, LM_MIN(block, n_cols - c));
@@ -298,7 +298,7 @@ static void linear_amx_all(const linear_amx_format *format, float *y, size_t y_s
     if (many != 0)
         linear_amx_many(format, y, y_stride, w, n_rows, k, x, many);
     if (many != n_cols) {
-        const lm_acts rest = linear512_from(x, k, many);
+        const lm_acts rest = lm_acts_from(x, k, many);
 
         format->few(y + many * y_stride, y_stride, w, n_rows, k, &rest, n_cols - many);
     }

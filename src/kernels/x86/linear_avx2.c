@@ -42,7 +42,7 @@ LM_INLINE void linear256_unpack_q4_0(void *panel, const void *group, size_t at, 
     }
 }
 
-LM_INLINE void linear256_tile_q4_0(const void *panel, const linear256_tile *t, const int C) { linear256_tile_bytes(panel, t, C, 8, 8, 0); }
+LM_INLINE void linear256_tile_q4_0(const void *panel, const linear256_tile *t, const int C) { linear256_tile_bytes(panel, t, C, 8, 0); }
 
 LM_INLINE void linear256_direct_q4_0(__m256 acc[][2], const void *group, const lm_acts *x, size_t k, const int C)
 {
@@ -100,8 +100,6 @@ LM_INLINE void linear256_unpack_q8_0(void *panel, const void *group, size_t at, 
         }
     }
 }
-
-LM_INLINE void linear256_tile_q8_0(const void *panel, const linear256_tile *t, const int C) { linear256_tile_words(panel, t, C); }
 
 LM_INLINE void linear256_direct_q8_0(__m256 acc[][2], const void *group, const lm_acts *x, size_t k, const int C)
 {
@@ -221,18 +219,27 @@ LM_INLINE void linear256_direct_q4_k(__m256 acc[][2], const void *group, const l
             linear256_sums32(sums[c], x->s16 + (size_t)c * (k / 16) + 16 * i);
         for (int h = 0; h < 2; h++) {
             const linear256_six six = linear256_six_bits(b->scales, h);
+            _Alignas(32) int16_t scale[8][16];
             __m256i isum[LINEAR256_DIRECT], msum[LINEAR256_DIRECT];
 
             LM_UNROLL
             for (int c = 0; c < C; c++)
                 isum[c] = msum[c] = _mm256_setzero_si256();
             LM_UNROLL
+            for (int j = 0; j < 8; j++)
+                _mm256_store_si256((__m256i *)(void *)scale[j], linear256_byte_pair(six.scale[j / 4], j % 4, j % 4));
+            LM_UNROLL
+            for (int j = 0; j < 4; j++) {
+                const __m256i mins = linear256_byte_pair(six.min[j / 2], j % 2 * 2, j % 2 * 2 + 1);
+
+                LM_UNROLL
+                for (int c = 0; c < C; c++)
+                    msum[c] = _mm256_add_epi32(msum[c], _mm256_madd_epi16(mins, _mm256_set1_epi32(sums[c][j])));
+            }
             for (int j = 0; j < 8; j++) {
-                const __m256i scale = linear256_byte_pair(six.scale[j / 4], j % 4, j % 4);
                 __m256i dot[LINEAR256_DIRECT];
 
                 linear256_prefetch((const uint8_t *)b + 1152 * h + 144 * j, 144);
-
                 LM_UNROLL
                 for (int l = 0; l < 4; l++) {
                     const __m256i line = linear256_line(b->q[4 * j + l], h), low = linear256_low(line), high = linear256_high(line);
@@ -248,14 +255,7 @@ LM_INLINE void linear256_direct_q4_k(__m256 acc[][2], const void *group, const l
                 }
                 LM_UNROLL
                 for (int c = 0; c < C; c++)
-                    isum[c] = _mm256_add_epi32(isum[c], _mm256_madd_epi16(dot[c], scale));
-                if (j % 2 == 0) {
-                    const __m256i mins = linear256_byte_pair(six.min[j / 4], j % 4, j % 4 + 1);
-
-                    LM_UNROLL
-                    for (int c = 0; c < C; c++)
-                        msum[c] = _mm256_add_epi32(msum[c], _mm256_madd_epi16(mins, _mm256_set1_epi32(sums[c][j / 2])));
-                }
+                    isum[c] = _mm256_add_epi32(isum[c], _mm256_madd_epi16(dot[c], _mm256_load_si256((const __m256i *)(void *)scale[j])));
             }
             LM_UNROLL
             for (int c = 0; c < C; c++) {
@@ -456,13 +456,23 @@ LINEAR256_FLOAT(f16, 2)
 LINEAR256_FLOAT(bf16, 2)
 #undef LINEAR256_FLOAT
 
-LINEAR256(f32, linear256_panel_float, 4, k * 16 * 4)
-LINEAR256(f16, linear256_panel_float, 4, k * 16 * 2)
-LINEAR256(bf16, linear256_panel_float, 4, k * 16 * 2)
-LINEAR256(q8_0, linear256_panel_words, 1, k / 32 * sizeof(lm_packed_q8_0))
-LINEAR256(q4_0, linear256_panel_bytes, 1, k / 32 * sizeof(lm_packed_q4_0))
-LINEAR256(q4_k, linear256_panel_q4_k, 1, k / 256 * sizeof(lm_packed_q4_k))
-LINEAR256(q6_k, linear256_panel_q6_k, 1, k / 256 * sizeof(lm_packed_q6_k))
+LINEAR256_TILES(f32)
+LINEAR256_TILES(f16)
+LINEAR256_TILES(bf16)
+LINEAR256_TILES(q4_0)
+LINEAR256_TILES(q4_k)
+LINEAR256_TILES(q6_k)
+
+static void linear256_words_2(const void *p, const linear256_tile *t) { linear256_tile_words(p, t, 2); }
+static void linear256_words_4(const void *p, const linear256_tile *t) { linear256_tile_words(p, t, 4); }
+linear256_tile_fn *const lm_linear256_tiles_words[2] = {linear256_words_2, linear256_words_4};
+LINEAR256(f32, linear256_f32_tiles, 0, linear256_panel_float, 4, k * 16 * 4)
+LINEAR256(f16, linear256_f16_tiles, 0, linear256_panel_float, 4, k * 16 * 2)
+LINEAR256(bf16, linear256_bf16_tiles, 0, linear256_panel_float, 4, k * 16 * 2)
+LINEAR256(q8_0, lm_linear256_tiles_words, 0, linear256_panel_words, 1, k / 32 * sizeof(lm_packed_q8_0))
+LINEAR256(q4_0, linear256_q4_0_tiles, 8, linear256_panel_bytes, 1, k / 32 * sizeof(lm_packed_q4_0))
+LINEAR256(q4_k, linear256_q4_k_tiles, 0, linear256_panel_q4_k, 1, k / 256 * sizeof(lm_packed_q4_k))
+LINEAR256(q6_k, linear256_q6_k_tiles, 0, linear256_panel_q6_k, 1, k / 256 * sizeof(lm_packed_q6_k))
 
 LM_TARGET_END
 

@@ -2,12 +2,14 @@
  * The one shape of products for AVX2, which the files linear_avx2*.c fill with types.
  *
  * The same two ways as in linear_avx512.h: one or two columns read the packed bytes directly, more pass over panels (256 values
- * of one group, unpacked once) in tiles of 16 rows x 2 to 4 columns, whose running sums wait in y between panels.
+ * of one group, unpacked once) in tiles of 16 rows x 2 or 4 columns, whose running sums wait in y between panels; an odd column
+ * more is read directly too.
  *
  * vpmaddubsw saturates, so a type knows how many of its products fit 16 bits together (linear256_dot16); where not two fit, the
  * panel holds 16-bit values for vpmaddwd.
  *
- * A type brings linear256_unpack_TYPE (a group into a panel), a tile, linear256_direct_TYPE, and one line LINEAR256(...).
+ * A type brings linear256_unpack_TYPE (a group into a panel), linear256_direct_TYPE, one line LINEAR256(...), and tiles: its own
+ * (LINEAR256_TILES), or those of other types with the same panel.
  * Floor 5. Threads: any; nothing is kept. */
 #ifndef LM_KERNELS_X86_LINEAR_AVX2_H
 #define LM_KERNELS_X86_LINEAR_AVX2_H
@@ -218,6 +220,7 @@ typedef struct linear256_tile {
     float *y;
     size_t y_stride, k, col, at, n, left;                       /* left: rows that exist, 16 and more are 16 */
     const lm_acts *x;
+    int32_t bias;                                               /* of blocks of 32: how far the panel's bytes stand above their values */
 } linear256_tile;
 
 LM_INLINE __m256 linear256_begin(const linear256_tile *t, int c, int h)
@@ -254,7 +257,8 @@ typedef struct linear256_panel_bytes {
     _Alignas(32) float m[LINEAR256_VALUES / 32][16];            /* the minimum, where a type has one */
 } linear256_panel_bytes;
 
-LM_INLINE void linear256_tile_bytes(const void *panel, const linear256_tile *t, const int C, const int together, const int bias, const int has_min)
+/* Types with a minimum have no bias. */
+LM_INLINE void linear256_tile_bytes(const void *panel, const linear256_tile *t, const int C, const int together, const int has_min)
 {
     const linear256_panel_bytes *p = panel;
     const size_t k = t->k, n_blocks = k / 32;
@@ -288,7 +292,7 @@ LM_INLINE void linear256_tile_bytes(const void *panel, const linear256_tile *t, 
 
             LM_UNROLL
             for (int h = 0; h < 2; h++) {
-                const __m256i isum = bias ? _mm256_add_epi32(_mm256_set1_epi32(-bias * ones), sum[c][h]) : sum[c][h];
+                const __m256i isum = has_min ? sum[c][h] : _mm256_add_epi32(_mm256_set1_epi32(-t->bias * ones), sum[c][h]);
 
                 acc[c][h] = linear256_fma_int(isum, _mm256_mul_ps(_mm256_load_ps(p->d[i] + 8 * h), dx), acc[c][h]);
                 if (has_min)
@@ -374,25 +378,23 @@ typedef void linear256_unpack_fn(void *panel, const void *group, size_t at, size
 typedef void linear256_tile_fn(const void *panel, const linear256_tile *t);
 
 LM_INLINE void linear256_panels(void *panel, float *y, size_t y_stride, const uint8_t *w, size_t group_bytes, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols,
-                                size_t x_bytes, linear256_unpack_fn *unpack, linear256_tile_fn *const *tiles)
+                                size_t x_bytes, linear256_unpack_fn *unpack, linear256_tile_fn *const *tiles, int bias)
 {
     const size_t block = LM_MAX(LINEAR256_X_BYTES / (k * x_bytes) / LINEAR256_COLS, (size_t)4) * LINEAR256_COLS;
 
     for (size_t c0 = 0, n_here; c0 < n_cols; c0 += n_here) {
-        n_here = n_cols - c0 < block + LINEAR256_COLS ? n_cols - c0 : block;    /* a rest is never too few for tiles of 2 and more */
+        n_here = n_cols - c0 < block + LINEAR256_COLS ? n_cols - c0 : block;    /* a rest joins the block before it */
         for (size_t r = 0; r < n_rows; r += LM_GROUP)
             for (size_t at = 0; at < k; at += LINEAR256_VALUES) {
-                size_t n = LM_MIN(k - at, (size_t)LINEAR256_VALUES), left = n_here, n_tiles = (left + LINEAR256_COLS - 1) / LINEAR256_COLS;
-                linear256_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, n_rows - r, x};
+                size_t n = LM_MIN(k - at, (size_t)LINEAR256_VALUES), left = n_here;
+                linear256_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, n_rows - r, x, bias};
 
                 unpack(panel, w + r / LM_GROUP * group_bytes, at, n);
-                for (; n_tiles != 0; n_tiles--) {               /* tiles as even as they come */
-                    size_t cols = (left + n_tiles - 1) / n_tiles;
-
-                    tiles[cols - 2](panel, &t);
+                for (size_t cols; left != 0; left -= cols) {    /* in fours, and a two */
+                    cols = left > 2 ? 4 : 2;
+                    tiles[cols / 2 - 1](panel, &t);
                     t.y += cols * y_stride;
                     t.col += cols;
-                    left -= cols;
                 }
             }
     }
@@ -413,11 +415,16 @@ LM_INLINE void linear256_panels(void *panel, float *y, size_t y_stride, const ui
         }                                                                                                        \
     }
 
-#define LINEAR256(type, panel_type, x_bytes, group_size)                                                         \
-    static void linear256_##type##_2(const void *p, const linear256_tile *t) { linear256_tile_##type(p, t, 2); } \
-    static void linear256_##type##_3(const void *p, const linear256_tile *t) { linear256_tile_##type(p, t, 3); } \
-    static void linear256_##type##_4(const void *p, const linear256_tile *t) { linear256_tile_##type(p, t, 4); } \
-    static linear256_tile_fn *const linear256_##type##_tiles[] = {linear256_##type##_2, linear256_##type##_3, linear256_##type##_4}; \
+/* The sizes of a tile as the table linear256_NAME_tiles */
+#define LINEAR256_TILES(name)                                                                                    \
+    static void linear256_##name##_2(const void *p, const linear256_tile *t) { linear256_tile_##name(p, t, 2); } \
+    static void linear256_##name##_4(const void *p, const linear256_tile *t) { linear256_tile_##name(p, t, 4); } \
+    static linear256_tile_fn *const linear256_##name##_tiles[] = {linear256_##name##_2, linear256_##name##_4};
+
+/* Of Q8_0 and IQ4_NL: 16-bit values (linear_avx2.c) */
+extern linear256_tile_fn *const lm_linear256_tiles_words[2];
+
+#define LINEAR256(type, tiles, bias, panel_type, x_bytes, group_size)                                            \
     LM_NOINLINE static void linear256_##type##_few(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols) \
     {                                                                                                            \
         const size_t group_bytes = (group_size);                                                                 \
@@ -434,10 +441,16 @@ LM_INLINE void linear256_panels(void *panel, float *y, size_t y_stride, const ui
                                                                                                                  \
         if (n_cols == 0)                                                                                         \
             return;                                                                                              \
-        if (n_cols <= LINEAR256_DIRECT)                                                                          \
+        if (n_cols <= LINEAR256_DIRECT) {                                                                        \
             linear256_##type##_few(y, y_stride, w, n_rows, k, x, n_cols);                                        \
-        else                                                                                                     \
-            linear256_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols, (x_bytes), linear256_unpack_##type, linear256_##type##_tiles); \
+            return;                                                                                              \
+        }                                                                                                        \
+        linear256_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols - n_cols % 2, (x_bytes), linear256_unpack_##type, tiles, (bias));\
+        if (n_cols % 2 != 0) {                                                                                   \
+            const lm_acts last = lm_acts_from(x, k, n_cols - 1);                                                 \
+                                                                                                                 \
+            linear256_##type##_few(y + (n_cols - 1) * y_stride, y_stride, w, n_rows, k, &last, 1);               \
+        }                                                                                                        \
     }
 
 LM_TARGET_END

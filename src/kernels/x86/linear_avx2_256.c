@@ -247,7 +247,8 @@ LM_INLINE void linear256_tile_256(const void *panel, const linear256_tile *t, co
             }                                                                                                                       \
         }                                                                                                                           \
     }                                                                                                                               \
-    LINEAR256(type, linear256_panel_256, 1, k / 256 * sizeof(lm_packed_##type))
+    LINEAR256_TILES(type)                                                                                                           \
+    LINEAR256(type, linear256_##type##_tiles, 0, linear256_panel_256, 1, k / 256 * sizeof(lm_packed_##type))
 LINEAR256_256(q2_k, 16, 1)
 LINEAR256_256(q3_k, 16, 0)
 LINEAR256_256(q5_k, 32, 1)
@@ -338,7 +339,8 @@ LM_INLINE void linear256_direct_iq4_xs(__m256 acc[][2], const void *group, const
     }
 }
 
-LINEAR256(iq4_xs, linear256_panel_iq4_xs, 1, k / 256 * sizeof(lm_packed_iq4_xs))
+LINEAR256_TILES(iq4_xs)
+LINEAR256(iq4_xs, linear256_iq4_xs_tiles, 0, linear256_panel_iq4_xs, 1, k / 256 * sizeof(lm_packed_iq4_xs))
 
 LM_TARGET_END
 

@@ -56,6 +56,15 @@ LM_INLINE void linear256_lines_mxfp4(__m256i v[8], const lm_packed_mxfp4 *b, int
 LM_INLINE __m256 linear256_scale_mxfp4(const lm_packed_mxfp4 *b, int h) { return linear256_e8m0(b->e, h); }
 LM_INLINE __m256 linear256_min_mxfp4(const lm_packed_mxfp4 *b, int h) { return (void)h, linear256_no_min(b); }
 
+/* ---- unsigned bytes: tiles of lines that are added in eights or fours, with and without a minimum ------------------------------- */
+
+LM_INLINE void linear256_tile_four(const void *panel, const linear256_tile *t, const int C) { linear256_tile_bytes(panel, t, C, 4, 0); }
+LM_INLINE void linear256_tile_four_min(const void *panel, const linear256_tile *t, const int C) { linear256_tile_bytes(panel, t, C, 4, 1); }
+LM_INLINE void linear256_tile_eight_min(const void *panel, const linear256_tile *t, const int C) { linear256_tile_bytes(panel, t, C, 8, 1); }
+LINEAR256_TILES(four)
+LINEAR256_TILES(four_min)
+LINEAR256_TILES(eight_min)
+
 /* ---- unsigned bytes: into the panel, and directly -------------------------------------------------------------------------- */
 
 LM_INLINE void linear256_keep_bytes(linear256_panel_bytes *p, size_t i, int h, const __m256i v[8], __m256 d, __m256 m, const int has_min)
@@ -88,7 +97,7 @@ LM_INLINE void linear256_block_bytes(__m256 acc[][2], const __m256i v[8], __m256
     }
 }
 
-#define LINEAR256_32(type, together, bias, has_min)                                                                                 \
+#define LINEAR256_32(type, tiles, together, bias, has_min)                                                                                 \
     LM_INLINE void linear256_unpack_##type(void *panel, const void *group, size_t at, size_t n)                                     \
     {                                                                                                                               \
         const lm_packed_##type *b = (const lm_packed_##type *)group + at / 32;                                                      \
@@ -103,10 +112,6 @@ LM_INLINE void linear256_block_bytes(__m256 acc[][2], const __m256i v[8], __m256
                 linear256_keep_bytes(panel, i, h, v, linear256_scale_##type(b, h), linear256_min_##type(b, h), (has_min));          \
             }                                                                                                                       \
         }                                                                                                                           \
-    }                                                                                                                               \
-    LM_INLINE void linear256_tile_##type(const void *panel, const linear256_tile *t, const int C)                                   \
-    {                                                                                                                               \
-        linear256_tile_bytes(panel, t, C, (together), (bias), (has_min));                                                           \
     }                                                                                                                               \
     LM_INLINE void linear256_direct_##type(__m256 acc[][2], const void *group, const lm_acts *x, size_t k, const int C)             \
     {                                                                                                                               \
@@ -123,11 +128,11 @@ LM_INLINE void linear256_block_bytes(__m256 acc[][2], const __m256i v[8], __m256
             }                                                                                                                       \
         }                                                                                                                           \
     }                                                                                                                               \
-    LINEAR256(type, linear256_panel_bytes, 1, k / 32 * sizeof(lm_packed_##type))
-LINEAR256_32(q4_1, 8, 0, 1)
-LINEAR256_32(q5_0, 4, 16, 0)
-LINEAR256_32(q5_1, 4, 0, 1)
-LINEAR256_32(mxfp4, 4, 12, 0)
+    LINEAR256(type, tiles, bias, linear256_panel_bytes, 1, k / 32 * sizeof(lm_packed_##type))
+LINEAR256_32(q4_1, linear256_eight_min_tiles, 8, 0, 1)
+LINEAR256_32(q5_0, linear256_four_tiles, 4, 16, 0)
+LINEAR256_32(q5_1, linear256_four_min_tiles, 4, 0, 1)
+LINEAR256_32(mxfp4, linear256_four_tiles, 4, 12, 0)
 #undef LINEAR256_32
 
 /* ---- IQ4_NL: signed bytes ---------------------------------------------------------------------------------------------------- */
@@ -154,8 +159,6 @@ LM_INLINE void linear256_unpack_iq4_nl(void *panel, const void *group, size_t at
     }
 }
 
-LM_INLINE void linear256_tile_iq4_nl(const void *panel, const linear256_tile *t, const int C) { linear256_tile_words(panel, t, C); }
-
 LM_INLINE void linear256_direct_iq4_nl(__m256 acc[][2], const void *group, const lm_acts *x, size_t k, const int C)
 {
     const lm_packed_iq4_nl *b = group;
@@ -178,7 +181,7 @@ LM_INLINE void linear256_direct_iq4_nl(__m256 acc[][2], const void *group, const
     }
 }
 
-LINEAR256(iq4_nl, linear256_panel_words, 1, k / 32 * sizeof(lm_packed_iq4_nl))
+LINEAR256(iq4_nl, lm_linear256_tiles_words, 0, linear256_panel_words, 1, k / 32 * sizeof(lm_packed_iq4_nl))
 
 LM_TARGET_END
 

@@ -18,9 +18,6 @@ LM_TARGET_AVX512
 LINEAR512_UNPACK32(q4_0, 0)
 LINEAR512_UNPACK32(q8_0, 0)
 
-LM_INLINE void linear512_tile_q4_0(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, 8, 0); }
-LM_INLINE void linear512_tile_q8_0(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, 128, 0); }
-
 LM_INLINE void linear512_direct_q4_0(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)
 {
     const lm_packed_q4_0 *b = group;
@@ -412,13 +409,18 @@ LINEAR512_FLOAT(f16, 2)
 LINEAR512_FLOAT(bf16, 2)
 #undef LINEAR512_FLOAT
 
-LINEAR512(f32, linear512_tile_f32, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 4, LINEAR512_NO)
-LINEAR512(f16, linear512_tile_f16, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2, LINEAR512_NO)
-LINEAR512(bf16, linear512_tile_bf16, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2, LINEAR512_NO)
-LINEAR512(q8_0, linear512_tile_q8_0, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q8_0), LINEAR512_YES)
-LINEAR512(q4_0, linear512_tile_q4_0, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q4_0), LINEAR512_YES)
-LINEAR512(q4_k, linear512_tile_q4_k, linear512_panel_q4_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q4_k), LINEAR512_YES)
-LINEAR512(q6_k, linear512_tile_q6_k, linear512_panel_q6_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q6_k), LINEAR512_YES)
+LINEAR512_TILES(f32)
+LINEAR512_TILES(f16)
+LINEAR512_TILES(bf16)
+LINEAR512_TILES(q4_k)
+LINEAR512_TILES(q6_k)
+LINEAR512(f32, linear512_f32_tiles, 0, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 4, LINEAR512_NO)
+LINEAR512(f16, linear512_f16_tiles, 0, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2, LINEAR512_NO)
+LINEAR512(bf16, linear512_bf16_tiles, 0, linear512_panel_float, 4, LINEAR512_VALUES, k * 16 * 2, LINEAR512_NO)
+LINEAR512(q8_0, lm_linear512_tiles_32, 128, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q8_0), LINEAR512_YES)
+LINEAR512(q4_0, lm_linear512_tiles_32, 8, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_q4_0), LINEAR512_YES)
+LINEAR512(q4_k, linear512_q4_k_tiles, 0, linear512_panel_q4_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q4_k), LINEAR512_YES)
+LINEAR512(q6_k, linear512_q6_k_tiles, 0, linear512_panel_q6_k, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_q6_k), LINEAR512_YES)
 
 LM_TARGET_END
 

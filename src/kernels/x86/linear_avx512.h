@@ -5,12 +5,12 @@
  *  - few columns ("direct"): the packed bytes of a group are unpacked in registers and meet up to 8 columns. Bound by memory: the
  *    stream is prefetched 2 to 3 KB ahead, across the borders of blocks and groups.
  *  - many columns ("panels"): 256 or 512 values of two groups are unpacked once to bytes and scales in the first-level cache, and all
- *    columns of a block pass over them in tiles of 32 rows x 3, 4 or 6 columns: 12 integer and 12 float accumulators, each
+ *    columns of a block pass over them in tiles of 32 rows x 4 or 6 columns (an odd one more is multiplied directly): 12 integer and 12 float accumulators, each
  *    broadcast of activations feeding two products. Between panels the running sums wait in y. A chain over k is cut in time,
  *    never in order, so the bits do not know of it.
  *
- * A type brings linear512_unpack_TYPE (a group into a panel), a tile, linear512_direct_TYPE, and one line LINEAR512(..., YES or NO to
- * passes of more than three columns).
+ * A type brings linear512_unpack_TYPE (a group into a panel), linear512_direct_TYPE, one line LINEAR512(..., YES or NO to passes of
+ * more than three columns), and tiles: its own (LINEAR512_TILES), or in blocks of 32 those that all such types share.
  * Floor 5. Threads: any; nothing is kept. */
 #ifndef LM_KERNELS_X86_LINEAR_AVX512_H
 #define LM_KERNELS_X86_LINEAR_AVX512_H
@@ -40,6 +40,7 @@ typedef struct linear512_tile {
     float *y;
     size_t y_stride, k, col, at, n;
     const lm_acts *x;
+    int32_t bias;                               /* of blocks of 32: how far the panel's bytes stand above their values */
     __mmask16 mask[2];
 } linear512_tile;
 
@@ -86,7 +87,8 @@ LM_INLINE void linear512_keep32(linear512_panel32 *p, size_t i, int g, const __m
         }                                                                                                                           \
     }
 
-LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, const int C, const int bias, const int has_min)
+/* Types with a minimum have no bias. */
+LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, const int C, const int has_min)
 {
     const linear512_panel32 *p = panel;
     const size_t k = t->k, n_blocks = t->n / 32;
@@ -101,9 +103,10 @@ LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, cons
     for (int c = 0; c < C; c++) {
         __m512i sum = _mm512_maskz_loadu_epi32((__mmask16)((1u << n_blocks) - 1), sums + (size_t)c * (k / 32));
 
-        _mm512_store_si512(start[c], _mm512_mullo_epi32(sum, _mm512_set1_epi32(-bias)));
         if (has_min)
             _mm512_store_ps(ones[c], _mm512_cvtepi32_ps(sum));
+        else
+            _mm512_store_si512(start[c], _mm512_mullo_epi32(sum, _mm512_set1_epi32(-t->bias)));
     }
     LM_UNROLL
     for (int c = 0; c < C; c++)
@@ -114,7 +117,7 @@ LM_INLINE void linear512_tile32(const void *panel, const linear512_tile *t, cons
 
         LM_UNROLL
         for (int c = 0; c < C; c++)
-            s[c][0] = s[c][1] = bias ? _mm512_set1_epi32(start[c][i]) : _mm512_setzero_si512();
+            s[c][0] = s[c][1] = has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(start[c][i]);
         LM_UNROLL
         for (int l = 0; l < 8; l++) {
             __m512i w0 = _mm512_load_si512(p->q[8 * i + (size_t)l][0]), w1 = _mm512_load_si512(p->q[8 * i + (size_t)l][1]);
@@ -152,25 +155,25 @@ typedef void linear512_unpack_fn(void *panel, const void *group, int g, size_t a
 typedef void linear512_tile_fn(const void *panel, const linear512_tile *t);
 
 LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const uint8_t *w, size_t group_bytes, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols,
-                                size_t x_bytes, size_t values, linear512_unpack_fn *unpack, linear512_tile_fn *const *tiles)
+                                size_t x_bytes, size_t values, linear512_unpack_fn *unpack, linear512_tile_fn *const *tiles, int bias)
 {
     const size_t block = LM_MAX(LINEAR512_X_BYTES / (k * x_bytes) / LINEAR512_COLS, (size_t)4) * LINEAR512_COLS;
 
     for (size_t c0 = 0, n_here; c0 < n_cols; c0 += n_here) {
-        n_here = n_cols - c0 < block + LINEAR512_COLS ? n_cols - c0 : block;    /* a rest is never too few for tiles of 3 and more */
+        n_here = n_cols - c0 < block + LINEAR512_COLS ? n_cols - c0 : block;    /* a rest is never too few for a tile */
         for (size_t r = 0; r < n_rows; r += 2 * LM_GROUP) {
             const uint8_t *group = w + r / LM_GROUP * group_bytes;
             const int second = n_rows - r > LM_GROUP;           /* without one, the first stands in and is not stored */
 
             for (size_t at = 0; at < k; at += values) {
                 size_t n = LM_MIN(k - at, values), left = n_here;
-                linear512_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, x, {linear512_mask(n_rows - r), second ? linear512_mask(n_rows - r - LM_GROUP) : 0}};
+                linear512_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, x, bias, {linear512_mask(n_rows - r), second ? linear512_mask(n_rows - r - LM_GROUP) : 0}};
 
                 unpack(panel, group, 0, at, n);
                 unpack(panel, second ? group + group_bytes : group, 1, at, n);
-                for (size_t cols; left != 0; left -= cols) {    /* in sixes; no rest is one, two or five */
-                    cols = left > 11 || left == 6 || left == 9 || left == 10 ? 6 : left == 3 ? 3 : 4;
-                    tiles[cols - 3](panel, &t);
+                for (size_t cols; left != 0; left -= cols) {    /* in sixes, the last ones in fours: no rest is two */
+                    cols = left > 9 || left == 6 ? 6 : 4;
+                    tiles[cols / 2 - 2](panel, &t);
                     t.y += cols * y_stride;
                     t.col += cols;
                 }
@@ -195,11 +198,16 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
 
 #define LINEAR512_YES(code) code
 #define LINEAR512_NO(code)
-#define LINEAR512(type, tile, panel_type, x_bytes, values, group_size, WIDE)                                                                \
-    static void linear512_##type##_3(const void *p, const linear512_tile *t) { tile(p, t, 3); }                                             \
-    static void linear512_##type##_4(const void *p, const linear512_tile *t) { tile(p, t, 4); }                                             \
-    static void linear512_##type##_6(const void *p, const linear512_tile *t) { tile(p, t, 6); }                                             \
-    static linear512_tile_fn *const linear512_##type##_tiles[] = {linear512_##type##_3, linear512_##type##_4, NULL, linear512_##type##_6};  \
+/* The sizes of a tile as the table linear512_NAME_tiles */
+#define LINEAR512_TILES(name)                                                                                                               \
+    static void linear512_##name##_4(const void *p, const linear512_tile *t) { linear512_tile_##name(p, t, 4); }                            \
+    static void linear512_##name##_6(const void *p, const linear512_tile *t) { linear512_tile_##name(p, t, 6); }                            \
+    static linear512_tile_fn *const linear512_##name##_tiles[] = {linear512_##name##_4, linear512_##name##_6};
+
+/* Of types in blocks of 32, without and with a minimum (linear_avx512_32.c): the same code for all of them. */
+extern linear512_tile_fn *const lm_linear512_tiles_32[2], *const lm_linear512_tiles_32_min[2];
+
+#define LINEAR512(type, tiles, bias, panel_type, x_bytes, values, group_size, WIDE)                                                         \
     LM_NOINLINE static void linear512_##type##_few(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)\
     {                                                                                                                                       \
         const size_t group_bytes = (group_size);                                                                                            \
@@ -209,7 +217,7 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
             const __mmask16 mask = linear512_mask(n_rows - r);                                                                              \
                                                                                                                                             \
             for (size_t c = 0, n; c < n_cols; c += n) {         /* a second pass finds the group in cache */                                \
-                const lm_acts part = linear512_from(x, k, c);                                                                               \
+                const lm_acts part = lm_acts_from(x, k, c);                                                                               \
                                                                                                                                             \
                 n = n_cols - c == 5 ? 3 : n_cols - c == 7 ? 4 : n_cols - c;                                                                 \
                 switch (n) {                                                                                                                \
@@ -231,10 +239,16 @@ LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const ui
                                                                                                                                             \
         if (n_cols == 0)                                                                                                                    \
             return;                                                                                                                         \
-        if (n_cols <= LM_MAX(few, (size_t)LINEAR512_FEW) || n_cols == 5)                                                                    \
+        if (n_cols <= LM_MAX(few, (size_t)LINEAR512_FEW)) {                                                                                 \
             linear512_##type##_few(y, y_stride, w, n_rows, k, x, n_cols);                                                                   \
-        else                                                                                                                                \
-            linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols, (x_bytes), (values), linear512_unpack_##type, linear512_##type##_tiles);\
+            return;                                                                                                                         \
+        }                                                                                                                                   \
+        linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols - n_cols % 2, (x_bytes), (values), linear512_unpack_##type, tiles, (bias));\
+        if (n_cols % 2 != 0) {                                                                                                              \
+            const lm_acts last = lm_acts_from(x, k, n_cols - 1);                                                                            \
+                                                                                                                                            \
+            linear512_##type##_few(y + (n_cols - 1) * y_stride, y_stride, w, n_rows, k, &last, 1);                                          \
+        }                                                                                                                                   \
     }
 
 LM_TARGET_END

@@ -187,7 +187,8 @@ LM_INLINE void linear512_finish(__m512 *acc, const __m512i *isum, const linear51
             linear512_finish(acc, isum, &said, i, x, k, C, (sub), (has_min));                                                       \
         }                                                                                                                           \
     }                                                                                                                               \
-    LINEAR512(type, linear512_tile_##type, linear512_panel256, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_##type), LINEAR512_NO)
+    LINEAR512_TILES(type)                                                                                                           \
+    LINEAR512(type, linear512_##type##_tiles, 0, linear512_panel256, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_##type), LINEAR512_NO)
 LINEAR512_256(q2_k, 16, 0, 1)
 LINEAR512_256(q3_k, 16, 4, 0)
 LINEAR512_256(q5_k, 32, 0, 1)

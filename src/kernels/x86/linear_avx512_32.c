@@ -9,6 +9,17 @@ LM_EXACT_ARITHMETIC
 #if LM_X86
 LM_TARGET_AVX512
 
+/* ---- the tiles of all blocks of 32, Q8_0's and Q4_0's too ------------------------------------------------------------------ */
+
+#define LINEAR512_TILE32(C, has_min) static void linear512_tile32_##C##_##has_min(const void *p, const linear512_tile *t) { linear512_tile32(p, t, (C), (has_min)); }
+LINEAR512_TILE32(4, 0)
+LINEAR512_TILE32(6, 0)
+LINEAR512_TILE32(4, 1)
+LINEAR512_TILE32(6, 1)
+#undef LINEAR512_TILE32
+linear512_tile_fn *const lm_linear512_tiles_32[2] = {linear512_tile32_4_0, linear512_tile32_6_0};
+linear512_tile_fn *const lm_linear512_tiles_32_min[2] = {linear512_tile32_4_1, linear512_tile32_6_1};
+
 /* ---- into the panel, and directly ---------------------------------------------------------------------------------------- */
 
 /* Block i of a group, of scale d and minimum m, times C columns */
@@ -32,9 +43,8 @@ LM_INLINE void linear512_block32(__m512 *acc, const __m512i v[8], __m512 d, __m5
     }
 }
 
-#define LINEAR512_32(type, bias, has_min)                                                                                           \
+#define LINEAR512_32(type, tiles, bias, has_min)                                                                                           \
     LINEAR512_UNPACK32(type, has_min)                                                                                                   \
-    LM_INLINE void linear512_tile_##type(const void *panel, const linear512_tile *t, const int C) { linear512_tile32(panel, t, C, (bias), (has_min)); } \
     LM_INLINE void linear512_direct_##type(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)                 \
     {                                                                                                                               \
         const lm_packed_##type *b = group;                                                                                          \
@@ -47,12 +57,12 @@ LM_INLINE void linear512_block32(__m512 *acc, const __m512i v[8], __m512 d, __m5
             linear512_block32(acc, v, linear512_scale_##type(b), linear512_min_##type(b), i, x, k, C, (bias), (has_min));           \
         }                                                                                                                           \
     }                                                                                                                               \
-    LINEAR512(type, linear512_tile_##type, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_##type), LINEAR512_NO)
-LINEAR512_32(q4_1, 0, 1)
-LINEAR512_32(q5_0, 16, 0)
-LINEAR512_32(q5_1, 0, 1)
-LINEAR512_32(iq4_nl, 128, 0)
-LINEAR512_32(mxfp4, 12, 0)
+    LINEAR512(type, tiles, bias, linear512_panel32, 1, LINEAR512_VALUES32, k / 32 * sizeof(lm_packed_##type), LINEAR512_NO)
+LINEAR512_32(q4_1, lm_linear512_tiles_32_min, 0, 1)
+LINEAR512_32(q5_0, lm_linear512_tiles_32, 16, 0)
+LINEAR512_32(q5_1, lm_linear512_tiles_32_min, 0, 1)
+LINEAR512_32(iq4_nl, lm_linear512_tiles_32, 128, 0)
+LINEAR512_32(mxfp4, lm_linear512_tiles_32, 12, 0)
 #undef LINEAR512_32
 
 LM_TARGET_END
