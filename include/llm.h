@@ -639,7 +639,8 @@ typedef struct llm_generate_desc {
  * Fails: STATE (an empty timeline; a failed session); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_generate(llm_session *s, const llm_generate_desc *desc, llm_error *error);
 
-enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: need not wait for what it submitted (today it does). The CPU computes in the call regardless */
+enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: gives it what fits in the budget (at most one submission, llm_vulkan.submit_ms) and returns; a later
+                                               step fetches what came of it. The CPU computes in the call regardless */
 /* Advances n sessions of one model together by at most one pass over the weights; the one function that computes. Returns
  *   LLM_MORE  work is left: call again;
  *   LLM_OK    nothing is left: all taken in, and every reply has come to its end;
@@ -650,7 +651,7 @@ enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: need not wait for what it su
  * a session with nothing pending draws one token.
  *
  * budget_us bounds the call: a pass that does not fit stops in its middle, keeps its arena, and a later step with the same sessions
- * goes on; steps of other sessions in between do no harm. <= 0 does nothing but collect and report. If all arenas of the engine hold
+ * goes on; steps of other sessions in between do no harm. <= 0 does nothing but collect what a GPU has done meanwhile, and report. If all arenas of the engine hold
  * unfinished passes of other sessions, the answer is LLM_MORE with nothing changed. A pass is computed anew if one of its sessions was
  * changed, cancelled or left out. Calls from several threads take turns, first come first served. On a GPU the driver
  * compiles when a model is loaded, and when the first session with a type of state is made; llm_engine_device_set_cache spares most of that.

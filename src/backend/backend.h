@@ -11,7 +11,7 @@
  * Threads: a backend may be used from any threads at once, with these exceptions: one weight is filled by one thread (but see
  * any_order); pages of a
  * pool are taken and given back under the caller's lock; run_step on a backend is called by one thread at a time (the engine's
- * turnstile), while other runs exist paused. Everything may be NULL-freed. */
+ * turnstile), while other runs exist paused, but for runs that are `beside`: each by one thread. Everything may be NULL-freed. */
 #ifndef LM_BACKEND_BACKEND_H
 #define LM_BACKEND_BACKEND_H
 
@@ -50,6 +50,7 @@ typedef struct lm_batch {                               /* copied by run_begin; 
     const lm_row *rows;   uint32_t n_rows;              /* of one slot: rising positions without gaps, one after another */
     const lm_slot *slots; uint32_t n_slots;
     uint32_t n_out;                                     /* rows with LM_ROW_LOGITS */
+    bool no_wait;                                       /* run_begin answers LLM_MORE where it would wait for what an earlier run left behind */
 } lm_batch;
 
 enum { LM_RUN_ALL_OPS = UINT32_MAX };
@@ -58,6 +59,8 @@ typedef struct lm_run_control {
     const _Atomic uint32_t *const *cancel;              /* any of these nonzero: stop; looked at between tasks */
     uint32_t n_cancel;
     uint32_t stop_op;                                   /* stop when all operations before this one are done (compare, tests) */
+    bool no_wait;                                       /* of a run that is beside: LLM_MORE as soon as the device has its work. A deadline that
+                                                           has passed: just look whether it has done it */
 } lm_run_control;
 
 struct lm_backend {
@@ -121,6 +124,8 @@ typedef struct lm_backend_table {
     /* LLM_OK: the pass is done. LLM_MORE: stopped by the deadline or at stop_op; call again. LLM_E_CANCELLED: stopped by cancel; may be
      * gone on with, or dropped. Another error: the run is dead, end it. */
     llm_status (*run_step)(lm_backend *backend, lm_run *run, const lm_run_control *control, llm_error *error);
+    /* NULL: never. Does the next step of this run compute beside the processor? Then it needs no turn of the engine's. */
+    bool (*run_beside)(const lm_backend *backend, const lm_run *run);
     /* Row `index` of a value: after the pass only program->logits is certain; after stop_op, the values alive there. Host memory,
      * until the run ends. */
     const void *(*run_value)(lm_backend *backend, lm_run *run, int32_t value, uint32_t index);

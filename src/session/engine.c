@@ -339,9 +339,15 @@ void lm_engine_give_lane(llm_engine *engine, lm_lane *lane)
 
 void lm_engine_close_lanes(llm_engine *engine, const lm_exec *exec)
 {
-    lm_mutex_lock(&engine->lock);
-    for (int32_t i = 0; exec && i < engine->n_arenas; i++)
-        if (!engine->lanes[i].taken && engine->lanes[i].exec == exec)
-            engine_lane_close(engine, &engine->lanes[i]);
-    lm_mutex_unlock(&engine->lock);
+    for (int32_t i = 0; exec && i < engine->n_arenas; i++) {
+        lm_lane *lane = &engine->lanes[i];
+        lm_mutex_lock(&engine->lock);
+        bool ours = !lane->taken && lane->exec == exec;
+        lane->taken = lane->taken || ours;                  /* closed without the lock: a device may still be at work in it */
+        lm_mutex_unlock(&engine->lock);
+        if (!ours)
+            continue;
+        engine_lane_close(engine, lane);
+        lm_engine_give_lane(engine, lane);
+    }
 }

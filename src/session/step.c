@@ -4,7 +4,8 @@
  *      find a paused pass whose sessions are all here  --none-->  begin: choose sessions, share the rows, take a lane and pages
  *                        |                                                     |
  *                        +------------------> run <---------------------------+      until done, the budget's end, a cancel, or
- *                                              |                                      somebody waits at the turnstile
+ *                                              |                                      somebody waits at the turnstile. A pass on a GPU
+ *                                              |                                      takes no turn there, and may stay in flight
  *                                   done: scores, logits, a draw each
  *
  * Invariants: 1. A step holds (busy) every session it was given; a pass is run by a step that holds all its members. 2. A session is in
@@ -27,6 +28,7 @@ typedef struct step_call {
     llm_model *model;
     llm_session *const *sessions; size_t n;
     int64_t begin_ns, deadline_ns;
+    bool no_wait, look;                 /* devices are given work and left with it; only what they have done is fetched */
     llm_status status;                  /* of the first session that failed */
     llm_error *error;
 } step_call;
@@ -290,11 +292,14 @@ static llm_status step_begin(step_call *call, lm_lane **out)
         lm_batch batch = step_table(lane, members, n_rows, n);
         lane->n_batch = batch.n_rows;
         lane->n_out = batch.n_out;
+        batch.no_wait = call->no_wait;
         status = model->backend->table->run_begin(model->backend, model->exec, members[0]->pages->pool, lane->arena, &batch, &lane->run, &why);
-        if (status < 0) {
+        if (status != LLM_OK) {
             lane->run = NULL;
             lm_engine_give_lane(call->engine, lane);
         }
+        if (status == LLM_MORE)
+            return LLM_MORE;
     }
     if (status < 0) {
         for (uint32_t i = 0; i < n; i++)
@@ -353,30 +358,42 @@ static bool step_cancel_members(step_call *call)
     return any;
 }
 
-/* LLM_OK: the pass is done. LLM_MORE: it is paused, or was dropped because of a cancel. < 0: it is dead. */
+/* It goes on beside the processor: no turn is needed. */
+static bool step_beside(const lm_lane *lane)
+{
+    const lm_backend_table *table = lane->backend->table;
+    return table->run_beside && table->run_beside(lane->backend, lane->run);
+}
+
+/* LLM_OK: the pass is done. LLM_MORE: it is paused or in flight, or was dropped because of a cancel. < 0: it is dead. */
 static llm_status step_run(step_call *call, lm_lane *lane, llm_error *why)
 {
     lm_turnstile *turnstile = &call->engine->turnstile;
     lm_importance *importance = call->model->importance;
     lane->cancel[lane->n_members] = &turnstile->waiting;
     for (;;) {
-        if (!lm_turnstile_enter(turnstile, call->deadline_ns))
+        bool beside = step_beside(lane);
+        if (!beside && (call->look || !lm_turnstile_enter(turnstile, call->deadline_ns)))
             return LLM_MORE;
-        lm_run_control control = { .deadline_ns = call->deadline_ns, .cancel = lane->cancel, .n_cancel = lane->n_members + 1,
-                                   .stop_op = LM_RUN_ALL_OPS };
+        lm_run_control control = { .deadline_ns = call->deadline_ns, .cancel = lane->cancel, .n_cancel = lane->n_members + !beside,
+                                   .stop_op = LM_RUN_ALL_OPS, .no_wait = call->no_wait };
         int64_t begin = lm_now_ns();
-        if (control.deadline_ns - begin < STEP_LEAST_NS)
+        if (call->look)
+            control.deadline_ns = 0;
+        else if (control.deadline_ns - begin < STEP_LEAST_NS)
             control.deadline_ns = begin + STEP_LEAST_NS;
-        if (atomic_load(&turnstile->waiting) != 0) {        /* somebody is next: a short turn, but one that gets on */
+        if (!beside && atomic_load(&turnstile->waiting) != 0) {        /* somebody is next: a short turn, but one that gets on */
             control.deadline_ns = LM_MIN(control.deadline_ns, begin + STEP_QUANTUM_NS);
             control.n_cancel--;
         }
         if (importance) {                                   /* up to the next product, whose input is then there */
             control.stop_op = lm_importance_next(call->model->model->program, lane->op);
             control.deadline_ns = INT64_MAX;
+            control.no_wait = false;
         }
         llm_status status = lane->backend->table->run_step(lane->backend, lane->run, &control, why);
-        lm_turnstile_leave(turnstile);
+        if (!beside)
+            lm_turnstile_leave(turnstile);
         if (importance && status == LLM_MORE) {
             lm_mutex_lock(&call->model->lock);
             lm_importance_add(importance, lane->backend, lane->run, control.stop_op, lane->n_batch, lane->n_out);
@@ -391,7 +408,7 @@ static llm_status step_run(step_call *call, lm_lane *lane, llm_error *why)
             return status;
         if (step_cancel_members(call))
             return LLM_MORE;
-        if (now >= call->deadline_ns)
+        if (now >= call->deadline_ns || (beside && call->no_wait && !importance))
             return LLM_MORE;
     }
 }
@@ -549,19 +566,9 @@ static void step_draw_waiting(step_call *call)
     }
 }
 
-static void step_advance(step_call *call)
+/* Runs a pass and takes in what it leaves. As step_run; a dead one has failed its sessions. */
+static llm_status step_pass(step_call *call, lm_lane *lane)
 {
-    uint32_t given = atomic_load(&call->engine->lanes_given);
-    step_draw_waiting(call);
-    lm_lane *lane = step_find_pass(call);
-    if (!lane && step_begin(call, &lane) == LLM_MORE) {     /* all lanes hold paused passes of others */
-        int64_t left = call->deadline_ns - lm_now_ns();
-        if (left > 0)
-            lm_park(&call->engine->lanes_given, given, LM_MIN(left, (int64_t)STEP_LANE_WAIT_NS));
-        return;
-    }
-    if (!lane)
-        return;
     llm_error why;
     llm_status status = step_run(call, lane, &why);
     if (status == LLM_OK) {
@@ -574,6 +581,43 @@ static void step_advance(step_call *call)
         for (uint32_t i = 0; i < n; i++)
             step_fail(call, members[i], status, &why);
     }
+    return status;
+}
+
+/* Passes in flight that have landed, and nothing else. */
+static void step_look(step_call *call)
+{
+    for (size_t i = 0; i < call->n; i++) {
+        lm_mutex_lock(&call->engine->lock);
+        lm_lane *lane = call->sessions[i]->lane;
+        bool held = lane && step_holds(call, lane);
+        lm_mutex_unlock(&call->engine->lock);
+        if (held && !call->model->importance && step_beside(lane))
+            step_pass(call, lane);
+    }
+}
+
+static void step_advance(step_call *call)
+{
+    uint32_t given = atomic_load(&call->engine->lanes_given);
+    step_draw_waiting(call);
+    lm_lane *lane = step_find_pass(call);
+    if (lane && call->no_wait && !call->model->importance && step_beside(lane)) {       /* what has been in flight since an earlier step is fetched on the way */
+        call->look = true;
+        llm_status status = step_pass(call, lane);
+        call->look = false;
+        if (status < 0 || lm_now_ns() >= call->deadline_ns)
+            return;
+        lane = step_find_pass(call);
+    }
+    if (!lane && step_begin(call, &lane) == LLM_MORE) {     /* all lanes hold paused passes of others */
+        int64_t left = call->deadline_ns - lm_now_ns();
+        if (left > 0 && !call->no_wait)
+            lm_park(&call->engine->lanes_given, given, LM_MIN(left, (int64_t)STEP_LANE_WAIT_NS));
+        return;
+    }
+    if (lane)
+        step_pass(call, lane);
 }
 
 static llm_status step_all(step_call *call, int64_t budget_us)
@@ -589,6 +633,8 @@ static llm_status step_all(step_call *call, int64_t budget_us)
     }
     if (budget_us > 0)
         step_advance(call);
+    else
+        step_look(call);
     for (size_t i = 0; i < call->n; i++) {
         lm_session_settle(call->sessions[i]);
         more |= atomic_load(&call->sessions[i]->state) == LLM_STATE_WORKING;
@@ -636,6 +682,8 @@ llm_status lm_session_step(llm_session *const *sessions, size_t n, int64_t budge
     LM_TRY(step_check(sessions, n, flags, error));
     step_call call = { .engine = sessions[0]->model->engine, .model = sessions[0]->model, .sessions = sessions, .n = n, .error = error };
     call.begin_ns = lm_now_ns();
+    call.no_wait = budget_us <= 0 || (flags & LLM_STEP_NO_WAIT) != 0;
+    call.look = budget_us <= 0;
     call.deadline_ns = budget_us >= (INT64_MAX - call.begin_ns) / 1000 ? INT64_MAX : call.begin_ns + budget_us * 1000;
     LM_TRY(step_claim(&call, error));
     uint64_t mode = lm_fp_enter();

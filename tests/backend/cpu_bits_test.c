@@ -217,16 +217,16 @@ static void bits_paused(const little_shape *shape)
         slot.pages[c] = sessions[2].pages[c];
         slot.n_pages[c] = sessions[2].n_pages;
     }
-    lm_batch batch = { rows, n, &slot, 1, n };
+    lm_batch batch = { .rows = rows, .n_rows = n, .slots = &slot, .n_slots = 1, .n_out = n };
     lm_run *run = NULL, *other = NULL;
     CHECK(t->run_begin(backend, rig.exec, rig.pool, second, &batch, &run, &error) == LLM_OK);
     CHECK(t->run_begin(backend, rig.exec, rig.pool, second, &batch, &other, &error) == LLM_E_BUSY);
     const _Atomic uint32_t *words[1] = { &bits_cancel };
-    lm_run_control control = { INT64_MAX, words, 1, LM_RUN_ALL_OPS };
+    lm_run_control control = { .deadline_ns = INT64_MAX, .cancel = words, .n_cancel = 1, .stop_op = LM_RUN_ALL_OPS };
     atomic_store(&bits_cancel, 1);
     CHECK(t->run_step(backend, run, &control, &error) == LLM_E_CANCELLED);
     uint32_t cancelled = 0, paused = 0, done = 0;
-    lm_run_control brief = { lm_now_ns() + 3000, NULL, 0, LM_RUN_ALL_OPS };
+    lm_run_control brief = { .deadline_ns = lm_now_ns() + 3000, .stop_op = LM_RUN_ALL_OPS };
     CHECK(t->run_step(backend, run, &brief, &error) == LLM_MORE);
     do {                                                    /* in turn: cancelled by another thread, stopped by the clock, a past deadline */
         atomic_store(&bits_cancel, 0);
@@ -240,7 +240,7 @@ static void bits_paused(const little_shape *shape)
             CHECK(little_pass(&rig, rig.arena, &alone[3], &some, 1, 5000, NULL, &error) == LLM_OK);
         }
         if (status != LLM_OK) {
-            lm_run_control past = { lm_now_ns() - 1, NULL, 0, LM_RUN_ALL_OPS };
+            lm_run_control past = { .deadline_ns = lm_now_ns() - 1, .stop_op = LM_RUN_ALL_OPS };
             brief.deadline_ns = lm_now_ns() + 3000;
             status = t->run_step(backend, run, &brief, &error);
             paused += status == LLM_MORE;

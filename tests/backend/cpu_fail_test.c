@@ -248,12 +248,12 @@ static void fail_batches(void)
         lm_run *run = NULL;
         memcpy(some, rows, sizeof some);
         some[cases[c].at] = cases[c].row;
-        lm_batch batch = { some, cases[c].n_rows, cases[c].slots, cases[c].n_slots, cases[c].n_out };
+        lm_batch batch = { .rows = some, .n_rows = cases[c].n_rows, .slots = cases[c].slots, .n_slots = cases[c].n_slots, .n_out = cases[c].n_out };
         llm_status status = t->run_begin(backend, rig.exec, rig.pool, rig.arena, &batch, &run, &error);
         CHECK_MSG(status == cases[c].status && (status == LLM_OK || (error.message_len > 0 && !run)), "case %d: %d %s", (int)c, status, error.message);
         if (status != LLM_OK)
             continue;
-        lm_run_control control = { INT64_MAX, NULL, 0, 0 };
+        lm_run_control control = { .deadline_ns = INT64_MAX, .stop_op = 0 };
         for (uint32_t o = 0; o < m.program->n_ops; o++) {   /* one operation at a time */
             control.stop_op = o;
             CHECK(t->run_step(backend, run, &control, &error) == LLM_MORE);

@@ -851,6 +851,9 @@ static inline llm_status little_session_pages(little_rig *rig, little_session *s
     return LLM_OK;
 }
 
+/* Passes do not wait for what they submit; they are left at the first step that would go on later, with LLM_MORE. */
+static bool little_no_wait, little_leaves;
+
 /* One pass: the next n[i] tokens of each session. budget_ns: < 0 none, else each call's. */
 static inline llm_status little_pass(little_rig *rig, lm_run_arena *arena, little_session *const *sessions, const uint32_t *n, uint32_t n_sessions, int64_t budget_ns,
                                      uint32_t *calls, llm_error *error)
@@ -874,16 +877,17 @@ static inline llm_status little_pass(little_rig *rig, lm_run_arena *arena, littl
             rows[at++] = (lm_row){ i, (int32_t)(s->n_done + r), s->tokens[s->n_done + r],
                                     LM_ROW_LOGITS | lm_program_row_flags(rig->m->program, LITTLE_MAX_POSITIONS) };
     }
-    lm_batch batch = { rows, n_rows, slots, n_sessions, n_rows };
+    lm_batch batch = { .rows = rows, .n_rows = n_rows, .slots = slots, .n_slots = n_sessions, .n_out = n_rows, .no_wait = little_no_wait };
     if (status == LLM_OK)
-        status = t->run_begin(rig->backend, rig->exec, rig->pool, arena, &batch, &run, error);
+        while ((status = t->run_begin(rig->backend, rig->exec, rig->pool, arena, &batch, &run, error)) == LLM_MORE)
+            ;
     if (status == LLM_OK) {
         do {
-            lm_run_control control = { budget_ns < 0 ? INT64_MAX : lm_now_ns() + budget_ns, NULL, 0, LM_RUN_ALL_OPS };
+            lm_run_control control = { .deadline_ns = budget_ns < 0 ? INT64_MAX : lm_now_ns() + budget_ns, .stop_op = LM_RUN_ALL_OPS, .no_wait = little_no_wait };
             status = t->run_step(rig->backend, run, &control, error);
             if (calls)
                 ++*calls;
-        } while (status == LLM_MORE);
+        } while (status == LLM_MORE && !little_leaves);
     }
     at = 0;
     for (uint32_t i = 0; i < n_sessions && status == LLM_OK; i++)

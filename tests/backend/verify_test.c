@@ -142,8 +142,8 @@ static llm_status run_rows(verify_bench *b, const uint32_t *pages, uint32_t n_pa
 {
     lm_row rows[70];
     lm_slot slot = { .pages = { pages, pages }, .n_pages = { n_pages, n_pages } };
-    lm_batch batch = { rows, n, &slot, 1, 0 };
-    lm_run_control control = { INT64_MAX, NULL, 0, LM_RUN_ALL_OPS };
+    lm_batch batch = { .rows = rows, .n_rows = n, .slots = &slot, .n_slots = 1, .n_out = 0 };
+    lm_run_control control = { .deadline_ns = INT64_MAX, .stop_op = LM_RUN_ALL_OPS };
     lm_run *run = NULL;
     const lm_backend_table *t = b->backend->table;
     for (uint32_t r = 0; r < n; r++)
@@ -168,7 +168,7 @@ static void test_rows(void)
     uint32_t pages[8];
     lm_row rows[3] = { { 0, 0, 1, 0 }, { 0, 1, 1, 0 }, { 0, 2, 1, LM_ROW_LOGITS } };
     lm_slot slots[2] = { { .pages = { pages }, .n_pages = { 1 } }, { .pages = { pages }, .n_pages = { 1 } } };
-    lm_batch batch = { rows, 3, slots, 2, 1 };
+    lm_batch batch = { .rows = rows, .n_rows = 3, .slots = slots, .n_slots = 2, .n_out = 1 };
     lm_run *run = NULL;
     take_pages(&b, pages, 8);
 #define BEGIN() t->run_begin(b.backend, b.rig.exec, b.rig.pool, b.rig.arena, &batch, &run, &b.error)
@@ -205,7 +205,7 @@ static void test_rows(void)
     t->arena_close(b.backend, arena);
     bench_expect(&b, t->page_copy(b.backend, b.rig.pool, 0, pages[1], pages[0], &b.error), "while a run writes it");
     bench_expect(&b, t->page_copy(b.backend, b.rig.pool, 0, 999, pages[1], &b.error), "not taken");
-    lm_run_control control = { INT64_MAX, NULL, 0, 2 };
+    lm_run_control control = { .deadline_ns = INT64_MAX, .stop_op = 2 };
     CHECK(t->run_step(b.backend, run, &control, &b.error) == LLM_MORE);
     CHECK(t->run_value(b.backend, run, b.m.program->ops[1].out[0], 2) != NULL);
     control.stop_op = LM_RUN_ALL_OPS;
@@ -227,10 +227,10 @@ static void test_cancel(void)
     uint32_t pages[1];
     lm_row row = { 0, 0, 1, 0 };
     lm_slot slot = { .pages = { pages }, .n_pages = { 1 } };
-    lm_batch batch = { &row, 1, &slot, 1, 0 };
+    lm_batch batch = { .rows = &row, .n_rows = 1, .slots = &slot, .n_slots = 1, .n_out = 0 };
     _Atomic uint32_t word = 1;
     const _Atomic uint32_t *words[1] = { &word };
-    lm_run_control control = { INT64_MAX, words, 1, LM_RUN_ALL_OPS };
+    lm_run_control control = { .deadline_ns = INT64_MAX, .cancel = words, .n_cancel = 1, .stop_op = LM_RUN_ALL_OPS };
     lm_run *run = NULL;
     take_pages(&b, pages, 1);
     CHECK(t->run_begin(b.backend, b.rig.exec, b.rig.pool, b.rig.arena, &batch, &run, &b.error) == LLM_OK);

@@ -5,6 +5,8 @@
 
 #include "vulkan_null.h"
 
+#include "session/engine.h"
+
 static const tiny_shape shape = { 2, 64, 128, 4, 2, 512, 500, 7, 0 };
 static tiny_file file;
 static llm_error error;
@@ -210,6 +212,187 @@ static void test_budget(int32_t gpu)
             break;
     }
     CHECK_MSG(told > 3, "%d budgets were too small", told);
+}
+
+/* ---- steps that do not wait ---------------------------------------------------------------------------------------------------- */
+
+static llm_status step_no_wait(llm_session **s)
+{
+    int64_t submits = null_vk.submits, sleeps = null_vk.sleeps;
+    llm_status status = llm_session_step(s, 1, 2000, LLM_STEP_NO_WAIT, &error);
+    CHECK(null_vk.submits - submits <= 1 + null_vk.sleeps - sleeps);       /* a shared page that is about to be written is copied, and that is waited for */
+    return status;
+}
+
+static llm_status drain_no_wait(llm_session **s)
+{
+    llm_status status;
+    while ((status = step_no_wait(s)) == LLM_MORE)
+        ;
+    return status;
+}
+
+static void same_bits(llm_session *a, llm_session *b, const char *what)
+{
+    const float *x = NULL, *y = NULL;
+    size_t n = 0, m = 0;
+    same_tokens(a, b, what);
+    CHECK(llm_session_logits(a, &x, &n, &error) == LLM_OK && llm_session_logits(b, &y, &m, &error) == LLM_OK);
+    CHECK_MSG(n == m && n > 0 && memcmp(x, y, n * sizeof *x) == 0, "%s: other logits", what);
+}
+
+/* What a host may do while a pass is in the air. */
+static void air_changes(llm_model *model)
+{
+    llm_session *s = session_new(model, LLM_STATE_TYPE_F16, PROMPT, 2), *fork = NULL, *t = session_new(model, LLM_STATE_TYPE_F16, PROMPT, 2), *u = NULL;
+    llm_token more[3] = { 11, 12, 13 };
+    CHECK(drain(&t, 1, LLM_FOREVER) == LLM_OK && drain(&s, 1, LLM_FOREVER) == LLM_OK);
+    CHECK(llm_session_rewind(s, 70, &error) == LLM_OK && llm_session_rewind(t, 70, &error) == LLM_OK);
+    CHECK(drain(&t, 1, LLM_FOREVER) == LLM_OK);
+    null_vk.lag = INT64_MAX;
+    int64_t sleeps = null_vk.sleeps;
+    CHECK(step_no_wait(&s) == LLM_MORE && null_vk.air == 1);
+    CHECK(step_no_wait(&s) == LLM_MORE && null_vk.air == 1);
+    int64_t submits = null_vk.submits;
+    CHECK(llm_session_step(&s, 1, 0, 0, &error) == LLM_MORE && llm_session_step(&s, 1, -5, LLM_STEP_NO_WAIT, &error) == LLM_MORE && null_vk.air == 1);
+    CHECK(llm_session_fork(s, &fork, &error) == LLM_OK && llm_session_fork(t, &u, &error) == LLM_OK);
+    null_land();
+    null_vk.lag = 3;
+    CHECK(null_vk.sleeps == sleeps && null_vk.submits == submits);
+    CHECK_MSG(drain_no_wait(&s) == LLM_OK, "%s", error.message);
+    same_bits(s, t, "forked in the air");
+    CHECK(llm_session_append(fork, more, 3, 0, &error) == LLM_OK && llm_session_append(u, more, 3, 0, &error) == LLM_OK);
+    CHECK(drain_no_wait(&fork) == LLM_OK && drain(&u, 1, LLM_FOREVER) == LLM_OK);
+    same_bits(fork, u, "a fork of what was in the air");
+    /* changed in the air: what lies there is of no use any more */
+    null_vk.lag = INT64_MAX;
+    CHECK(llm_session_append(fork, more, 3, 0, &error) == LLM_OK && llm_session_append(u, more, 2, 0, &error) == LLM_OK);
+    CHECK(step_no_wait(&fork) == LLM_MORE && null_vk.air == 1);
+    CHECK(llm_session_rewind(fork, 30, &error) == LLM_OK && llm_session_rewind(u, 30, &error) == LLM_OK);
+    CHECK(llm_session_append(fork, more, 3, 0, &error) == LLM_OK && llm_session_append(u, more, 3, 0, &error) == LLM_OK);
+    CHECK(step_no_wait(&fork) == LLM_MORE);
+    null_land();
+    null_vk.lag = 3;
+    CHECK(drain_no_wait(&fork) == LLM_OK && drain(&u, 1, LLM_FOREVER) == LLM_OK);
+    same_bits(fork, u, "rewound in the air");
+    /* cancelled there */
+    null_vk.lag = INT64_MAX;
+    CHECK(llm_session_append(fork, more, 3, 0, &error) == LLM_OK);
+    CHECK(step_no_wait(&fork) == LLM_MORE && null_vk.air == 1);
+    sleeps = null_vk.sleeps;
+    llm_session_cancel(fork);
+    CHECK(step_no_wait(&fork) == LLM_OK && llm_session_state(fork) == LLM_END_CANCELLED && null_vk.air == 1 && null_vk.sleeps == sleeps);
+    /* and freed with it, or with the model */
+    CHECK(llm_session_append(s, more, 3, 0, &error) == LLM_OK);
+    step_no_wait(&s);
+    CHECK(null_vk.air >= 1);
+    llm_session_free(s);
+    llm_session_free(fork);
+    CHECK(null_vk.sleeps == sleeps);
+    CHECK(llm_session_append(t, more, 3, 0, &error) == LLM_OK);
+    step_no_wait(&t);
+    CHECK(null_vk.air >= 1);
+    llm_session_free(t);
+    llm_session_free(u);
+}
+
+/* The same bits as steps that wait, and no step makes a pipeline. */
+static void test_no_wait(void)
+{
+    llm_vulkan vulkan = LLM_INIT(llm_vulkan);
+    llm_model *gpu = NULL;
+    vulkan.get_proc = null_get_proc;
+    vulkan.flags = LLM_VULKAN_VALIDATE;
+    null_vk.fail_at = -1;
+    llm_engine *engine = engine_new(&vulkan, 1);
+    if (llm_engine_device_count(engine) == 1) {             /* no layers here */
+        llm_engine_free(engine);
+        vulkan.flags = 0;
+        engine = engine_new(&vulkan, 1);
+    }
+    if (CHECK_MSG(model_new(engine, 2, &gpu) == LLM_OK, "%s", error.message)) {
+        static const int32_t types[] = { LLM_STATE_TYPE_F32, LLM_STATE_TYPE_F16 };
+        for (int t = 0; t < 2; t++) {
+            llm_session *a = session_new(gpu, types[t], PROMPT, 5);
+            int64_t compiles = null_vk.compiles;
+            CHECK_MSG(drain(&a, 1, LLM_FOREVER) == LLM_OK, "%s", error.message);
+            llm_session *b = session_new(gpu, types[t], PROMPT, 5);
+            CHECK(drain(&b, 1, LLM_FOREVER) == LLM_OK);     /* there is room for its state then, and it need not grow */
+            llm_session_free(b);
+            b = session_new(gpu, types[t], PROMPT, 5);
+            null_vk.lag = 3;
+            int64_t sleeps = null_vk.sleeps;
+            CHECK_MSG(drain_no_wait(&b) == LLM_OK, "%s", error.message);
+            CHECK_MSG(null_vk.sleeps == sleeps, "%d waits in steps that do not wait", (int)(null_vk.sleeps - sleeps));
+            CHECK_MSG(null_vk.compiles == compiles, "%d pipelines were made in steps", (int)(null_vk.compiles - compiles));
+            CHECK(llm_session_state(b) == LLM_END_LENGTH);
+            same_bits(b, a, "without waiting");
+            null_vk.lag = 0;
+            llm_session_free(a);
+            llm_session_free(b);
+        }
+        air_changes(gpu);
+    }
+    llm_model_free(gpu);
+    CHECK_MSG(null_vk.air == 0, "%d are in the air", (int)null_vk.air);
+    null_vk.lag = 0;
+    llm_engine_free(engine);
+}
+
+typedef struct waiter { llm_session *s; llm_status status; llm_error error; } waiter;
+
+static void waiter_run(void *data)
+{
+    waiter *w = data;
+    while ((w->status = llm_session_step(&w->s, 1, LLM_FOREVER, 0, &w->error)) == LLM_MORE)
+        ;
+}
+
+/* On a driver that computes nothing: while one step sleeps until the device is done, a model on the processor goes on, and so does another
+ * session on the device. And the changes in the air, with everything counted. */
+static void test_beside(void)
+{
+    llm_engine_desc desc = LLM_INIT(llm_engine_desc);
+    llm_engine *engine = NULL;
+    llm_model *cpu = NULL, *gpu = NULL;
+    lm_backend *backend = NULL;
+    lm_vulkan_desc vulkan = { .get_proc = null_get_proc, .trust = true };
+    null_vk.real = NULL;
+    null_vk.fail_at = -1;
+    desc.n_threads = 1;
+    if (!CHECK(llm_engine_create(LLM_ABI, &desc, &engine, &error) == LLM_OK) ||
+        !CHECK_MSG(lm_vulkan_backend_open(&engine->host, &vulkan, &backend, &error) == LLM_OK && lm_engine_add_backend(engine, backend, &error) == LLM_OK, "%s", error.message) ||
+        !CHECK_MSG(model_new(engine, 0, &cpu) == LLM_OK && model_new(engine, 2, &gpu) == LLM_OK, "%s", error.message))
+        return;
+    llm_session *first[2] = { session_new(gpu, LLM_STATE_TYPE_F16, PROMPT, 1), session_new(gpu, LLM_STATE_TYPE_F16, PROMPT, 2) };
+    CHECK(drain(&first[0], 1, LLM_FOREVER) == LLM_OK && drain(&first[1], 1, LLM_FOREVER) == LLM_OK);   /* the state has grown */
+    llm_session_free(first[0]);
+    llm_session_free(first[1]);
+    llm_session *a = session_new(gpu, LLM_STATE_TYPE_F16, PROMPT, 1), *b = session_new(gpu, LLM_STATE_TYPE_F16, PROMPT, 2), *c = session_new(cpu, LLM_STATE_TYPE_F16, PROMPT, 3);
+    waiter w = { .s = a };
+    lm_thread thread;
+    atomic_store(&null_vk.gate, 1);
+    if (CHECK(lm_thread_start(&thread, waiter_run, &w, &error) == LLM_OK)) {
+        while (atomic_load(&null_vk.at_gate) == 0)
+            lm_cpu_relax();
+        CHECK_MSG(drain(&c, 1, LLM_FOREVER) == LLM_OK && llm_session_state(c) == LLM_END_LENGTH, "%s", error.message);
+        CHECK_MSG(drain_no_wait(&b) == LLM_OK && llm_session_state(b) == LLM_END_LENGTH, "%s", error.message);
+        CHECK(atomic_load(&null_vk.at_gate) == 1 && llm_session_state(a) == LLM_STATE_WORKING);
+        atomic_store(&null_vk.gate, 0);
+        lm_unpark_all(&null_vk.gate);
+        lm_thread_join(&thread);
+        CHECK_MSG(w.status == LLM_OK && llm_session_state(a) == LLM_END_LENGTH, "%s", w.error.message);
+    }
+    llm_session_free(a);
+    llm_session_free(b);
+    llm_session_free(c);
+    llm_model_free(cpu);
+    air_changes(gpu);
+    llm_model_free(gpu);
+    CHECK_MSG(null_vk.air == 0, "%d are in the air", (int)null_vk.air);
+    null_vk.lag = 0;
+    llm_engine_free(engine);
+    CHECK_MSG(null_vk.objects == 0 && null_vk.faults == 0, "%d objects are left", (int)null_vk.objects);
 }
 
 /* ---- drivers that fail ------------------------------------------------------------------------------------------------------- */
@@ -474,6 +657,7 @@ int main(void)
     llm_engine *engine;
     file = tiny_make(&shape);
     test_bad_drivers();
+    test_beside();
     vulkan.flags = LLM_VULKAN_VALIDATE;
     engine = engine_new(&vulkan, 2);
     if (llm_engine_device_count(engine) == 1) {
@@ -500,6 +684,7 @@ int main(void)
         found = lm_library_find(library, "vkGetInstanceProcAddr");
     memcpy(&null_vk.real, &found, sizeof found);
     if (null_vk.real) {
+        test_no_wait();
         test_found_out();
         test_lost();
         test_host();

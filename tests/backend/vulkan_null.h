@@ -5,6 +5,8 @@
 #define TEST_VULKAN_NULL_H
 
 #include "base/library.h"
+#include "base/os.h"
+#include "base/thread.h"
 
 #include "test.h"
 
@@ -21,6 +23,8 @@ static struct {
     int64_t compiles;                                       /* pipelines asked for so far */
     int64_t submits, lose_after;                            /* submissions so far; lose_after > 0: all beyond so many lose the device */
     int64_t skip;                                           /* real: the shader (a number in the order of their first use, from 1) whose dispatches are left out; 0: none */
+    int64_t lag, air, most_air, sleeps;                     /* looks at a submission that find it still at work; submissions in the air, and the most so far; waits that may sleep */
+    _Atomic uint32_t gate, at_gate;                         /* gate 1: waits that may sleep do so until it is 0; how many do */
     PFN_vkGetInstanceProcAddr real;                         /* NULL: this driver alone */
 } null_vk;
 
@@ -44,7 +48,7 @@ static int null_fails(const char *name, VkResult a, VkResult b)
 /* ---- objects: a tag and what it must remember */
 
 typedef struct null_object { uint32_t tag; uint32_t n; int64_t place; uint64_t size; void *bytes; VkBufferUsageFlags usage; } null_object;
-enum { NULL_INSTANCE = 1, NULL_DEVICE, NULL_BUFFER, NULL_MEMORY, NULL_MODULE, NULL_LAYOUT, NULL_PIPELINE, NULL_SET_LAYOUT, NULL_POOL, NULL_SET, NULL_COMMANDS, NULL_FENCE, NULL_CACHE };
+enum { NULL_INSTANCE = 1, NULL_DEVICE, NULL_BUFFER, NULL_MEMORY, NULL_MODULE, NULL_LAYOUT, NULL_PIPELINE, NULL_SET_LAYOUT, NULL_POOL, NULL_SET, NULL_COMMANDS, NULL_FENCE, NULL_CACHE, NULL_QUERIES };
 
 enum { NULL_OBJECTS = 1 << 14 };
 static null_object *null_objects[NULL_OBJECTS];            /* all that there are */
@@ -76,6 +80,8 @@ static void null_free(const void *handle, uint32_t tag)
         null_fault("a pool is destroyed before its sets are given back");
     if (null_vk.hang_after > 0 && null_vk.waits > null_vk.hang_after && tag != NULL_MODULE)
         null_fault("destroyed while the device is at work");
+    if (null_vk.air > 0 && (tag == NULL_BUFFER || tag == NULL_MEMORY || tag == NULL_SET || tag == NULL_PIPELINE || tag == NULL_DEVICE))
+        null_fault("destroyed while a submission is in the air");
     free(o->bytes);
     o->tag = 0;
     null_vk.objects--;
@@ -120,6 +126,7 @@ static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceProperties2(VkPhysicalDe
     v->limits.maxComputeWorkGroupInvocations = 128;
     v->limits.maxComputeSharedMemorySize = 16384;
     v->limits.maxPushConstantsSize = 128;
+    v->limits.timestampPeriod = 1;
     v->limits.maxComputeWorkGroupCount[0] = v->limits.maxComputeWorkGroupCount[1] = 65535;
 }
 static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceFeatures2(VkPhysicalDevice p, VkPhysicalDeviceFeatures2 *out) { (void)p, (void)out; }
@@ -127,7 +134,7 @@ static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceQueueFamilyProperties(Vk
 {
     (void)p;
     *n = 1;
-    out[0] = (VkQueueFamilyProperties){ .queueFlags = VK_QUEUE_COMPUTE_BIT, .queueCount = 1 };
+    out[0] = (VkQueueFamilyProperties){ .queueFlags = VK_QUEUE_COMPUTE_BIT, .queueCount = 1, .timestampValidBits = 64 };
 }
 static VKAPI_ATTR void VKAPI_CALL null_GetPhysicalDeviceMemoryProperties2(VkPhysicalDevice p, VkPhysicalDeviceMemoryProperties2 *properties)
 {
@@ -148,6 +155,12 @@ static VKAPI_ATTR void VKAPI_CALL null_GetBufferMemoryRequirements(VkDevice d, V
     (void)d;
     *out = (VkMemoryRequirements){ o ? o->size + 4096 : 0, 256, 3 };      /* as drivers that round up: memory is more than its buffer */
 }
+/* Was never written to. */
+static int null_fresh(const void *handle)
+{
+    null_object *o = null_get(handle, NULL_SET);
+    return o && o->n++ == 0;
+}
 static VKAPI_ATTR void VKAPI_CALL null_UpdateDescriptorSets(VkDevice d, uint32_t n, const VkWriteDescriptorSet *writes, uint32_t m, const VkCopyDescriptorSet *copies)
 {
     (void)d, (void)m, (void)copies;
@@ -155,6 +168,8 @@ static VKAPI_ATTR void VKAPI_CALL null_UpdateDescriptorSets(VkDevice d, uint32_t
         const VkDescriptorBufferInfo *info = writes[i].pBufferInfo;
         null_object *b = null_get(NULL_HANDLE(info->buffer), NULL_BUFFER);
         null_get(NULL_HANDLE(writes[i].dstSet), NULL_SET);
+        if (null_vk.air > 0 && writes[i].dstBinding == 0 && !null_fresh(NULL_HANDLE(writes[i].dstSet)))
+            null_fault("a descriptor set is changed while a submission is in the air");
         if (b && (info->offset % 256 || info->range == 0 || info->offset + info->range > b->size || info->range > 1u << 27))
             null_fault("a binding passes its buffer, or is misplaced");
     }
@@ -206,6 +221,7 @@ NULL_DESTROY(DestroyDescriptorPool, VkDescriptorPool, NULL_POOL)
 NULL_DESTROY(DestroyCommandPool, VkCommandPool, NULL_COMMANDS)
 NULL_DESTROY(DestroyFence, VkFence, NULL_FENCE)
 NULL_DESTROY(DestroyPipelineCache, VkPipelineCache, NULL_CACHE)
+NULL_DESTROY(DestroyQueryPool, VkQueryPool, NULL_QUERIES)
 #undef NULL_DESTROY
 
 /* ---- calls that can: what they do here, and before them what makes them fail */
@@ -272,6 +288,7 @@ NULL_CREATE(CreatePipelineLayout, VkPipelineLayoutCreateInfo, VkPipelineLayout, 
 NULL_CREATE(CreateDescriptorSetLayout, VkDescriptorSetLayoutCreateInfo, VkDescriptorSetLayout, NULL_SET_LAYOUT)
 NULL_CREATE(CreateDescriptorPool, VkDescriptorPoolCreateInfo, VkDescriptorPool, NULL_POOL)
 NULL_CREATE(CreateCommandPool, VkCommandPoolCreateInfo, VkCommandPool, NULL_COMMANDS)
+NULL_CREATE(CreateQueryPool, VkQueryPoolCreateInfo, VkQueryPool, NULL_QUERIES)
 NULL_CREATE(CreateFence, VkFenceCreateInfo, VkFence, NULL_FENCE)
 NULL_CREATE(CreatePipelineCache, VkPipelineCacheCreateInfo, VkPipelineCache, NULL_CACHE)
 #undef NULL_CREATE
@@ -315,6 +332,27 @@ static VKAPI_ATTR VkResult VKAPI_CALL null_FreeDescriptorSets(VkDevice d, VkDesc
     return VK_SUCCESS;
 }
 static VKAPI_ATTR VkResult VKAPI_CALL null_AllocateCommandBuffers(VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *out) { return (void)i, *out = (VkCommandBuffer)d, VK_SUCCESS; }
+static VKAPI_ATTR void VKAPI_CALL null_FreeCommandBuffers(VkDevice d, VkCommandPool p, uint32_t n, const VkCommandBuffer *c) { (void)d, (void)n, (void)c, null_get(NULL_HANDLE(p), NULL_COMMANDS); }
+static VKAPI_ATTR void VKAPI_CALL null_CmdResetQueryPool(VkCommandBuffer c, VkQueryPool q, uint32_t first, uint32_t n)
+{
+    (void)c, null_get(NULL_HANDLE(q), NULL_QUERIES);
+    if (first + n > 2)
+        null_fault("more queries than there are");
+}
+static VKAPI_ATTR void VKAPI_CALL null_CmdWriteTimestamp(VkCommandBuffer c, VkPipelineStageFlagBits s, VkQueryPool q, uint32_t i)
+{
+    (void)c, (void)s, null_get(NULL_HANDLE(q), NULL_QUERIES);
+    if (i >= 2)
+        null_fault("more queries than there are");
+}
+static VKAPI_ATTR VkResult VKAPI_CALL null_GetQueryPoolResults(VkDevice d, VkQueryPool q, uint32_t first, uint32_t n, size_t bytes, void *out, VkDeviceSize stride, VkQueryResultFlags f)
+{
+    const uint64_t ticks[2] = { 7, 7 + 50000 };
+    (void)d, (void)f, null_get(NULL_HANDLE(q), NULL_QUERIES);
+    if (first != 0 || n != 2 || bytes != sizeof ticks || stride != 8)
+        null_fault("other queries than two of 64 bits");
+    return memcpy(out, ticks, sizeof ticks), VK_SUCCESS;
+}
 static VKAPI_ATTR VkResult VKAPI_CALL null_BeginCommandBuffer(VkCommandBuffer c, const VkCommandBufferBeginInfo *i) { return (void)c, (void)i, VK_SUCCESS; }
 static VKAPI_ATTR VkResult VKAPI_CALL null_EndCommandBuffer(VkCommandBuffer c) { return (void)c, VK_SUCCESS; }
 static VKAPI_ATTR VkResult VKAPI_CALL null_ResetFences(VkDevice d, uint32_t n, const VkFence *f) { return (void)d, (void)n, null_get(NULL_HANDLE(f[0]), NULL_FENCE), VK_SUCCESS; }
@@ -340,6 +378,9 @@ static VKAPI_ATTR VkResult VKAPI_CALL null_QueueSubmit(VkQueue q, uint32_t n, co
     X(CreateDescriptorPool, (VkDevice d, const VkDescriptorPoolCreateInfo *i, const VkAllocationCallbacks *a, VkDescriptorPool *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)\
     X(CreateCommandPool, (VkDevice d, const VkCommandPoolCreateInfo *i, const VkAllocationCallbacks *a, VkCommandPool *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)         \
     X(CreateFence, (VkDevice d, const VkFenceCreateInfo *i, const VkAllocationCallbacks *a, VkFence *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)                           \
+    X(CreateQueryPool, (VkDevice d, const VkQueryPoolCreateInfo *i, const VkAllocationCallbacks *a, VkQueryPool *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)               \
+    X(GetQueryPoolResults, (VkDevice d, VkQueryPool q, uint32_t first, uint32_t n, size_t bytes, void *o, VkDeviceSize stride, VkQueryResultFlags f),                        \
+      (d, q, first, n, bytes, o, stride, f), HOST_MEMORY, DEVICE_MEMORY)                                                                                                     \
     X(CreatePipelineCache, (VkDevice d, const VkPipelineCacheCreateInfo *i, const VkAllocationCallbacks *a, VkPipelineCache *o), (d, i, a, o), HOST_MEMORY, DEVICE_MEMORY)   \
     X(GetPipelineCacheData, (VkDevice d, VkPipelineCache c, size_t *n, void *o), (d, c, n, o), HOST_MEMORY, DEVICE_MEMORY)                                                   \
     X(MergePipelineCaches, (VkDevice d, VkPipelineCache c, uint32_t n, const VkPipelineCache *o), (d, c, n, o), HOST_MEMORY, DEVICE_MEMORY)                                  \
@@ -421,19 +462,72 @@ static VKAPI_ATTR void VKAPI_CALL wrap_CmdDispatch(VkCommandBuffer c, uint32_t x
     if (null_vk.skip == 0 || null_vk.skip != null_shaders.bound)
         next_CmdDispatch(c, x, y, z);
 }
+/* Submissions that are found at work for a while, by their fence. */
+enum { NULL_AIR = 64 };
+static struct { const void *fence; int64_t looks; } null_air[NULL_AIR];
+static void null_take_off(const void *fence)
+{
+    int i = 0;
+    while (i < NULL_AIR - 1 && null_air[i].fence)
+        i++;
+    null_air[i].fence = fence;
+    null_air[i].looks = null_vk.lag;
+    null_vk.most_air = ++null_vk.air > null_vk.most_air ? null_vk.air : null_vk.most_air;
+}
+/* Has it ended? A wait ends it; a look does when there were enough. */
+static int null_landed(const void *fence, int waits)
+{
+    for (int i = 0; i < NULL_AIR; i++)
+        if (null_air[i].fence == fence) {
+            if (!waits && null_air[i].looks-- > 0)
+                return 0;
+            null_air[i].fence = NULL;
+            null_vk.air--;
+            return 1;
+        }
+    return 1;
+}
+/* All that is in the air has ended: the next look sees it. */
+static inline void null_land(void)
+{
+    for (int i = 0; i < NULL_AIR; i++)
+        null_air[i].looks = 0;
+}
 /* Loses the device when told to. */
 static PFN_vkQueueSubmit next_QueueSubmit;
 static VKAPI_ATTR VkResult VKAPI_CALL wrap_QueueSubmit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
 {
-    if (null_vk.lose_after > 0 && null_vk.submits++ >= null_vk.lose_after)
+    int64_t submit = null_vk.submits++;
+    if (null_vk.lose_after > 0 && submit >= null_vk.lose_after)
         return VK_ERROR_DEVICE_LOST;
-    return null_fails("QueueSubmit", VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_DEVICE_LOST) ? null_vk.result : next_QueueSubmit(q, n, i, f);
+    if (null_fails("QueueSubmit", VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_DEVICE_LOST))
+        return null_vk.result;
+    VkResult result = next_QueueSubmit(q, n, i, f);
+    if (result == VK_SUCCESS && null_vk.lag > 0)
+        null_take_off(NULL_HANDLE(f));
+    return result;
 }
 /* A wait that fails leaves a real device at work in memory that will be freed: here it has ended first. */
 static PFN_vkWaitForFences next_WaitForFences;
 static VKAPI_ATTR VkResult VKAPI_CALL wrap_WaitForFences(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t ns)
 {
     VkResult result = next_WaitForFences(d, n, f, all, ns);
+    null_vk.sleeps += ns != 0;
+    if (ns != 0 && atomic_load(&null_vk.gate) != 0) {
+        atomic_fetch_add(&null_vk.at_gate, 1);
+        while (atomic_load(&null_vk.gate) != 0)
+            lm_park(&null_vk.gate, 1, 1000000);
+        atomic_fetch_sub(&null_vk.at_gate, 1);
+    }
+    if (ns == 0 && null_vk.air > 0 && null_fails("WaitForFences (a look)", VK_ERROR_DEVICE_LOST, VK_ERROR_DEVICE_LOST)) {
+        while (null_vk.air > 0)                             /* a lost device has ended all of it */
+            for (int i = 0; i < NULL_AIR; i++)
+                if (null_air[i].fence)
+                    null_landed(null_air[i].fence, 1);
+        return null_vk.result;
+    }
+    if (result == VK_SUCCESS && !null_landed(NULL_HANDLE(f[0]), ns != 0))
+        return VK_TIMEOUT;
     if (null_vk.hang_after > 0 && null_vk.waits++ >= null_vk.hang_after)
         return VK_TIMEOUT;
     if (ns == 0)                                            /* a look, which tells the truth */
@@ -448,7 +542,8 @@ static VKAPI_ATTR VkResult VKAPI_CALL wrap_WaitForFences(VkDevice d, uint32_t n,
     X(GetPhysicalDeviceQueueFamilyProperties) X(GetPhysicalDeviceMemoryProperties2) X(GetDeviceQueue) X(GetBufferMemoryRequirements) X(UpdateDescriptorSets)                 \
     X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdPipelineBarrier) X(CmdCopyBuffer) X(DestroyInstance) X(DestroyDevice)               \
     X(FreeMemory) X(DestroyBuffer) X(DestroyShaderModule) X(DestroyPipelineLayout) X(DestroyPipeline) X(DestroyDescriptorSetLayout) X(DestroyDescriptorPool)                \
-    X(DestroyCommandPool) X(DestroyFence) X(FreeDescriptorSets) X(DestroyPipelineCache)
+    X(DestroyCommandPool) X(DestroyFence) X(FreeDescriptorSets) X(DestroyPipelineCache) X(FreeCommandBuffers) X(DestroyQueryPool)            \
+    X(CmdResetQueryPool) X(CmdWriteTimestamp)
 
 static PFN_vkGetDeviceProcAddr null_real_device;
 

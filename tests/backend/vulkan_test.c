@@ -102,20 +102,20 @@ static void vulkan_bits(lm_backend *vulkan, const little_shape *shape)
     }
     lm_run *run = NULL;
     if (status == LLM_OK)
-        status = vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ &row, 1, &slot, 1, 1 }, &run, &error);
+        status = vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ .rows = &row, .n_rows = 1, .slots = &slot, .n_slots = 1, .n_out = 1 }, &run, &error);
     if (CHECK_MSG(status == LLM_OK, "%s", error.message)) {
-        lm_run_control control = { INT64_MAX, cancel, 1, LM_RUN_ALL_OPS };
+        lm_run_control control = { .deadline_ns = INT64_MAX, .cancel = cancel, .n_cancel = 1, .stop_op = LM_RUN_ALL_OPS };
         CHECK(vulkan->table->run_step(vulkan, run, &control, &error) == LLM_E_CANCELLED);
         flag = 0;
         CHECK(vulkan->table->run_step(vulkan, run, &control, &error) == LLM_OK);
         const float *logits = vulkan->table->run_value(vulkan, run, m.program->logits, 0);
         CHECK(logits != NULL && logits[0] == logits[0]);
-        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ &row, 1, &slot, 1, 1 }, &run, &error) == LLM_E_BUSY);
+        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ .rows = &row, .n_rows = 1, .slots = &slot, .n_slots = 1, .n_out = 1 }, &run, &error) == LLM_E_BUSY);
         vulkan->table->run_end(vulkan, run);
         row.token = (llm_token)m.program->n_vocab;
-        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ &row, 1, &slot, 1, 1 }, &run, &error) == LLM_E_INVALID);
+        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ .rows = &row, .n_rows = 1, .slots = &slot, .n_slots = 1, .n_out = 1 }, &run, &error) == LLM_E_INVALID);
         row = (lm_row){ 0, LM_PAGE_POSITIONS, tokens[0], LM_ROW_LOGITS };
-        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ &row, 1, &slot, 1, 1 }, &run, &error) == LLM_E_INTERNAL);
+        CHECK(vulkan->table->run_begin(vulkan, rig.exec, rig.pool, rig.arena, &(lm_batch){ .rows = &row, .n_rows = 1, .slots = &slot, .n_slots = 1, .n_out = 1 }, &run, &error) == LLM_E_INTERNAL);
     }
     free(first);
     little_rig_close(&rig);

@@ -35,7 +35,7 @@ static void bench_steps(little_rig *rig, lm_run *run, int64_t budget_ns, clockid
     llm_status status = LLM_MORE;
     while (status == LLM_MORE && n < LM_COUNT(bench_times)) {
         double before = bench_us(clock);
-        lm_run_control control = { lm_now_ns() + budget_ns, NULL, 0, LM_RUN_ALL_OPS };
+        lm_run_control control = { .deadline_ns = lm_now_ns() + budget_ns, .stop_op = LM_RUN_ALL_OPS };
         status = rig->backend->table->run_step(rig->backend, run, &control, NULL);
         bench_times[n] = bench_us(clock) - before;
         sum += bench_times[n++];
@@ -59,7 +59,7 @@ static void bench_pass(little_rig *rig, uint32_t n_rows, int32_t position, int64
     for (uint32_t r = 0; r < n_rows; r++)
         rows[r] = (lm_row){ 0, position + (int32_t)r, (llm_token)(r * 7), r + 1 == n_rows };
     lm_slot slot = { { pages }, { n_pages } };
-    lm_batch batch = { rows, n_rows, &slot, 1, 1 };
+    lm_batch batch = { .rows = rows, .n_rows = n_rows, .slots = &slot, .n_slots = 1, .n_out = 1 };
     if (!CHECK_MSG(rig->backend->table->run_begin(rig->backend, rig->exec, rig->pool, rig->arena, &batch, &run, &error) == LLM_OK, "%s", error.message))
         return;
     bench_steps(rig, run, budget_ns, clock, what);

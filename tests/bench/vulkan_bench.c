@@ -35,20 +35,20 @@ static double bench_pass(bench *b, uint32_t n, uint32_t at, bool parts)
     }
     for (uint32_t r = 0; r < n; r++)
         rows[r] = (lm_row){ .position = (int32_t)(at + r), .token = (llm_token)((at + r) * 7919 % program->n_vocab), .flags = r + 1 == n ? LM_ROW_LOGITS : 0 };
-    lm_batch batch = { rows, n, &slot, 1, 1 };
+    lm_batch batch = { .rows = rows, .n_rows = n, .slots = &slot, .n_slots = 1, .n_out = 1 };
     double before = bench_now(), begun;
     if (table->run_begin(b->f.backend, b->f.model->exec, b->f.pool, b->f.arena, &batch, &run, &b->f.error) < 0)
         return -1;
     llm_status status = LLM_MORE;
     for (uint32_t op = 0; parts && op < program->n_ops; op++) {
-        lm_run_control control = { INT64_MAX, NULL, 0, op + 1 };
+        lm_run_control control = { .deadline_ns = INT64_MAX, .stop_op = op + 1 };
         begun = bench_now();
         status = table->run_step(b->f.backend, run, &control, &b->f.error);
         b->spent[program->ops[op].kind] += bench_now() - begun;
         b->count[program->ops[op].kind]++;
     }
     while (status == LLM_MORE) {
-        lm_run_control control = { INT64_MAX, NULL, 0, LM_RUN_ALL_OPS };
+        lm_run_control control = { .deadline_ns = INT64_MAX, .stop_op = LM_RUN_ALL_OPS };
         status = table->run_step(b->f.backend, run, &control, &b->f.error);
     }
     table->run_value(b->f.backend, run, program->logits, 0);

@@ -53,7 +53,7 @@ llm_status lm_vk_cache_get(lm_backend *backend, void *out, size_t cap, size_t *n
 {
     lm_vk *vk = (lm_vk *)backend;
     lm_mutex_lock(&vk->compile);
-    lm_vk_lock(vk);
+    lm_vk_lock_busy(vk);
     llm_status status = cache_read(vk, out, cap, n, error);
     lm_vk_unlock(vk);
     lm_mutex_unlock(&vk->compile);
@@ -88,7 +88,7 @@ llm_status lm_vk_cache_put(lm_backend *backend, const void *data, size_t n, llm_
     if (memcmp(head + CACHE_VENDOR, bytes + CACHE_VENDOR, CACHE_HEAD - CACHE_VENDOR) != 0)
         return lm_fail(error, LLM_E_VERSION, "the cache of pipelines is of another device or driver than %s", vk->caps.name);
     lm_mutex_lock(&vk->compile);
-    lm_vk_lock(vk);
+    lm_vk_lock_busy(vk);
     llm_status status = cache_merge(vk, bytes + CACHE_HEAD, n - CACHE_HEAD, error);
     lm_vk_unlock(vk);
     lm_mutex_unlock(&vk->compile);

@@ -43,7 +43,7 @@ llm_status lm_vk_alive(const lm_vk *vk, llm_error *error)
     return LLM_OK;
 }
 
-void lm_vk_lock(lm_vk *vk) { lm_mutex_lock(&vk->gpu); }
+void lm_vk_lock_busy(lm_vk *vk) { lm_mutex_lock(&vk->gpu); }
 void lm_vk_unlock(lm_vk *vk) { lm_mutex_unlock(&vk->gpu); }
 
 /* ---- instance */
@@ -200,6 +200,7 @@ static void device_look(lm_vk *vk, VkPhysicalDevice physical, lm_vk_caps *caps, 
     caps->shuffle = (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0 &&
                     caps->subgroup >= 8 && caps->subgroup <= 64 && (caps->subgroup & (caps->subgroup - 1)) == 0;
     caps->family = device_family(vk, physical);
+    caps->time_ns = l->timestampPeriod;
     caps->shared_bytes = l->maxComputeSharedMemorySize;
     caps->max_groups[0] = l->maxComputeWorkGroupCount[0];
     caps->max_groups[1] = l->maxComputeWorkGroupCount[1];
@@ -337,8 +338,18 @@ static llm_status device_own(lm_vk *vk, bool low_priority, llm_error *error)
     return LLM_OK;
 }
 
+/* How the chosen queue tells the time. */
+static void device_times(lm_vk *vk)
+{
+    VkQueueFamilyProperties families[DEVICE_FAMILIES];
+    uint32_t n = DEVICE_FAMILIES;
+    vk->fn.GetPhysicalDeviceQueueFamilyProperties(vk->physical, &n, families);
+    vk->caps.time_bits = vk->caps.family < n && vk->caps.time_ns > 0 ? families[vk->caps.family].timestampValidBits : 0;
+}
+
 static llm_status device_create(lm_vk *vk, const lm_vulkan_desc *desc, llm_error *error)
 {
+    device_times(vk);
     if (vk->borrowed)
         vk->device = (VkDevice)desc->logical;
     else
@@ -355,9 +366,10 @@ static llm_status device_create(lm_vk *vk, const lm_vulkan_desc *desc, llm_error
         return lm_vk_fail(vk, result, "a command pool", error);
     }
     VkCommandBufferAllocateInfo commands = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = vk->command_pool, .commandBufferCount = 1 };
-    result = vk->fn.AllocateCommandBuffers(vk->device, &commands, &vk->command);
+    result = vk->fn.AllocateCommandBuffers(vk->device, &commands, &vk->own_command);
     if (result != VK_SUCCESS)
         return lm_vk_fail(vk, result, "a command buffer", error);
+    vk->command = vk->own_command;
     VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
     result = vk->fn.CreateFence(vk->device, &fence, NULL, &vk->fence);
     if (result != VK_SUCCESS) {
@@ -492,19 +504,28 @@ void lm_vk_device_close(lm_vk *vk)
 
 /* ---- submissions */
 
+/* A lost device has ended. */
+static bool device_works(const lm_vk *vk, VkFence fence)
+{
+    VkResult result = vk->fn.WaitForFences(vk->device, 1, &fence, VK_TRUE, 0);
+    return result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST;
+}
+
 bool lm_vk_hung(lm_vk *vk)
 {
     if (!vk->hung)
         return false;
     if (!vk->kept) {
-        VkResult result = vk->fn.WaitForFences(vk->device, 1, &vk->fence, VK_TRUE, 0);
-        vk->hung = result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST;      /* a lost one has ended */
+        vk->hung = vk->own_stuck && device_works(vk, vk->fence);
+        for (const lm_vk_flight *f = vk->stuck; f && !vk->hung; f = f->next)
+            vk->hung = device_works(vk, f->fence);
         vk->kept = vk->hung;                                /* what hangs on the first of them is not to be pulled out from under it later */
     }
     return vk->hung;
 }
 
-llm_status lm_vk_begin(lm_vk *vk, llm_error *error)
+/* Into vk->command. */
+static llm_status device_record(lm_vk *vk, llm_error *error)
 {
     static const VkMemoryBarrier before = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
                                             .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT };
@@ -518,7 +539,10 @@ llm_status lm_vk_begin(lm_vk *vk, llm_error *error)
     return LLM_OK;
 }
 
-llm_status lm_vk_submit(lm_vk *vk, llm_error *error)
+llm_status lm_vk_begin(lm_vk *vk, llm_error *error) { return device_record(vk, error); }
+
+/* vk->command is done, and off it goes. */
+static llm_status device_submit(lm_vk *vk, VkFence fence, llm_error *error)
 {
     VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &vk->command };
     VkResult result = vk->fn.EndCommandBuffer(vk->command);
@@ -526,22 +550,230 @@ llm_status lm_vk_submit(lm_vk *vk, llm_error *error)
         return lm_vk_fail(vk, result, "recording", error);
     if (vk->host_lock)
         vk->host_lock(vk->host_user);
-    result = vk->fn.QueueSubmit(vk->queue, 1, &info, vk->fence);
+    result = vk->fn.QueueSubmit(vk->queue, 1, &info, fence);
     if (vk->host_unlock)
         vk->host_unlock(vk->host_user);
     if (result != VK_SUCCESS)
         return lm_vk_fail(vk, result, "a submission", error);
     vk->n_submits++;
-    /* From here on the device may be at work in our buffers: a wait that fails leaves them to the device, so it counts as lost. */
-    result = vk->fn.WaitForFences(vk->device, 1, &vk->fence, VK_TRUE, (uint64_t)device_patience_ns);
+    return LLM_OK;
+}
+
+/* A wait has ended, so. From a submission on the device may be at work in our buffers: a wait that fails leaves them to the device, so it
+ * counts as lost. */
+static llm_status device_waited(lm_vk *vk, VkResult result, const VkFence *fence, bool *stuck, llm_error *error)
+{
     if (result != VK_SUCCESS) {
         llm_status status = lm_vk_fail(vk, result == VK_TIMEOUT ? VK_ERROR_DEVICE_LOST : result, result == VK_TIMEOUT ? "waiting, two minutes" : "waiting", error);
         atomic_store_explicit(&vk->lost, 1, memory_order_relaxed);
-        vk->hung = result != VK_ERROR_DEVICE_LOST;
+        *stuck = result != VK_ERROR_DEVICE_LOST;
+        vk->hung = vk->hung || *stuck;
         return status;
     }
-    result = vk->fn.ResetFences(vk->device, 1, &vk->fence);
+    result = vk->fn.ResetFences(vk->device, 1, fence);
     if (result != VK_SUCCESS)
         atomic_store_explicit(&vk->lost, 1, memory_order_relaxed);      /* a fence that stays signaled would lie to the next wait */
     return result == VK_SUCCESS ? LLM_OK : lm_vk_fail(vk, result, "a fence", error);
+}
+
+llm_status lm_vk_submit(lm_vk *vk, llm_error *error)
+{
+    LM_TRY(device_submit(vk, vk->fence, error));
+    VkResult result = vk->fn.WaitForFences(vk->device, 1, &vk->fence, VK_TRUE, (uint64_t)device_patience_ns);
+    return device_waited(vk, result, &vk->fence, &vk->own_stuck, error);
+}
+
+/* ---- flights */
+
+llm_status lm_vk_flight_new(lm_vk *vk, lm_vk_flight *out, llm_error *error)
+{
+    VkCommandBufferAllocateInfo commands = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = vk->command_pool, .commandBufferCount = 1 };
+    VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
+    VkQueryPoolCreateInfo times = { .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2 };
+    memset(out, 0, sizeof *out);
+    LM_TRY(lm_vk_alive(vk, error));
+    VkResult result = vk->fn.AllocateCommandBuffers(vk->device, &commands, &out->command);
+    if (result != VK_SUCCESS) {
+        out->command = VK_NULL_HANDLE;
+        return lm_vk_fail(vk, result, "a command buffer", error);
+    }
+    result = vk->fn.CreateFence(vk->device, &fence, NULL, &out->fence);
+    if (result != VK_SUCCESS) {
+        out->fence = VK_NULL_HANDLE;
+        return lm_vk_fail(vk, result, "a fence", error);
+    }
+    if (vk->caps.time_bits == 0)
+        return LLM_OK;
+    result = vk->fn.CreateQueryPool(vk->device, &times, NULL, &out->times);
+    if (result == VK_SUCCESS)
+        return LLM_OK;
+    out->times = VK_NULL_HANDLE;
+    return lm_vk_fail(vk, result, "timestamps", error);
+}
+
+/* It is not busy. What is freed halfway, by whoever made it, is all zero but for that. */
+void lm_vk_flight_free(lm_vk *vk, lm_vk_flight *f)
+{
+    bool hung = lm_vk_hung(vk);
+    for (lm_vk_flight **link = &vk->stuck; *link; link = &(*link)->next)
+        if (*link == f) {
+            *link = f->next;
+            break;
+        }
+    if (f->times && !hung)
+        vk->fn.DestroyQueryPool(vk->device, f->times, NULL);
+    if (f->fence && !hung)
+        vk->fn.DestroyFence(vk->device, f->fence, NULL);
+    if (f->command && !hung)
+        vk->fn.FreeCommandBuffers(vk->device, vk->command_pool, 1, &f->command);
+    memset(f, 0, sizeof *f);
+}
+
+llm_status lm_vk_flight_begin(lm_vk *vk, lm_vk_flight *f, llm_error *error)
+{
+    vk->command = f->command;
+    llm_status status = device_record(vk, error);
+    if (status < 0) {
+        vk->command = vk->own_command;
+        return status;
+    }
+    if (f->times) {                                         /* both when all before them has ended: what others have in the queue does not count */
+        vk->fn.CmdResetQueryPool(vk->command, f->times, 0, 2);
+        vk->fn.CmdWriteTimestamp(vk->command, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, f->times, 0);
+    }
+    return LLM_OK;
+}
+
+llm_status lm_vk_flight_submit(lm_vk *vk, lm_vk_flight *f, double work, double ms, llm_error *error)
+{
+    if (f->times)
+        vk->fn.CmdWriteTimestamp(vk->command, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, f->times, 1);
+    f->began_ns = f->seen_ns = lm_now_ns();
+    f->work = work;
+    f->ms = ms;
+    llm_status status = device_submit(vk, f->fence, error);
+    vk->command = vk->own_command;
+    if (status < 0)
+        return status;
+    f->busy = true;
+    f->next = vk->flights;
+    vk->flights = f;
+    return LLM_OK;
+}
+
+/* How long it took, in ms; < 0: nobody knows. Without the queue's own word: as long as we waited, if we did all the time. */
+static double flight_spent(const lm_vk *vk, const lm_vk_flight *f, bool waited)
+{
+    uint64_t at[2] = { 0, 0 };
+    if (f->times && vk->fn.GetQueryPoolResults(vk->device, f->times, 0, 2, sizeof at, at, sizeof at[0], VK_QUERY_RESULT_64_BIT) == VK_SUCCESS) {
+        uint64_t ticks = (at[1] - at[0]) & (vk->caps.time_bits >= 64 ? UINT64_MAX : ((uint64_t)1 << vk->caps.time_bits) - 1);
+        if (ticks != 0)
+            return (double)ticks * (double)vk->caps.time_ns * 1e-6;
+    }
+    return waited ? (double)(lm_now_ns() - f->began_ns) * 1e-6 : -1;
+}
+
+/* What it tells of the device's rate. */
+static void flight_rate(lm_vk *vk, const lm_vk_flight *f, bool waited)
+{
+    double spent = flight_spent(vk, f, waited), busy = (double)(f->seen_ns - f->began_ns) * 1e-6;
+    if (spent > 1 && f->work > 0) {                         /* shorter ones tell of the submission, not of the work */
+        double rate = f->work / spent, most = vk->rate * 4;
+        vk->rate = spent > f->ms ? LM_MIN(rate, vk->rate) : rate > most ? most : (vk->rate + rate) * 0.5;     /* too long: never twice */
+    } else if (spent >= 0 && f->work >= vk->rate * f->ms && spent < f->ms * 0.5) {
+        vk->rate *= 2;
+    } else if (spent < 0 && busy > f->ms && f->work > 0) {
+        vk->rate = LM_MIN(vk->rate, f->work / busy);
+    }
+    vk->rated = vk->rated || spent >= f->ms * 0.5 || busy > f->ms;
+}
+
+static void flight_wake(lm_vk *vk)
+{
+    atomic_fetch_add(&vk->ended, 1);
+    lm_unpark_all(&vk->ended);
+}
+
+static llm_status flight_end(lm_vk *vk, lm_vk_flight *f, VkResult result, bool waited, llm_error *error)
+{
+    bool stuck = false;
+    for (lm_vk_flight **link = &vk->flights; *link; link = &(*link)->next)
+        if (*link == f) {
+            *link = f->next;
+            break;
+        }
+    f->busy = false;
+    f->next = NULL;
+    llm_status status = device_waited(vk, result, &f->fence, &stuck, error);
+    if (status >= 0)
+        flight_rate(vk, f, waited);
+    if (stuck) {
+        f->next = vk->stuck;
+        vk->stuck = f;
+    }
+    return status;
+}
+
+/* Looks at a flight that nobody watches, or waits for it without `gpu`: being watched it stays where it is. */
+static llm_status flight_watch(lm_vk *vk, lm_vk_flight *f, int64_t deadline_ns, llm_error *error)
+{
+    llm_status status = LLM_OK;
+    int64_t now = lm_now_ns(), left = deadline_ns > now ? deadline_ns - now : 0, patience = LM_MAX(f->began_ns + device_patience_ns - now, 0);
+    bool waits = left > 0;
+    f->watched = true;
+    if (waits)
+        lm_vk_unlock(vk);
+    VkResult result = vk->fn.WaitForFences(vk->device, 1, &f->fence, VK_TRUE, (uint64_t)LM_MIN(left, patience));
+    if (waits)
+        lm_vk_lock_busy(vk);
+    f->watched = false;
+    if (result == VK_TIMEOUT && left < patience)
+        f->seen_ns = lm_now_ns();
+    else
+        status = flight_end(vk, f, result, waits && f->seen_ns == f->began_ns, error);
+    if (waits || !f->busy)
+        flight_wake(vk);
+    return status;
+}
+
+void lm_vk_flight_pause(lm_vk *vk, int64_t deadline_ns)
+{
+    uint32_t ended = atomic_load(&vk->ended);
+    int64_t left = deadline_ns == INT64_MAX ? -1 : LM_MAX(deadline_ns - lm_now_ns(), 0);
+    lm_vk_unlock(vk);
+    if (left != 0)
+        lm_park(&vk->ended, ended, left);
+    lm_vk_lock_busy(vk);
+}
+
+llm_status lm_vk_flight_wait(lm_vk *vk, lm_vk_flight *f, int64_t deadline_ns, llm_error *error)
+{
+    for (bool first = true; f->busy; first = false) {
+        if (!first && deadline_ns <= lm_now_ns())
+            return LLM_MORE;
+        if (!f->watched)
+            LM_TRY(flight_watch(vk, f, deadline_ns, error));
+        else if (deadline_ns <= lm_now_ns())
+            return LLM_MORE;
+        else
+            lm_vk_flight_pause(vk, deadline_ns);
+    }
+    return lm_vk_alive(vk, error);
+}
+
+void lm_vk_lock(lm_vk *vk)
+{
+    lm_mutex_lock(&vk->gpu);
+    vk->settling++;
+    while (vk->flights) {
+        lm_vk_flight *f = vk->flights;
+        while (f && f->watched)
+            f = f->next;
+        if (f)
+            flight_watch(vk, f, INT64_MAX, NULL);
+        else
+            lm_vk_flight_pause(vk, INT64_MAX);
+    }
+    if (--vk->settling == 0)
+        flight_wake(vk);
 }

@@ -141,7 +141,8 @@ void lm_vk_exec_close(lm_backend *backend, lm_exec *handle)
 
 /* ---- compiling --------------------------------------------------------------------------------------------------------- */
 
-/* Numbers of rows around which a plan may become another one, and of keys: a pass of any size then finds its pipelines made. */
+/* Numbers of rows around which a plan may become another one, each of one session and of many, of few keys and many: a pass of any size then
+ * finds its pipelines made. */
 static const uint32_t exec_rows[] = { 1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64, 65, 128, 129, 512 };
 enum { EXEC_MANY_KEYS = 1 << 16 };
 
@@ -152,11 +153,12 @@ static llm_status exec_plans(lm_vk *vk, const lm_vk_exec *exec, const lm_vk_pool
     size_t bytes = exec->max_dispatches * sizeof(lm_vk_dispatch);
     lm_vk_dispatch *dispatches = lm_mem_new(&vk->base.host->mem, bytes, LLM_MEMORY_OTHER);
     llm_status status = dispatches ? LLM_OK : lm_fail_memory(error, "a plan", bytes);
-    for (size_t i = 0; i < 2 * LM_COUNT(exec_rows) && status >= 0; i++) {
-        uint32_t rows = exec_rows[i / 2];
-        lm_vk_plan plan = { .vk = vk, .exec = exec, .pool = pool, .arena = &arena, .n_rows = { rows, rows }, .keys = i % 2 ? (uint64_t)rows * EXEC_MANY_KEYS : rows,
+    for (size_t i = 0; i < 4 * LM_COUNT(exec_rows) && status >= 0; i++) {
+        uint32_t rows = exec_rows[i / 4];
+        uint64_t deepest = i % 2 ? EXEC_MANY_KEYS : rows;
+        lm_vk_plan plan = { .vk = vk, .exec = exec, .pool = pool, .arena = &arena, .n_rows = { rows, rows }, .n_slots = i / 2 % 2 ? rows : 1, .keys = rows * deepest, .deepest = deepest,
                             .dispatches = dispatches, .cap = exec->max_dispatches };
-        lm_vk_lock(vk);
+        lm_vk_lock_busy(vk);
         status = lm_vk_plan_make(&plan, error);
         lm_vk_unlock(vk);
         if (status >= 0 && progress && progress(user, 1) != 0)
@@ -174,7 +176,7 @@ llm_status lm_vk_exec_compile(lm_backend *backend, lm_exec *handle, int32_t (*pr
     LM_TRY(lm_vk_pool_new(vk, exec->program, LLM_STATE_TYPE_F16, &pool, error));
     llm_status status = exec_plans(vk, exec, pool, progress, user, error);
     lm_vk_pool_close(backend, (lm_pool *)pool);
-    lm_vk_lock(vk);
+    lm_vk_lock_busy(vk);
     exec->compiled = status >= 0;
     lm_vk_unlock(vk);
     return status;
@@ -182,7 +184,7 @@ llm_status lm_vk_exec_compile(lm_backend *backend, lm_exec *handle, int32_t (*pr
 
 llm_status lm_vk_pool_compile(lm_vk *vk, const lm_program *program, const lm_vk_pool *pool, llm_error *error)
 {
-    lm_vk_lock(vk);
+    lm_vk_lock_busy(vk);
     lm_vk_exec *exec = vk->execs;
     while (exec && (exec->program != program || !exec->compiled))
         exec = exec->next;
@@ -225,6 +227,7 @@ static llm_status exec_arena_buffers(lm_vk *vk, lm_vk_arena *arena, const exec_s
                            (unsigned long long)sizes->values[set], (unsigned long long)vk->caps.max_range);
         LM_TRY(lm_vk_buffer_new(vk, sizes->values[set], LM_VK_ON_DEVICE, &arena->values[set], error));
     }
+    LM_TRY(lm_vk_flight_new(vk, &arena->flight, error));
     LM_TRY(lm_vk_buffer_new(vk, sizes->tables, LM_VK_TO_DEVICE, &arena->tables, error));
     LM_TRY(lm_vk_buffer_new(vk, sizes->logits, LM_VK_FROM_DEVICE, &arena->logits, error));
     for (int set = 0; set < 2; set++) {
@@ -262,7 +265,7 @@ llm_status lm_vk_arena_open(lm_backend *backend, const lm_exec *handle, uint32_t
     arena->run = (lm_vk_run *)(void *)(block + at_run);
     arena->dispatches = (lm_vk_dispatch *)(void *)(block + at_list);
     arena->max_dispatches = exec->max_dispatches;
-    lm_vk_lock(vk);
+    lm_vk_lock_busy(vk);
     llm_status status = exec_arena_buffers(vk, arena, &sizes, error);
     lm_vk_unlock(vk);
     if (status < 0)
@@ -285,6 +288,7 @@ void lm_vk_arena_close(lm_backend *backend, lm_run_arena *handle)
     }
     lm_vk_buffer_free(vk, &arena->tables);
     lm_vk_buffer_free(vk, &arena->logits);
+    lm_vk_flight_free(vk, &arena->flight);
     lm_vk_unlock(vk);
     lm_mem_free(&backend->host->mem, arena->mirror);
     lm_mem_free(&backend->host->mem, arena);

@@ -243,12 +243,12 @@ llm_status lm_vk_pipeline_get(lm_vk *vk, uint32_t module, const uint32_t specs[L
     if (!p) {
         lm_vk_unlock(vk);
         lm_mutex_lock(&vk->compile);
-        lm_vk_lock(vk);
+        lm_vk_lock_busy(vk);
         p = pipelines_find(vk, module, specs);              /* another may have made it meanwhile */
         if (!p) {
             lm_vk_unlock(vk);
             status = pipelines_compile(vk, module, specs, &p, error);
-            lm_vk_lock(vk);
+            lm_vk_lock_busy(vk);
             if (status >= 0) {
                 p->next = vk->pipelines;
                 vk->pipelines = p;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * A pass: rows and pages looked at and written where shaders read them, the plan's dispatches recorded and submitted piece by piece. A
  * submission holds about as much work as is meant to take submit_ms, or what is left until the deadline, at the rate that earlier ones
- * had; any dispatch is cut where it must be. Between submissions a run may stop. Owns nothing: a run lives in its arena.
- * Threads: as backend.h says; recording and submitting under `gpu`. */
+ * had; any dispatch is cut where it must be. Between submissions a run may stop. A submission in flight belongs to the arena: a step may
+ * leave it there, and a run may end before it does. Owns nothing: a run lives in its arena.
+ * Threads: as backend.h says; recording and submitting under `gpu`, waiting without it. */
 #include "backend/vulkan/vulkan.h"
 
 #include "base/os.h"
@@ -73,13 +74,12 @@ static void run_logits(lm_vk *vk, lm_vk_run *run)
     vk->fn.CmdPipelineBarrier(vk->command, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &after, 0, NULL, 0, NULL);
 }
 
-/* One submission of about `ms`. Its rate is remembered. */
+/* One submission of about `ms`, off into the air. */
 static llm_status run_submit(lm_vk *vk, lm_vk_run *run, uint32_t stop_op, double ms, llm_error *error)
 {
     double budget = LM_MAX(vk->rate * ms, 1), used = 0;
     bool begun = false;
-    LM_TRY(lm_vk_begin(vk, error));
-    int64_t before = lm_now_ns();
+    LM_TRY(lm_vk_flight_begin(vk, &run->arena->flight, error));
     while (run->at < run->n_dispatches && !run_stops(run, stop_op) && (!begun || used < budget)) {
         const lm_vk_dispatch *d = &run->arena->dispatches[run->at];
         double group = (double)d->work / ((double)d->groups[0] * d->groups[1]), left = (budget - used) / group;
@@ -90,15 +90,7 @@ static llm_status run_submit(lm_vk *vk, lm_vk_run *run, uint32_t stop_op, double
     }
     if (run->at == run->n_dispatches)
         run_logits(vk, run);
-    LM_TRY(lm_vk_submit(vk, error));
-    double spent = (double)(lm_now_ns() - before) * 1e-6;
-    if (spent > 1 && used > 0) {                            /* shorter ones tell of the submission, not of the work */
-        double rate = used / spent, most = vk->rate * 4;
-        vk->rate = spent > ms ? LM_MIN(rate, vk->rate) : rate > most ? most : (vk->rate + rate) * 0.5;        /* too long: never twice */
-    } else if (used >= budget && spent < ms * 0.5) {
-        vk->rate *= 2;
-    }
-    return LLM_OK;
+    return lm_vk_flight_submit(vk, &run->arena->flight, used, ms, error);
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------------------------- */
@@ -111,18 +103,20 @@ static bool run_cancelled(const lm_run_control *control)
     return false;
 }
 
-llm_status lm_vk_run_step(lm_backend *backend, lm_run *handle, const lm_run_control *control, llm_error *error)
+/* Under `gpu`, which waits let go of. *bad: the run is dead. */
+static llm_status run_steps(lm_vk *vk, lm_vk_run *run, const lm_run_control *control, bool *bad, llm_error *error)
 {
-    lm_vk *vk = (lm_vk *)backend;
-    lm_vk_run *run = (lm_vk_run *)handle;
-    if (run->dead)
-        return lm_fail(error, atomic_load(&vk->lost) ? LLM_E_DEVICE_LOST : LLM_E_INTERNAL, "a step of a pass that failed");
-    while (!run->finished) {
+    for (;;) {
         double ms = vk->submit_ms;
         uint32_t op = run->at < run->n_dispatches ? run->arena->dispatches[run->at].op : run->exec->program->n_ops;
+        llm_status status = lm_vk_flight_wait(vk, &run->arena->flight, control->no_wait ? 0 : control->deadline_ns, error);
+        *bad = status < 0;
+        run->finished = status == LLM_OK && run->at == run->n_dispatches;
+        if (*bad || run->finished)
+            return status;
         if (run_cancelled(control))
             return lm_fail(error, LLM_E_CANCELLED, "cancelled at operation %u of %u", op, run->exec->program->n_ops);
-        if (run_stops(run, control->stop_op))
+        if (status == LLM_MORE || run_stops(run, control->stop_op))
             return LLM_MORE;
         if (control->deadline_ns != INT64_MAX) {
             double left = (double)(control->deadline_ns - lm_now_ns()) * 1e-6;
@@ -130,16 +124,44 @@ llm_status lm_vk_run_step(lm_backend *backend, lm_run *handle, const lm_run_cont
                 return LLM_MORE;
             ms = left < ms ? left : ms;
         }
-        lm_vk_lock(vk);
-        llm_status status = run_submit(vk, run, control->stop_op, ms, error);
-        lm_vk_unlock(vk);
-        if (status < 0) {
-            run->dead = 1;
-            return status;
+        if (vk->settling != 0) {                            /* somebody wants the device for itself */
+            if (control->no_wait)
+                return LLM_MORE;
+            lm_vk_flight_pause(vk, control->deadline_ns);
+            continue;
         }
-        run->finished = run->at == run->n_dispatches;
+        *bad = (status = run_submit(vk, run, control->stop_op, ms, error)) < 0;
+        if (*bad)
+            return status;
+        if (!control->no_wait)
+            continue;
+        /* Without a queue's own clock a first rate is found by waiting: what is guessed at first is far too little to take long. */
+        if (!run->arena->flight.times && !vk->rated)
+            *bad = (status = lm_vk_flight_wait(vk, &run->arena->flight, lm_now_ns() + (int64_t)(ms * 1e6), error)) < 0;
+        return status < 0 ? status : LLM_MORE;
     }
-    return LLM_OK;
+}
+
+llm_status lm_vk_run_step(lm_backend *backend, lm_run *handle, const lm_run_control *control, llm_error *error)
+{
+    lm_vk *vk = (lm_vk *)backend;
+    lm_vk_run *run = (lm_vk_run *)handle;
+    bool bad = false;
+    if (run->dead)
+        return lm_fail(error, atomic_load(&vk->lost) ? LLM_E_DEVICE_LOST : LLM_E_INTERNAL, "a step of a pass that failed");
+    if (run->finished)
+        return LLM_OK;
+    lm_vk_lock_busy(vk);
+    llm_status status = run_steps(vk, run, control, &bad, error);
+    lm_vk_unlock(vk);
+    run->dead = bad;
+    return status;
+}
+
+bool lm_vk_run_beside(const lm_backend *backend, const lm_run *run)
+{
+    (void)backend, (void)run;
+    return true;
 }
 
 /* A value in the middle of a pass, or one that a finished pass has left: fetched when asked for. */
@@ -177,6 +199,7 @@ const void *lm_vk_run_value(lm_backend *backend, lm_run *handle, int32_t value, 
     return from ? from + (size_t)index * program->values[value].width * 4 : NULL;
 }
 
+/* What is in flight stays there, with the arena: whoever comes next looks. */
 void lm_vk_run_end(lm_backend *backend, lm_run *handle)
 {
     (void)backend;
@@ -283,20 +306,23 @@ llm_status lm_vk_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm
         return lm_fail(error, LLM_E_INVALID, "%u rows of %u sessions, %u outputs: the arena holds %u, %u and %u", batch->n_rows, batch->n_slots, batch->n_out, arena->max_rows,
                        arena->max_slots, arena->max_out);
     LM_TRY(run_pool(program, plan.pool, error));
-    run_tables tables = run_tables_of(arena);
-    LM_TRY(run_rows(program, batch, &tables, &plan.keys, error));
     plan.n_rows[LM_ROWS_ALL] = batch->n_rows;
     plan.n_rows[LM_ROWS_OUT] = batch->n_out;
     for (uint32_t r = 0; r < batch->n_rows; r++) {
         plan.deepest = LM_MAX(plan.deepest, (uint64_t)batch->rows[r].position + 1);
         plan.n_slots += r == 0 || batch->rows[r].slot != batch->rows[r - 1].slot;
     }
-    lm_vk_lock(vk);                                         /* another session of the model may grow the pool meanwhile */
-    llm_status status = run_pages(program, plan.pool, arena, batch, &tables, error);
-    if (status >= 0)
+    lm_vk_lock_busy(vk);                                    /* another session of the model may grow the pool meanwhile */
+    llm_status status = lm_vk_flight_wait(vk, &arena->flight, batch->no_wait ? 0 : INT64_MAX, error);     /* of a run that was ended in the air */
+    run_tables tables = run_tables_of(arena);
+    if (status == LLM_OK)
+        status = run_rows(program, batch, &tables, &plan.keys, error);
+    if (status == LLM_OK)
+        status = run_pages(program, plan.pool, arena, batch, &tables, error);
+    if (status == LLM_OK)
         status = lm_vk_plan_make(&plan, error);
     lm_vk_unlock(vk);
-    if (status < 0)
+    if (status != LLM_OK)
         return status;
     memset(run, 0, sizeof *run);
     run->exec = (lm_vk_exec *)exec;

@@ -495,7 +495,7 @@ static llm_status ops_pass(selftest_ops *t, uint32_t position, uint32_t n, llm_e
         rows[i] = (lm_row){ 0, (int32_t)(position + i), (llm_token)((position + i) * 17 % OPS_VOCAB), i + n_out >= n ? LM_ROW_LOGITS : 0 };
     slot.pages[0] = t->pages[0];
     slot.pages[1] = t->pages[1];
-    lm_batch batch = { rows, n, &slot, 1, n_out };
+    lm_batch batch = { .rows = rows, .n_rows = n, .slots = &slot, .n_slots = 1, .n_out = n_out };
     LM_TRY(table->run_begin(&t->vk->base, t->exec, t->pool, t->arena, &batch, &run, error));
     llm_status status = LLM_OK;
     for (uint32_t o = 0; o < t->program.n_ops && status >= 0; o++) {

@@ -68,6 +68,7 @@ static const lm_backend_table vulkan_table = {
     .run_begin = lm_vk_run_begin,
     .run_step = lm_vk_run_step,
     .run_value = lm_vk_run_value,
+    .run_beside = lm_vk_run_beside,
     .run_end = lm_vk_run_end,
     .own_memory = true,
     .test = lm_vk_test,

@@ -17,8 +17,9 @@
  *     vulkan.c    the table of the backend
  *     absent.c    of a library without it: says so
  *
- * One mutex, `gpu`, is held by whoever records, submits, uploads or touches descriptor sets; a submission is waited for before it is given
- * back, so whatever holds it finds an idle device. A second, `compile`, by whoever has the driver compile; never taken with `gpu` held.
+ * One mutex, `gpu`, is held by whoever records, submits, uploads or touches descriptor sets. Submissions of passes stay in flight when it is
+ * given back, one for each arena; lm_vk_lock waits for them all, so that what it holds finds an idle device and may free or change what
+ * shaders read; lm_vk_lock_busy does not. Others are waited for before `gpu` is given back. A second, `compile`, by whoever has the driver compile; never taken with `gpu` held.
  * Every object of Vulkan belongs to one struct here and is given back by its free. */
 #ifndef LM_BACKEND_VULKAN_VULKAN_H
 #define LM_BACKEND_VULKAN_VULKAN_H
@@ -50,7 +51,8 @@ typedef struct lm_vk lm_vk;
     X(FreeDescriptorSets) X(UpdateDescriptorSets) X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers)           \
     X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdBindPipeline) X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch)     \
     X(CmdPipelineBarrier) X(CmdCopyBuffer) X(CreateFence) X(DestroyFence) X(ResetFences) X(WaitForFences) X(QueueSubmit)         \
-    X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData) X(MergePipelineCaches)
+    X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData) X(MergePipelineCaches) X(FreeCommandBuffers)            \
+    X(CreateQueryPool) X(DestroyQueryPool) X(CmdResetQueryPool) X(CmdWriteTimestamp) X(GetQueryPoolResults)
 #define LM_VK_DEBUG_FUNCTIONS(X) X(CreateDebugUtilsMessengerEXT) X(DestroyDebugUtilsMessengerEXT)
 
 typedef struct lm_vk_entry {
@@ -145,9 +147,22 @@ typedef struct lm_vk_caps {
     uint8_t uuid[VK_UUID_SIZE], cache_uuid[VK_UUID_SIZE];
     bool shuffle;                                           /* among subgroups of 8, 16, 32 or 64 */
     bool float16, int8, storage16, storage8, int_dot;
+    uint32_t time_bits;                                     /* of the queue's timestamps; 0: it has none */
+    float time_ns;                                          /* a tick of them */
     bool budget, priority;                                  /* extensions: free memory is told; queues may be of low priority among programs */
     VkPhysicalDeviceMemoryProperties memory;
 } lm_vk_caps;
+
+/* A submission that is not waited for at once: of a pass, in its arena. Under `gpu`. */
+typedef struct lm_vk_flight {
+    struct lm_vk_flight *next;                              /* in vk->flights, while it is busy; in vk->stuck, if it never ended */
+    VkCommandBuffer command;
+    VkFence fence;
+    VkQueryPool times;                                      /* none where the queue has none */
+    bool busy, watched;                                     /* submitted, and its end not seen; somebody waits for its fence, without `gpu` */
+    int64_t began_ns, seen_ns;                              /* when it was submitted, and last seen to be busy */
+    double work, ms;                                        /* multiply-adds, and how long that was meant to take */
+} lm_vk_flight;
 
 struct lm_vk {
     lm_backend base;
@@ -159,8 +174,12 @@ struct lm_vk {
     VkDevice device;
     VkQueue queue;
     VkCommandPool command_pool;
-    VkCommandBuffer command;                                /* for whoever holds `gpu` */
-    VkFence fence;
+    VkCommandBuffer command;                                /* what is recorded into: own_command, or a flight's */
+    VkCommandBuffer own_command;                            /* for whoever holds `gpu` */
+    VkFence fence;                                          /* of own_command */
+    lm_vk_flight *flights, *stuck;
+    uint32_t settling;                                      /* how many wait in lm_vk_lock: nothing takes off meanwhile */
+    _Atomic uint32_t ended;                                 /* counts flights that have ended, and all else that somebody who parks here waits for */
     bool borrowed;                                          /* instance, device and queue are the host's */
     void (*host_lock)(void *user);                          /* around submissions; or NULL */
     void (*host_unlock)(void *user);
@@ -170,6 +189,7 @@ struct lm_vk {
     uint32_t has_mutex;                                     /* how many of them there are */
     struct lm_vk_exec *execs;                               /* that are open; under `gpu` */
     _Atomic uint32_t lost;
+    bool own_stuck;                                         /* own_command never ended */
     bool hung, kept;                                        /* under `gpu`: a wait ended before the device did; objects were left to it for good */
     _Atomic uint64_t device_bytes;                          /* changed under `gpu` */
     /* memory.c */
@@ -191,6 +211,7 @@ struct lm_vk {
     lm_vk_set none_set;
     /* run.c: multiply-adds a millisecond, as measured */
     double rate;
+    bool rated;                                             /* rate is no longer a first guess */
     uint32_t submit_ms;
     /* selftest.c: by weight type */
     bool trust;
@@ -215,8 +236,17 @@ llm_status lm_vk_begin(lm_vk *vk, llm_error *error);
 llm_status lm_vk_submit(lm_vk *vk, llm_error *error);
 /* The device may still be at work in what a wait that failed has left to it: nothing of it may be destroyed, it is leaked. Under `gpu`. */
 bool       lm_vk_hung(lm_vk *vk);
-void       lm_vk_lock(lm_vk *vk);
+void       lm_vk_lock(lm_vk *vk);                           /* no pass is in flight, nor will be until it is given back */
+void       lm_vk_lock_busy(lm_vk *vk);                      /* some may be: nothing that they read is to be freed or changed */
 void       lm_vk_unlock(lm_vk *vk);
+/* Flights. begin, commands into vk->command, submit: returns at once, and `work` is what it holds. wait: LLM_OK: none is busy; LLM_MORE: it
+ * still is at the deadline (of the clock of lm_now_ns; one that has passed: a look). While it waits `gpu` is let go of. */
+llm_status lm_vk_flight_new(lm_vk *vk, lm_vk_flight *out, llm_error *error);
+void       lm_vk_flight_free(lm_vk *vk, lm_vk_flight *flight);
+llm_status lm_vk_flight_begin(lm_vk *vk, lm_vk_flight *flight, llm_error *error);
+llm_status lm_vk_flight_submit(lm_vk *vk, lm_vk_flight *flight, double work, double ms, llm_error *error);
+llm_status lm_vk_flight_wait(lm_vk *vk, lm_vk_flight *flight, int64_t deadline_ns, llm_error *error);
+void       lm_vk_flight_pause(lm_vk *vk, int64_t deadline_ns);      /* without `gpu`, until something ends; what stands in vk->settling is over then, or not */
 
 /* ---- planes.c ------------------------------------------------------------------------------------------------------------ */
 
@@ -326,6 +356,7 @@ typedef struct lm_vk_arena {
     lm_vk_buffer values[2], tables, logits;
     lm_vk_set sets[2];
     struct lm_vk_run *run;
+    lm_vk_flight flight;                                    /* of its run, or of one that was ended in the air */
     lm_vk_dispatch *dispatches;
     uint32_t max_dispatches;
     uint8_t *mirror;                                        /* values asked for in the middle of a pass; made when one is */
@@ -358,6 +389,7 @@ typedef struct lm_vk_run {
 llm_status  lm_vk_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm_run_arena *arena, const lm_batch *batch, lm_run **out, llm_error *error);
 llm_status  lm_vk_run_step(lm_backend *backend, lm_run *run, const lm_run_control *control, llm_error *error);
 const void *lm_vk_run_value(lm_backend *backend, lm_run *run, int32_t value, uint32_t index);
+bool        lm_vk_run_beside(const lm_backend *backend, const lm_run *run);
 void        lm_vk_run_end(lm_backend *backend, lm_run *run);
 /* Into vk->command: groups [base, base + n) of a dispatch. Under `gpu`. */
 void        lm_vk_record(lm_vk *vk, const lm_vk_dispatch *dispatch, const uint32_t base[2], const uint32_t n[2]);
