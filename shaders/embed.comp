@@ -18,7 +18,7 @@ void main()
     vec4 lo, hi;
     if (k >= push.k || row >= push.n)
         return;
-    weight8(row * push.blocks, k, lo, hi);
+    weight8(0u, row * push.blocks, k, lo, hi);
     for (uint i = 0u; i < 4u; i++) {
         if (k + i < push.k)
             value_set(push.y + r * push.k + k + i, push.scale * lo[i]);

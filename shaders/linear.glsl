@@ -13,7 +13,8 @@ layout(push_constant) uniform Push {
     uint k, blocks, first, n, n_cols;                   // first: the matrix row that these planes begin with; n: rows they hold
     uint x, x_stride, y, y_stride, a, gate;
     uint ids, ranks, n_used, n_out;                     // experts: ids and their weights; outputs of one expert
-    float scale, softcap;
+    uint up0, up1, up2, up3;                            // the second matrix's planes (products of few columns)
+    float scale, softcap, eps;                          // eps: of the norm that is in the product (the same)
 } push;
 
 layout(set = 2, binding = 0) readonly buffer Bias { float b[]; } bias;

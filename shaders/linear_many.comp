@@ -18,7 +18,7 @@ void main()
             uint row = i >> 2, k = 8u * (i & 3u);
             vec4 lo = vec4(0.0), hi = vec4(0.0);
             if (r0 + row < push.n && k0 + k < push.k)
-                weight8((r0 + row) * push.blocks, k0 + k, lo, hi);
+                weight8(0u, (r0 + row) * push.blocks, k0 + k, lo, hi);
             for (uint j = 0u; j < 4u; j++) {
                 tile_w[k + j][row >> 2][row & 3u] = lo[j];
                 tile_w[k + 4u + j][row >> 2][row & 3u] = hi[j];

@@ -30,7 +30,7 @@ void main()
         vec4 lo[4], hi[4];
         float xs[COLUMNS];
         [[unroll]] for (uint i = 0u; i < 4u; i++)
-            weight8(first[i], k, lo[i], hi[i]);
+            weight8(0u, first[i], k, lo[i], hi[i]);
         [[unroll]] for (uint i = 0u; i < COLUMNS / PER; i++)
             xs[i] = BLOCK != 8 || k + (lane & 7u) < push.k ? value(x[i] + k) : 0.0;
         [[unroll]] for (uint j = 0u; j < 8u; j++) {

@@ -133,7 +133,7 @@ static void null_hangs(little *m)
 }
 
 /* Plans of a prompt and of single rows: no hazard as they are, and one wherever a barrier is taken away that is needed. */
-static void null_barriers(little *m)
+static void null_barriers(little *m, uint32_t counts[2])
 {
     lm_vulkan_desc desc = { .get_proc = null_get_proc, .trust = true };
     lm_backend *backend = NULL;
@@ -161,17 +161,38 @@ static void null_barriers(little *m)
                     plan.dispatches[i].barrier = 1;
                 }
             CHECK_MSG(n_barriers > 0 && found == n_barriers, "%u of %u missing barriers were found", found, n_barriers);
+            if (rows == 1) {
+                counts[0] = plan.n;
+                counts[1] = n_barriers;
+            }
             printf("%u rows: %u dispatches, %u barriers, %u layers\n", rows, plan.n, n_barriers, m->shape.n_layers);
         }
     }
     little_rig_close(&rig);
 }
 
+/* What a layer of one row costs: dispatches and barriers, as docs/VULKAN.md counts them. */
+static void null_counts(const char *what, const little_shape *shape, uint32_t dispatches, uint32_t barriers)
+{
+    uint32_t counts[2][2] = { { 0, 0 }, { 0, 0 } };
+    for (uint32_t n = 0; n < 2; n++) {
+        little_shape layers = *shape;
+        little m;
+        layers.n_layers = 2 + n;
+        if (CHECK(little_open(&m, &layers, NULL)))
+            null_barriers(&m, counts[n]);
+        little_close(&m);
+    }
+    CHECK_MSG(counts[1][0] - counts[0][0] == dispatches && counts[1][1] - counts[0][1] == barriers, "%s: %u dispatches and %u barriers a layer, not %u and %u", what,
+              counts[1][0] - counts[0][0], counts[1][1] - counts[0][1], dispatches, barriers);
+}
+
 static void null_shape(const little_shape *shape)
 {
     little m;
+    uint32_t counts[2];
     if (CHECK(little_open(&m, shape, NULL))) {
-        null_barriers(&m);
+        null_barriers(&m, counts);
         for (null_vk.onwards = 0; null_vk.onwards < 2; null_vk.onwards++)
             printf("%d calls failed in turn%s\n", (int)null_failures(&m, false, 1), null_vk.onwards ? ", with all after them" : "");
         null_vk.onwards = 0;
@@ -221,6 +242,14 @@ int main(int argc, char **argv)
     }
     null_what = "null driver";
     null_vk.fail_at = -1;
+    static const uint32_t types[6] = { LM_TYPE_Q4_0 };
+    little_shape dense = little_shapes[0], experts = little_shapes[3], gemma = little_shapes[4];
+    memcpy(dense.types, types, sizeof types);
+    memcpy(experts.types, types, sizeof types);
+    memcpy(gemma.types, types, sizeof types);
+    null_counts("dense", &dense, 8, 6);
+    null_counts("experts", &experts, 10, 8);
+    null_counts("norms after blocks", &gemma, 10, 8);
     null_shape(&little_shapes[0]);
     null_shape(&little_shapes[2]);
     null_shape(&little_shapes[5]);

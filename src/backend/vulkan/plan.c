@@ -11,6 +11,7 @@ enum { PLAN_SPLITS = 32, PLAN_COUNTERS = 256 };             /* of attention's ke
 /* As shaders/linear.glsl has them. */
 enum { PLAN_EPILOGUE_NONE, PLAN_EPILOGUE_RESIDUAL, PLAN_EPILOGUE_RESIDUAL_GATE, PLAN_EPILOGUE_SILU, PLAN_EPILOGUE_GELU };
 enum { PLAN_EXPERTS_NONE, PLAN_EXPERTS_UP, PLAN_EXPERTS_DOWN };
+enum { PLAN_NORM_APART, PLAN_NORM_PLAIN, PLAN_NORM_VECTOR };  /* of linear_few.comp: none is in the product; one, without a vector or with one */
 
 /* All products are pushed the same words. */
 _Static_assert(sizeof(lm_vk_push_linear_few) == sizeof(lm_vk_push_linear_many) && offsetof(lm_vk_push_linear_few, softcap) == offsetof(lm_vk_push_linear_many, softcap) &&
@@ -157,8 +158,8 @@ static llm_status plan_norm(lm_vk_plan *plan, const lm_op *op, llm_error *error)
     return LLM_OK;
 }
 
-/* What a product multiplies: its input, or in the scratch the norm of it. */
-typedef struct plan_input { uint32_t at, width; int32_t value; } plan_input;          /* value LM_NONE: the scratch */
+/* What a product multiplies: its input, or in the scratch the norm of it. Products of few columns norm on their way. */
+typedef struct plan_input { uint32_t at, width; int32_t value; uint32_t norm; float eps; } plan_input;      /* value LM_NONE: the scratch; norm: PLAN_NORM_* */
 
 static void plan_input_access(const lm_vk_plan *plan, lm_vk_dispatch *d, const lm_op *op, const plan_input *x)
 {
@@ -171,13 +172,36 @@ static void plan_input_access(const lm_vk_plan *plan, lm_vk_dispatch *d, const l
 static llm_status plan_prologue(lm_vk_plan *plan, const lm_op *op, uint32_t norm, float eps, plan_input *x, llm_error *error)
 {
     lm_vk_dispatch *d;
-    *x = (plan_input){ plan_at(plan, op->in[0]), plan_value(plan, op->in[0])->width, op->in[0] };
+    *x = (plan_input){ plan_at(plan, op->in[0]), plan_value(plan, op->in[0])->width, op->in[0], PLAN_NORM_APART, eps };
     if (norm == LM_NORM_NONE)
         return LLM_OK;
-    *x = (plan_input){ plan_scratch_at(plan, op->rows), x->width, LM_NONE };
+    if (plan->n_rows[op->rows] <= PLAN_FEW_COLUMNS && op->kind != LM_OP_LOGITS) {       /* a barrier less, for an item more to read with each of x; logits are too many for that */
+        x->norm = op->weight[3] == LM_NONE ? PLAN_NORM_PLAIN : PLAN_NORM_VECTOR;
+        return LLM_OK;
+    }
+    *x = (plan_input){ plan_scratch_at(plan, op->rows), x->width, LM_NONE, PLAN_NORM_APART, eps };
     LM_TRY(plan_norm_at(plan, op, op->in[0], LM_NONE, x->at, eps, &d, error));
     plan_range(d, op->rows, 1, x->at, (uint64_t)x->width * plan->n_rows[op->rows]);
     return LLM_OK;
+}
+
+/* Can both matrices of a gated product be one dispatch? They must be cut alike, and their sets are taken. */
+static bool plan_two(const lm_vk_plan *plan, const lm_op *op)
+{
+    const lm_vk_weight *a = plan->exec->weights[op->weight[0]], *b = plan->exec->weights[op->weight[1]];
+    bool two = a->info.type == b->info.type && a->n_shards == b->n_shards && op->weight[4] == LM_NONE && op->weight[5] == LM_NONE;
+    for (uint32_t s = 0; two && s < a->n_shards; s++)
+        two = a->shards[s].first == b->shards[s].first && a->shards[s].n == b->shards[s].n;
+    return two;
+}
+
+/* The second matrix and the norm's vector, where linear_few.comp looks for them. */
+static void plan_extras(const lm_vk_plan *plan, const lm_op *op, const plan_input *x, const lm_vk_shard *second, lm_vk_dispatch *d)
+{
+    if (second)
+        d->sets[3] = second->set.set;
+    if (x->norm == PLAN_NORM_VECTOR)
+        d->sets[second ? 2 : 3] = plan_vector(plan, op->weight[3]);
 }
 
 static uint64_t plan_linear_scratch(const lm_program *program, const lm_op *op, uint32_t rows) { return op->u.linear.norm == LM_NORM_NONE ? 0 : (uint64_t)program->values[op->in[0]].width * rows; }
@@ -192,37 +216,42 @@ static uint64_t plan_no_scratch(const lm_program *program, const lm_op *op, uint
 
 static uint32_t plan_lanes(uint32_t k) { return k < 1024 ? 16 : 32; }
 
-static lm_vk_push_linear_few plan_push(const lm_vk_weight *w, const lm_vk_shard *shard)
+static lm_vk_push_linear_few plan_push(const lm_vk_weight *w, const lm_vk_shard *shard, const lm_vk_shard *second, float eps)
 {
-    return (lm_vk_push_linear_few){ .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = (uint32_t)w->info.n_cols,
+    if (!second)
+        second = shard;
+    return (lm_vk_push_linear_few){ .up0 = second->plane[0], .up1 = second->plane[1], .up2 = second->plane[2], .up3 = second->plane[3], .eps = eps,
+                                    .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = (uint32_t)w->info.n_cols,
                                     .blocks = w->blocks, .first = (uint32_t)shard->first, .n = (uint32_t)shard->n, .scale = 1 };
 }
 
 /* Drivers may run other subgroups than they told of: the self-test finds out. */
 bool lm_vk_wide(const lm_vk *vk, uint32_t type) { return vk->caps.shuffle && !atomic_load_explicit(&vk->wide_wrong[type], memory_order_relaxed); }
 
-static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, const plan_input *x, llm_error *error)
+static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, bool two, const plan_input *x, llm_error *error)
 {
     const lm_op_linear *u = &op->u.linear;
     const lm_vk_weight *w = plan->exec->weights[op->weight[i]];
-    bool gated = u->epilogue == LM_EPILOGUE_GATED, residual = u->epilogue == LM_EPILOGUE_RESIDUAL, last = !gated || i == 1, gate = residual && op->in[2] != LM_NONE;
+    bool gated = u->epilogue == LM_EPILOGUE_GATED, residual = u->epilogue == LM_EPILOGUE_RESIDUAL, last = !gated || i == 1 || two, gate = residual && op->in[2] != LM_NONE;
     int32_t out = op->out[gated ? 0 : i];
     uint32_t columns = plan->n_rows[op->rows], k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k), few = columns <= PLAN_FEW_COLUMNS, wide = !few && lm_vk_wide(plan->vk, w->info.type);
     int32_t module = few ? lm_vk_module_few(w->info.type) : wide ? lm_vk_module_wide(w->info.type) : lm_vk_module_many(w->info.type);
     const uint32_t specs[] = {
         [LM_VK_SPEC_LINEAR_FEW_BIAS] = op->weight[4 + i] != LM_NONE,
         [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = gate ? PLAN_EPILOGUE_RESIDUAL_GATE : residual ? PLAN_EPILOGUE_RESIDUAL
-                                           : gated && i == 1 ? (u->act == LM_ACT_GELU ? PLAN_EPILOGUE_GELU : PLAN_EPILOGUE_SILU) : PLAN_EPILOGUE_NONE,
+                                           : gated && last ? (u->act == LM_ACT_GELU ? PLAN_EPILOGUE_GELU : PLAN_EPILOGUE_SILU) : PLAN_EPILOGUE_NONE,
         [LM_VK_SPEC_LINEAR_FEW_SOFTCAP] = u->softcap != 0,
         [LM_VK_SPEC_LINEAR_FEW_EXPERTS] = PLAN_EXPERTS_NONE,
         [LM_VK_SPEC_LINEAR_FEW_LANES] = few ? lanes : wide ? plan->vk->caps.subgroup : 0,
         [LM_VK_SPEC_LINEAR_FEW_COLS] = !few ? 0 : columns == 1 ? 1 : 4,
+        [LM_VK_SPEC_LINEAR_FEW_NORM] = x->norm,
+        [LM_VK_SPEC_LINEAR_FEW_TWO] = two,
     };
     uint32_t rows_a_group = wide ? 256 : !few ? 64 : columns == 1 ? 256 / lanes : 64 / lanes, columns_a_group = wide ? 16 : few ? 4 : 32;
     for (uint32_t s = 0; s < w->n_shards; s++) {
-        const lm_vk_shard *shard = &w->shards[s];
+        const lm_vk_shard *shard = &w->shards[s], *second = two ? &plan->exec->weights[op->weight[1]]->shards[s] : NULL;
         lm_vk_dispatch *d;
-        lm_vk_push_linear_few push = plan_push(w, shard);
+        lm_vk_push_linear_few push = plan_push(w, shard, second, x->eps);
         push.n_cols = columns;
         push.x = x->at;
         push.x_stride = x->width;
@@ -233,9 +262,10 @@ static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i,
         push.scale = last ? u->scale : 1;
         push.softcap = u->softcap;
         LM_TRY(plan_add(plan, module, specs, LM_COUNT(specs), &push, sizeof push, plan_ceil(shard->n, rows_a_group), plan_ceil(columns, columns_a_group),
-                        shard->n * k * columns, &d, error));
+                        (two ? 2 : 1) * shard->n * k * columns, &d, error));
         d->sets[1] = shard->set.set;
         d->sets[2] = plan_vector(plan, op->weight[4 + i]);
+        plan_extras(plan, op, x, second, d);
         plan_input_access(plan, d, op, x);
         if (residual)
             plan_access(plan, d, op->in[1], 0);
@@ -250,27 +280,31 @@ static llm_status plan_linear(lm_vk_plan *plan, const lm_op *op, llm_error *erro
 {
     plan_input x;
     LM_TRY(plan_prologue(plan, op, op->u.linear.norm, op->u.linear.eps, &x, error));
-    for (uint32_t i = 0; i < op->u.linear.n_matrices; i++)
-        LM_TRY(plan_linear_one(plan, op, i, &x, error));
+    bool two = op->u.linear.epilogue == LM_EPILOGUE_GATED && plan->n_rows[op->rows] <= PLAN_FEW_COLUMNS && plan_two(plan, op);
+    for (uint32_t i = 0; i < (two ? 1 : op->u.linear.n_matrices); i++)
+        LM_TRY(plan_linear_one(plan, op, i, two, &x, error));
     return LLM_OK;
 }
 
 /* ---- LINEAR_EXPERTS, ROUTE --------------------------------------------------------------------------------------------------- */
 
-static llm_status plan_experts_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, const plan_input *x, llm_error *error)
+static llm_status plan_experts_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, bool two, const plan_input *x, llm_error *error)
 {
     const lm_op_experts *u = &op->u.experts;
     const lm_vk_weight *w = plan->exec->weights[op->weight[i]];
     uint32_t rows = plan->n_rows[op->rows], n_out = (uint32_t)(w->info.n_rows / u->n_expert), k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k);
     const uint32_t specs[] = {
-        [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = u->down ? PLAN_EPILOGUE_RESIDUAL : i == 1 ? (u->act == LM_ACT_GELU ? PLAN_EPILOGUE_GELU : PLAN_EPILOGUE_SILU) : PLAN_EPILOGUE_NONE,
+        [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = u->down ? PLAN_EPILOGUE_RESIDUAL : i == 1 || two ? (u->act == LM_ACT_GELU ? PLAN_EPILOGUE_GELU : PLAN_EPILOGUE_SILU) : PLAN_EPILOGUE_NONE,
         [LM_VK_SPEC_LINEAR_FEW_EXPERTS] = u->down ? PLAN_EXPERTS_DOWN : PLAN_EXPERTS_UP,
         [LM_VK_SPEC_LINEAR_FEW_LANES] = lanes,
         [LM_VK_SPEC_LINEAR_FEW_COLS] = 1,
+        [LM_VK_SPEC_LINEAR_FEW_NORM] = x->norm,
+        [LM_VK_SPEC_LINEAR_FEW_TWO] = two,
     };
     for (uint32_t s = 0; s < w->n_shards; s++) {
+        const lm_vk_shard *second = two ? &plan->exec->weights[op->weight[1]]->shards[s] : NULL;
         lm_vk_dispatch *d;
-        lm_vk_push_linear_few push = plan_push(w, &w->shards[s]);
+        lm_vk_push_linear_few push = plan_push(w, &w->shards[s], second, x->eps);
         push.x = x->at;
         push.x_stride = x->width;
         push.y = plan_at(plan, op->out[0]);
@@ -282,8 +316,9 @@ static llm_status plan_experts_one(lm_vk_plan *plan, const lm_op *op, uint32_t i
         push.n_out = n_out;
         push.n_cols = u->down ? rows : rows * u->n_used;
         LM_TRY(plan_add(plan, lm_vk_module_few(w->info.type), specs, LM_COUNT(specs), &push, sizeof push, plan_ceil(n_out, 256 / lanes), push.n_cols,
-                        (uint64_t)n_out * k * rows * u->n_used, &d, error));
+                        (uint64_t)(two ? 2 : 1) * n_out * k * rows * u->n_used, &d, error));
         d->sets[1] = w->shards[s].set.set;
+        plan_extras(plan, op, x, second, d);
         plan_input_access(plan, d, op, x);
         plan_access(plan, d, op->in[1], 0);
         if (u->down)
@@ -299,8 +334,9 @@ static llm_status plan_experts(lm_vk_plan *plan, const lm_op *op, llm_error *err
 {
     plan_input x;
     LM_TRY(plan_prologue(plan, op, op->u.experts.norm, op->u.experts.eps, &x, error));
-    for (uint32_t i = 0; i < (op->u.experts.down ? 1u : 2u); i++)
-        LM_TRY(plan_experts_one(plan, op, i, &x, error));
+    bool two = !op->u.experts.down && plan_two(plan, op);
+    for (uint32_t i = 0; i < (op->u.experts.down || two ? 1u : 2u); i++)
+        LM_TRY(plan_experts_one(plan, op, i, two, &x, error));
     return LLM_OK;
 }
 

@@ -7,13 +7,17 @@
 
 #include "kernels/kernels.h"
 #include "tensor/blocks.h"
+#include "base/fmath.h"
 #include "base/half.h"
 
 #include <string.h>
 
+LM_EXACT_ARITHMETIC
+
 enum { SELFTEST_ROWS = 69, SELFTEST_COLUMNS = 35, SELFTEST_FEW = 3, SELFTEST_MOST = 512 };
 enum { SELFTEST_X = 0, SELFTEST_Y = SELFTEST_COLUMNS * SELFTEST_MOST, SELFTEST_E = SELFTEST_Y + SELFTEST_COLUMNS * SELFTEST_ROWS, SELFTEST_ITEMS = SELFTEST_E + SELFTEST_MOST };
 enum { SELFTEST_TOKEN = 5 };
+#define SELFTEST_EPS 0x1p-10
 
 /* Where the f16 scales of a block stand, and how many: random bits there would be infinite now and then. */
 typedef struct selftest_scales { uint8_t offset, n; } selftest_scales;
@@ -54,7 +58,7 @@ typedef struct selftest {
     uint32_t type, k;
     lm_vk_weight *weight;
     lm_vk_buffer values, tables;
-    lm_vk_set set;
+    lm_vk_set set, vector;
     float *rows;                                            /* [SELFTEST_ROWS][k], as the reference reads them */
     float *host;                                            /* SELFTEST_ITEMS, as the device has left them */
 } selftest;
@@ -90,10 +94,11 @@ static llm_status selftest_weight(selftest *t, uint64_t *state, llm_error *error
     return status;
 }
 
+/* The second matrix is the first again, and the norm's vector what is multiplied in the first column. */
 static llm_status selftest_run(selftest *t, int32_t module, const uint32_t *specs, const void *push, size_t push_bytes, uint32_t x, uint32_t y, llm_error *error)
 {
     lm_vk *vk = t->vk;
-    lm_vk_dispatch d = { .push_bytes = (uint32_t)push_bytes, .sets = { t->set.set, t->weight->shards[0].set.set, vk->none_set.set, vk->none_set.set } };
+    lm_vk_dispatch d = { .push_bytes = (uint32_t)push_bytes, .sets = { t->set.set, t->weight->shards[0].set.set, t->vector.set, t->weight->shards[0].set.set } };
     const uint32_t none[2] = { 0, 0 }, groups[2] = { x, y };
     LM_TRY(lm_vk_pipeline_get(vk, (uint32_t)module, specs, &d.pipeline, error));
     memcpy(d.push, push, push_bytes);
@@ -122,6 +127,32 @@ static double selftest_product(const selftest *t, const float *x, uint32_t colum
     return worst;
 }
 
+/* The same of silu(z) z, z a product behind a norm. An error of z comes out up to 2.2 |z| times as large. */
+static double selftest_both(const selftest *t, const float *x, uint32_t columns)
+{
+    double worst = 0;
+    for (uint32_t c = 0; c < columns; c++) {
+        const float *xs = x + (size_t)c * t->k;
+        double squares = 0, root = 1;
+        for (uint32_t i = 0; i < t->k; i++)
+            squares += (double)xs[i] * (double)xs[i];
+        squares = squares / t->k + SELFTEST_EPS;
+        for (int i = 0; i < 64; i++)
+            root = 0.5 * (root + squares / root);
+        for (uint32_t r = 0; r < SELFTEST_ROWS; r++) {
+            double z = 0, size = 1e-30, got = (double)t->host[SELFTEST_Y + c * SELFTEST_ROWS + r];
+            for (uint32_t i = 0; i < t->k; i++) {
+                double term = (double)t->rows[(size_t)r * t->k + i] * (double)xs[i] * (double)x[i] / root;
+                z += term;
+                size += term < 0 ? -term : term;
+            }
+            double want = z * z / (1 + lm_exp64(-z)), off = (got > want ? got - want : want - got) / (size * (1e-3 + 2.2 * (z < 0 ? -z : z)));
+            worst = LM_MAX(worst, off <= 1e30 ? off : 1e30);
+        }
+    }
+    return worst;
+}
+
 static double selftest_embedding(const selftest *t)
 {
     double worst = 0;
@@ -137,11 +168,18 @@ static llm_status selftest_all(selftest *t, double worst[5], llm_error *error)
 {
     const lm_vk_shard *shard = &t->weight->shards[0];
     lm_vk_push_linear_few push = { .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = t->k, .blocks = t->weight->blocks,
+                                   .up0 = shard->plane[0], .up1 = shard->plane[1], .up2 = shard->plane[2], .up3 = shard->plane[3], .eps = (float)SELFTEST_EPS,
                                    .n = SELFTEST_ROWS, .n_cols = SELFTEST_FEW, .x_stride = t->k, .y = SELFTEST_Y, .y_stride = SELFTEST_ROWS, .scale = 1 };
     lm_vk_push_embed embed = { .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = t->k, .blocks = t->weight->blocks,
                                .n = SELFTEST_ROWS, .y = SELFTEST_E, .scale = 1 };
     const uint32_t few[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_FEW_LANES] = 16, [LM_VK_SPEC_LINEAR_FEW_COLS] = 4 };
     const uint32_t one[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_FEW_LANES] = 16, [LM_VK_SPEC_LINEAR_FEW_COLS] = 1 }, none[LM_VK_MAX_SPECS] = { 0 };
+    /* Behind a norm, and two matrices at once: with the other number of lanes. 3: silu. All four with floats; other types differ in how their words become
+     * numbers, which two of the four show: drivers take long to compile. */
+    const uint32_t few_both[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = 3, [LM_VK_SPEC_LINEAR_FEW_LANES] = 32, [LM_VK_SPEC_LINEAR_FEW_COLS] = 4, [LM_VK_SPEC_LINEAR_FEW_NORM] = 2,
+                                                 [LM_VK_SPEC_LINEAR_FEW_TWO] = 1 };
+    const uint32_t one_both[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_FEW_EPILOGUE] = 3, [LM_VK_SPEC_LINEAR_FEW_LANES] = 32, [LM_VK_SPEC_LINEAR_FEW_COLS] = 1, [LM_VK_SPEC_LINEAR_FEW_NORM] = 2,
+                                                 [LM_VK_SPEC_LINEAR_FEW_TWO] = 1 };
     const uint32_t tables[9] = { 4, 8, 8, 8, 0, 0, SELFTEST_TOKEN, 0, 0 };
     uint64_t state = 20 + t->type;
     float *x = t->values.mapped;
@@ -150,14 +188,22 @@ static llm_status selftest_all(selftest *t, double worst[5], llm_error *error)
         x[i] = selftest_float(&state);
     LM_TRY(selftest_run(t, lm_vk_module_few(t->type), few, &push, sizeof push, (SELFTEST_ROWS + 3) / 4, 1, error));
     worst[0] = selftest_product(t, t->host, SELFTEST_FEW);
+    if (t->type == LM_TYPE_F32) {
+        LM_TRY(selftest_run(t, lm_vk_module_few(t->type), few_both, &push, sizeof push, (SELFTEST_ROWS + 1) / 2, 1, error));
+        worst[0] = LM_MAX(worst[0], selftest_both(t, t->host, SELFTEST_FEW));
+    }
     push.n_cols = SELFTEST_COLUMNS;
     LM_TRY(selftest_run(t, lm_vk_module_many(t->type), none, &push, sizeof push, (SELFTEST_ROWS + 63) / 64, (SELFTEST_COLUMNS + 31) / 32, error));
     worst[1] = selftest_product(t, t->host, SELFTEST_COLUMNS);
     LM_TRY(selftest_run(t, lm_vk_module_embed(t->type), none, &embed, sizeof embed, (t->k + 511) / 512, 1, error));
     worst[2] = selftest_embedding(t);
     push.n_cols = 1;
-    LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one, &push, sizeof push, (SELFTEST_ROWS + 15) / 16, 1, error));
-    worst[3] = selftest_product(t, t->host, 1);
+    if (t->type == LM_TYPE_F32) {
+        LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one, &push, sizeof push, (SELFTEST_ROWS + 15) / 16, 1, error));
+        worst[3] = selftest_product(t, t->host, 1);
+    }
+    LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one_both, &push, sizeof push, (SELFTEST_ROWS + 7) / 8, 1, error));
+    worst[3] = LM_MAX(worst[3], selftest_both(t, t->host, 1));
     if (!t->vk->caps.shuffle)
         return LLM_OK;
     const uint32_t wide[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_WIDE_LANES] = t->vk->caps.subgroup };
@@ -180,6 +226,7 @@ static llm_status selftest_open(selftest *t, llm_error *error)
     LM_TRY(lm_vk_buffer_new(vk, SELFTEST_ITEMS * 4, LM_VK_TO_DEVICE, &t->values, error));
     LM_TRY(lm_vk_buffer_new(vk, 64, LM_VK_TO_DEVICE, &t->tables, error));
     VkDescriptorBufferInfo ranges[3] = { { t->values.buffer, 0, SELFTEST_ITEMS * 4 }, { t->values.buffer, 0, SELFTEST_ITEMS * 4 }, { t->tables.buffer, 0, 64 } };
+    LM_TRY(lm_vk_set_new(vk, LM_VK_SET_ONE, ranges, &t->vector, error));
     return lm_vk_set_new(vk, LM_VK_SET_VALUES, ranges, &t->set, error);
 }
 
@@ -208,6 +255,7 @@ llm_status lm_vk_selftest(lm_vk *vk, uint32_t type, llm_error *error)
     if (status >= 0)
         vk->wide_worst[type] = LM_MAX(vk->wide_worst[type], (float)worst[4]);
     lm_vk_set_free(vk, &t.set);
+    lm_vk_set_free(vk, &t.vector);
     lm_vk_buffer_free(vk, &t.values);
     lm_vk_buffer_free(vk, &t.tables);
     lm_vk_unlock(vk);
@@ -243,3 +291,4 @@ llm_status lm_vk_test(lm_backend *backend, llm_error *error)
             wrong = LLM_E_UNSUPPORTED;
     return wrong;
 }
+#undef SELFTEST_EPS

@@ -113,7 +113,7 @@ enum { LM_VK_CAN_SHADER = 1 << 1, LM_VK_CAN_SUBGROUPS = 1 << 29, LM_VK_CAN_SHUFF
 
 /* Set 0: the values of the operation's rows, those of all rows, the tables. Sets 1 to 3: one buffer each. */
 enum { LM_VK_SETS = 4, LM_VK_SET_VALUES = 0, LM_VK_SET_ONE = 1, LM_VK_SET_KINDS = 2 };
-enum { LM_VK_MAX_SPECS = 6, LM_VK_SETS_A_POOL = 64 };
+enum { LM_VK_MAX_SPECS = 8, LM_VK_SETS_A_POOL = 64 };
 typedef struct lm_vk_set { VkDescriptorSet set; struct lm_vk_set_pool *pool; } lm_vk_set;
 typedef struct lm_vk_set_pool { struct lm_vk_set_pool *next; VkDescriptorPool pool; uint32_t used; } lm_vk_set_pool;
 typedef struct lm_vk_pipeline { struct lm_vk_pipeline *next; VkPipeline pipeline; uint32_t module, specs[LM_VK_MAX_SPECS]; } lm_vk_pipeline;
