@@ -10,7 +10,7 @@ enum {
     IS_WITH_ARGUMENT, IS_DIVISIBLE = IS_WITH_ARGUMENT, IS_IN, IS_SAME, IS_EQ, IS_NE, IS_LT, IS_LE, IS_GT, IS_GE
 };
 
-static const struct { const char *name; int which; } is_rows[] = {
+static const struct { char name[13]; uint8_t which; } is_rows[] = {
     { "defined", IS_DEFINED }, { "undefined", IS_UNDEFINED }, { "none", IS_NONE }, { "boolean", IS_BOOLEAN }, { "true", IS_TRUE },
     { "false", IS_FALSE }, { "integer", IS_INTEGER }, { "float", IS_FLOAT }, { "number", IS_NUMBER }, { "string", IS_STRING },
     { "mapping", IS_MAPPING }, { "iterable", IS_ITERABLE }, { "sequence", IS_SEQUENCE }, { "callable", IS_CALLABLE }, { "lower", IS_LOWER },

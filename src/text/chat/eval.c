@@ -239,7 +239,7 @@ static bool eval_node(lm_jinja *run, lm_scope *scope, const lm_node *node, lm_va
     case LM_NODE_CONST:
         *out = node->value;
         if (out->kind == LM_VAL_STR)
-            out->trust = &lm_trust_all;
+            out->trust = LM_TRUST_ALL;
         return true;
     case LM_NODE_NAME:
         *out = lm_scope_get(scope, node->text);

@@ -31,8 +31,9 @@ size_t lm_chars_offset(const char *s, size_t len, size_t n)
 
 /* ---- upper and lower case: runs of code points, each or every second, that move by the same amount; and those that become several */
 
-typedef struct letters_run { uint32_t first, last; int32_t step, delta; } letters_run;
-typedef struct letters_several { uint32_t cp; const char *text; } letters_several;
+typedef struct letters_run { uint64_t first : 21, last : 21; int64_t step : 3, delta : 19; } letters_run;
+typedef struct letters_several { uint16_t cp; char text[8]; } letters_several;
+_Static_assert(sizeof(letters_run) == 8, "hundreds of them");
 #include "text/chat/case_tables.inc"
 
 static bool letters_move(lm_jinja *run, lm_text *text, uint32_t cp, const char *same, size_t len, bool upper)
@@ -73,8 +74,8 @@ bool lm_chars_map(lm_jinja *run, lm_val s, int upper, lm_val *out)
     }
     *out = lm_text_val(&text);
     out->flag = s.flag;
-    if (lm_trust_whole(s))
-        out->trust = &lm_trust_all;
+    if (lm_trust_whole(run, s))
+        out->trust = LM_TRUST_ALL;
     return lm_jinja_step(run, s.len / 64);
 }
 

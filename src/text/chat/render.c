@@ -258,7 +258,7 @@ static bool render_role(lm_jinja *run, lm_val_dict *message)
         while (i < role->len && ((role->s[i] >= 'a' && role->s[i] <= 'z') || role->s[i] == '_'))
             i++;
         if (i == role->len)
-            role->trust = &lm_trust_all;
+            role->trust = LM_TRUST_ALL;
     }
     return true;
 }
@@ -299,8 +299,10 @@ static bool render_variables(lm_jinja *run, const lm_template_var *vars, size_t 
     for (size_t i = 0; i < n_vars; i++) {
         lm_val v = lm_val_str(vars[i].text.ptr, vars[i].text.len);
         run->about = vars[i].name;
+        if (vars[i].text.len > UINT32_MAX)
+            return lm_jinja_fail(run, LLM_E_LIMIT, "a variable of %zu bytes", vars[i].text.len);
         if (vars[i].kind == LM_TEMPLATE_OWN)
-            v.trust = &lm_trust_all;
+            v.trust = LM_TRUST_ALL;
         if ((vars[i].kind == LM_TEMPLATE_JSON || vars[i].kind == LM_TEMPLATE_MEMBERS) && !lm_json_read(run, vars[i].text.ptr, vars[i].text.len, &v))
             return false;
         if (vars[i].kind == LM_TEMPLATE_MESSAGES && !render_messages(run, &vars[i], &v))
@@ -313,14 +315,15 @@ static bool render_variables(lm_jinja *run, const lm_template_var *vars, size_t 
 
 static llm_status render_give(lm_mem *mem, const lm_text *text, lm_template_text *out, llm_error *error)
 {
-    size_t n = text->trust ? text->trust->n : 0, at = (text->len + sizeof(lm_span)) / sizeof(lm_span) * sizeof(lm_span);
+    const lm_span whole = { 0, text->own };
+    size_t n = text->trust ? text->trust->n : text->own ? 1 : 0, at = (text->len + sizeof(lm_span)) / sizeof(lm_span) * sizeof(lm_span);
     char *block = lm_mem_new(mem, at + n * sizeof(lm_span), LLM_MEMORY_OTHER);
     if (!block)
         return lm_fail_memory(error, "a chat template's text", at + n * sizeof(lm_span));
     if (text->len)
         memcpy(block, text->ptr, text->len);
     if (n)
-        memcpy(block + at, text->trust->at, n * sizeof(lm_span));
+        memcpy(block + at, text->trust ? text->trust->at : &whole, n * sizeof(lm_span));
     *out = (lm_template_text){ block, text->len, (const lm_span *)(const void *)(block + at), n };
     return LLM_OK;
 }
@@ -343,6 +346,7 @@ llm_status lm_template_render(const lm_template *tpl, lm_mem *mem, const lm_temp
         run.limits.output_bytes = RENDER_OUTPUT;
     if (!run.limits.memory_bytes)
         run.limits.memory_bytes = RENDER_MEMORY;
+    run.limits.output_bytes = LM_MIN(run.limits.output_bytes, (size_t)UINT32_MAX - 1);
     run.steps = run.limits.steps;
     run.out = &text;
     lm_arena_init(&run.arena, mem, LLM_MEMORY_OTHER);

@@ -42,8 +42,8 @@ static bool text_filter_raised(lm_jinja *run, lm_val s, bool words, lm_val *out)
         first = words && (lm_char_is_space(cp) || (cp && cp < 0x80 && strchr("-({[<", (char)cp)));
     }
     *out = lm_text_val(&text);
-    if (lm_trust_whole(s))
-        out->trust = &lm_trust_all;
+    if (lm_trust_whole(run, s))
+        out->trust = LM_TRUST_ALL;
     return true;
 }
 

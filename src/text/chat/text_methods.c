@@ -235,8 +235,8 @@ static bool text_method_title(lm_jinja *run, lm_val self, const lm_args *args, l
         inside = !(lm_val_is(low, high.s, high.len));
     }
     *out = lm_text_val(&text);
-    if (lm_trust_whole(self))
-        out->trust = &lm_trust_all;
+    if (lm_trust_whole(run, self))
+        out->trust = LM_TRUST_ALL;
     return true;
 }
 

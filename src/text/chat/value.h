@@ -21,11 +21,10 @@ struct lm_method;
 
 /* The template's own bytes among those from base on: spans that rise and do not touch. */
 typedef struct lm_trust { const char *base; lm_span *at; size_t n, cap; } lm_trust;
-extern const lm_trust lm_trust_all;     /* all of them */
+enum { LM_TRUST_NONE = 0, LM_TRUST_ALL = 1, LM_TRUST_FIRST = 2, LM_TRUST_END = 1 << 20 };    /* from FIRST on: run->trusts[i - FIRST] */
 
+/* 16 bytes, so that it travels in two registers. */
 typedef struct lm_val {
-    uint8_t kind;
-    uint8_t flag;                       /* STR: marked safe; VIEW: 0 keys, 1 values, 2 items; FUNCTION: which */
     union {
         int64_t i;                      /* BOOL, INT */
         double f;
@@ -36,15 +35,18 @@ typedef struct lm_val {
         struct lm_loop *loop;
         struct lm_method *method;
     };
-    size_t len;
-    const lm_trust *trust;              /* STR: or NULL: no byte of it is the template's own */
+    uint32_t len;
+    uint32_t kind : 8;
+    uint32_t flag : 4;                  /* STR: marked safe; VIEW: 0 keys, 1 values, 2 items; FUNCTION: which */
+    uint32_t trust : 20;                /* STR: which of its bytes are the template's own */
 } lm_val;
 
 struct lm_val_list { lm_val *at; size_t n, cap, pos /* GENERATOR, CYCLER: consumed so far */; int64_t from, to, by /* RANGE */; };
 typedef struct lm_val_pair { lm_val key, value; } lm_val_pair;
 struct lm_val_dict { lm_val_pair *at; size_t n, cap; };
 
-typedef struct lm_text { char *ptr; size_t len, cap; lm_trust *trust; } lm_text;
+/* own: so many bytes at its begin are the template's, as long as it is only that; then `trust`, which is known by its id. */
+typedef struct lm_text { char *ptr; size_t len, cap, own; lm_trust *trust; uint32_t id; } lm_text;
 
 typedef struct lm_jinja {
     lm_arena arena;
@@ -58,6 +60,8 @@ typedef struct lm_jinja {
     lm_text *out;                       /* where text goes now */
     struct lm_scope *globals;
     llm_str about;                      /* the variable that is being read */
+    lm_trust **trusts;
+    uint32_t n_trusts, cap_trusts;
 } lm_jinja;
 
 /* Failing: false, always. The message gets "line N: " in front. */
@@ -67,12 +71,12 @@ bool  lm_jinja_step(lm_jinja *run, uint64_t n);
 bool  lm_jinja_enter(lm_jinja *run);                        /* one level deeper; on true lm_jinja_leave must follow */
 static inline void lm_jinja_leave(lm_jinja *run) { run->depth--; }
 
-static inline lm_val lm_val_undefined(llm_str name) { return (lm_val){ .kind = LM_VAL_UNDEFINED, .s = name.ptr, .len = name.len }; }
+static inline lm_val lm_val_undefined(llm_str name) { return (lm_val){ .kind = LM_VAL_UNDEFINED, .s = name.ptr, .len = (uint32_t)name.len }; }
 static inline lm_val lm_val_none(void) { return (lm_val){ .kind = LM_VAL_NONE }; }
 static inline lm_val lm_val_bool(bool b) { return (lm_val){ .kind = LM_VAL_BOOL, .i = b }; }
 static inline lm_val lm_val_int(int64_t i) { return (lm_val){ .kind = LM_VAL_INT, .i = i }; }
 static inline lm_val lm_val_float(double f) { return (lm_val){ .kind = LM_VAL_FLOAT, .f = f }; }
-static inline lm_val lm_val_str(const char *s, size_t len) { return (lm_val){ .kind = LM_VAL_STR, .s = s, .len = len }; }
+static inline lm_val lm_val_str(const char *s, size_t len) { return (lm_val){ .kind = LM_VAL_STR, .s = s, .len = (uint32_t)len }; }
 static inline bool lm_val_is_number(lm_val v) { return v.kind == LM_VAL_BOOL || v.kind == LM_VAL_INT || v.kind == LM_VAL_FLOAT; }
 static inline bool lm_val_is_whole(lm_val v) { return v.kind == LM_VAL_BOOL || v.kind == LM_VAL_INT; }
 static inline double lm_val_double(lm_val v) { return v.kind == LM_VAL_FLOAT ? v.f : (double)v.i; }
@@ -102,9 +106,10 @@ static inline bool lm_text_add_z(lm_jinja *run, lm_text *text, const char *s) { 
 lm_val lm_text_val(const lm_text *text);                /* nothing is added to it any more */
 /* The same with what a string knows of its bytes; lm_text_add adds strangers'. */
 bool lm_text_add_val(lm_jinja *run, lm_text *text, lm_val v);
-bool lm_trust_whole(lm_val v);                          /* every byte is the template's own */
-static inline lm_val lm_val_own(const char *s, size_t len) { return (lm_val){ .kind = LM_VAL_STR, .s = s, .len = len, .trust = &lm_trust_all }; }
-static inline lm_val lm_val_part(lm_val of, const char *s, size_t len) { return (lm_val){ .kind = LM_VAL_STR, .s = s, .len = len, .trust = of.trust }; }
+bool lm_trust_whole(const lm_jinja *run, lm_val v);      /* every byte is the template's own */
+bool lm_trust_break(lm_jinja *run, lm_text *text);      /* what follows is a stranger's */
+static inline lm_val lm_val_own(const char *s, size_t len) { return (lm_val){ .kind = LM_VAL_STR, .s = s, .len = (uint32_t)len, .trust = LM_TRUST_ALL }; }
+static inline lm_val lm_val_part(lm_val of, const char *s, size_t len) { return (lm_val){ .kind = LM_VAL_STR, .s = s, .len = (uint32_t)len, .trust = of.trust }; }
 /* As print would show it, and as repr inside of lists. */
 bool lm_val_print(lm_jinja *run, lm_text *text, lm_val v);
 bool lm_val_repr(lm_jinja *run, lm_text *text, lm_val v);
