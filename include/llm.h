@@ -620,7 +620,11 @@ LLM_API llm_status llm_session_sync(llm_session *s, const llm_token *tokens, siz
  * Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_rewind(llm_session *s, size_t n_tokens, llm_error *error);
 
-enum { LLM_GENERATE_IGNORE_END = 1, LLM_GENERATE_SCORE = 2 };   /* end tokens do not end; keep drawn tokens' log-probabilities */
+enum {
+    LLM_GENERATE_IGNORE_END = 1,            /* end tokens do not end */
+    LLM_GENERATE_SCORE = 2,                 /* keep drawn tokens' log-probabilities */
+    LLM_GENERATE_SHOW_SPECIAL = 4           /* control tokens are part of the text that is read, as what they are called: see llm_chat_read */
+};
 typedef struct llm_generate_desc {
     uint32_t struct_size, flags;            /* LLM_GENERATE_* */
     uint64_t seed;                          /* a draw depends on (seed, position) alone */
@@ -832,6 +836,47 @@ LLM_API llm_status llm_chat_encode(llm_chat *chat, uint32_t flags, llm_token *to
  * the chat's model. On failure the timeline is as it was. flags: LLM_CHAT_NO_PROMPT.
  * Fails: as llm_chat_render; CONTEXT_FULL; INVALID (a session of another model); BUSY. Threads: exclusive (both). Since 0.1. */
 LLM_API llm_status llm_session_sync_chat(llm_session *s, llm_chat *chat, uint32_t flags, llm_error *error);
+
+enum { LLM_EVENT_NONE = 0, LLM_EVENT_TEXT = 1, LLM_EVENT_REASONING = 2, LLM_EVENT_CALL = 3 };
+typedef struct llm_chat_event {
+    uint32_t struct_size;
+    int32_t  kind;                          /* LLM_EVENT_* */
+    const char *text; size_t text_len;      /* what is said or thought; of a call its arguments, a JSON object */
+    const char *name; size_t name_len;      /* of a call */
+    const char *id;   size_t id_len;        /* of a call: what the model wrote, or "call00000" and so on */
+} llm_chat_event;
+/* Reads a reply by its parts instead of llm_session_read_text: what is said, what the model only thinks, and calls of tools, each as soon as
+ * it is there; texts come in pieces, a call when it is whole. How they are told apart follows from the template: DeepSeek,
+ * Gemma 4, GLM, gpt-oss, Granite, Hermes, Kimi, LFM2, Llama 3, MiniMax M2, Mistral, Qwen, Seed and others of their forms. What
+ * looks like a call and is none comes as text. White space between parts is left out. Begin the reply with LLM_GENERATE_SHOW_SPECIAL: many signs
+ * are control tokens, whose text is not shown otherwise. A reply begins with llm_session_sync_chat, and is over when the session has ended
+ * it and no event is left. LLM_MORE: an event; LLM_OK: nothing now (kind is LLM_EVENT_NONE).
+ *
+ *   ```c
+ *   llm_status converse(llm_session *session, llm_chat *chat, llm_error *error)
+ *   {
+ *       llm_generate_desc reply = LLM_INIT(llm_generate_desc);
+ *       llm_chat_event event = LLM_INIT(llm_chat_event);
+ *       llm_status status, step;
+ *       reply.flags = LLM_GENERATE_SHOW_SPECIAL;
+ *       if ((status = llm_session_sync_chat(session, chat, 0, error)) != LLM_OK ||
+ *           (status = llm_session_generate(session, &reply, error)) != LLM_OK)
+ *           return status;
+ *       do {
+ *           step = llm_session_step(&session, 1, LLM_FOREVER, 0, error);
+ *           while (step >= 0 && (status = llm_chat_read(chat, session, &event, error)) == LLM_MORE)
+ *               show(event.kind == LLM_EVENT_CALL ? event.name : event.text);
+ *       } while (step == LLM_MORE && status == LLM_OK);
+ *       return step < 0 ? step : status < 0 ? status : llm_chat_add_reply(chat, error);    // calls: answer each with a message of role "tool"
+ *   }
+ *   ```
+ *
+ * Owns: what the event points to is borrowed until the next call with this chat. Fails: INVALID (a session of another model);
+ * BUSY. Threads: exclusive (both). Since 0.1. */
+LLM_API llm_status llm_chat_read(llm_chat *chat, llm_session *s, llm_chat_event *event, llm_error *error);
+/* Adds the reply, as far as llm_chat_read has told it, as a message of the assistant: content, reasoning_content, tool_calls.
+ * Fails: BUSY. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_chat_add_reply(llm_chat *chat, llm_error *error);
 
 /* ---- quantize: a file of smaller types ------------------------------------------------------------------------- */
 

@@ -68,6 +68,8 @@
 #include "text/chat/render.c"
 #include "text/chat/conversation.c"
 #include "text/chat/builtin.c"
+#include "text/chat/calls.c"
+#include "text/chat/answer.c"
 #include "ops/ops.c"
 #include "ops/angles.c"
 #include "ops/check.c"

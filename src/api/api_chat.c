@@ -105,6 +105,33 @@ llm_status llm_chat_encode(llm_chat *chat, uint32_t flags, llm_token *tokens, si
     return lm_api_done(lm_chat_leave(chat, status), error);
 }
 
+llm_status llm_chat_read(llm_chat *chat, llm_session *s, llm_chat_event *event, llm_error *error)
+{
+    llm_chat_event ours = LLM_INIT(llm_chat_event);
+    LM_API_NEED(chat, error);
+    LM_API_NEED(s, error);
+    LM_TRY(lm_api_info_check(event, "llm_chat_event", error));
+    LM_TRY(lm_chat_enter(chat, error));
+    uint64_t mode = lm_fp_enter();
+    llm_status status = lm_chat_read(chat, s, &ours, error);
+    lm_fp_leave(mode);
+    if (status == LLM_OK)
+        lm_api_info_give(&ours, sizeof ours, event);
+    if (status == LLM_OK && ours.kind != LLM_EVENT_NONE)
+        status = LLM_MORE;
+    return lm_api_done(lm_chat_leave(chat, status), error);
+}
+
+llm_status llm_chat_add_reply(llm_chat *chat, llm_error *error)
+{
+    LM_API_NEED(chat, error);
+    LM_TRY(lm_chat_enter(chat, error));
+    uint64_t mode = lm_fp_enter();
+    llm_status status = lm_chat_add_reply(chat, error);
+    lm_fp_leave(mode);
+    return lm_api_done(lm_chat_leave(chat, status), error);
+}
+
 llm_status llm_session_sync_chat(llm_session *s, llm_chat *chat, uint32_t flags, llm_error *error)
 {
     LM_API_NEED(s, error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Chats: see chat.h. Which template is taken, and how its text becomes tokens. */
+ * Chats: see chat.h. Which template is taken, how its text becomes tokens, and how a reply becomes a message. */
 #include "session/chat.h"
 
 #include "session/session.h"
@@ -99,7 +99,8 @@ static llm_status chat_fill(llm_chat *chat, const llm_chat_desc *desc, llm_error
     conversation.bos = chat_token_text(tokenizer, LLM_SPECIAL_BOS);
     conversation.eos = chat_token_text(tokenizer, LLM_SPECIAL_EOS);
     LM_TRY(chat_choose(chat, desc, &conversation.source, error));
-    return lm_conversation_new(&chat->model->engine->host.mem, &conversation, &chat->conversation, error);
+    LM_TRY(lm_conversation_new(&chat->model->engine->host.mem, &conversation, &chat->conversation, error));
+    return lm_answer_new(&chat->model->engine->host.mem, conversation.source, lm_conversation_tools(chat->conversation), &chat->answer, error);
 }
 
 llm_status lm_chat_new(llm_model *model, const llm_chat_desc *desc, llm_chat **out, llm_error *error)
@@ -127,8 +128,14 @@ llm_status lm_chat_new(llm_model *model, const llm_chat_desc *desc, llm_chat **o
 void lm_chat_close(llm_chat *chat)
 {
     llm_model *model = chat->model;
+    lm_mem *mem = &model->engine->host.mem;
+    lm_answer_free(chat->answer);
     lm_conversation_free(chat->conversation);
-    lm_mem_free(&model->engine->host.mem, chat);
+    lm_mem_free(mem, chat->said.ptr);
+    lm_mem_free(mem, chat->thought.ptr);
+    lm_mem_free(mem, chat->calls.ptr);
+    lm_mem_free(mem, chat->shown.ptr);
+    lm_mem_free(mem, chat);
     lm_loaded_drop(model);
 }
 
@@ -163,8 +170,8 @@ llm_status lm_chat_render(llm_chat *chat, uint32_t flags, char *text, size_t cap
     return cap > *n ? LLM_OK : lm_fail(error, LLM_E_SPACE, "the text has %zu bytes and a NUL, there is room for %zu", *n, cap);
 }
 
-/* A block that the caller frees. BOS stands in front where the vocabulary wants it and the template has not put it there. */
-static llm_status chat_tokens(llm_chat *chat, uint32_t flags, llm_token **out, size_t *n, llm_error *error)
+/* A block that the caller frees, as is out_text->ptr, if it is asked for. BOS stands in front where the vocabulary wants it and the template has not put it there. */
+static llm_status chat_tokens(llm_chat *chat, uint32_t flags, lm_template_text *out_text, llm_token **out, size_t *n, llm_error *error)
 {
     const lm_tokenizer *tokenizer = chat->model->model->tokenizer;
     lm_mem *mem = &chat->model->engine->host.mem;
@@ -197,7 +204,10 @@ static llm_status chat_tokens(llm_chat *chat, uint32_t flags, llm_token **out, s
             status = LLM_OK;
         }
     }
-    lm_mem_free(mem, text.ptr);
+    if (status == LLM_OK && out_text)
+        *out_text = text;
+    else
+        lm_mem_free(mem, text.ptr);
     return status;
 }
 
@@ -205,7 +215,7 @@ llm_status lm_chat_encode(llm_chat *chat, uint32_t flags, llm_token *tokens, siz
 {
     llm_token *all = NULL;
     size_t count = 0;
-    LM_TRY(chat_tokens(chat, flags, &all, &count, error));
+    LM_TRY(chat_tokens(chat, flags, NULL, &all, &count, error));
     *n = count;
     if (cap >= count && count != 0)
         memcpy(tokens, all, count * sizeof *tokens);
@@ -215,13 +225,152 @@ llm_status lm_chat_encode(llm_chat *chat, uint32_t flags, llm_token *tokens, siz
 
 llm_status lm_chat_sync(llm_chat *chat, llm_session *session, uint32_t flags, llm_error *error)
 {
+    lm_template_text text = { 0 };
     llm_token *tokens = NULL;
     size_t n = 0;
     llm_status status;
     if (session->model != chat->model)
         return lm_fail(error, LLM_E_INVALID, "the session is not of the model that the chat was made for");
-    LM_TRY(chat_tokens(chat, flags, &tokens, &n, error));
+    LM_TRY(chat_tokens(chat, flags, &text, &tokens, &n, error));
     status = lm_session_sync(session, tokens, n, 0, error);
+    if (status == LLM_OK) {
+        lm_answer_begin(chat->answer, (llm_str){ text.ptr, text.len });
+        chat->said.len = chat->thought.len = chat->calls.len = 0;
+        chat->event.kind = LM_ANSWER_NONE;
+    }
+    lm_mem_free(&chat->model->engine->host.mem, text.ptr);
     lm_mem_free(&chat->model->engine->host.mem, tokens);
+    return status;
+}
+
+/* ---- replies */
+
+static llm_status chat_put(llm_chat *chat, lm_chat_part *part, const char *text, size_t len, llm_error *error)
+{
+    if (len > part->cap - part->len) {
+        size_t cap = LM_MAX(part->cap * 2, part->len + len + 256);
+        char *ptr = lm_mem_grow(&chat->model->engine->host.mem, part->ptr, cap, LLM_MEMORY_OTHER);
+        if (!ptr)
+            return lm_fail_memory(error, "a reply's message", cap);
+        part->ptr = ptr;
+        part->cap = cap;
+    }
+    if (len)
+        memcpy(part->ptr + part->len, text, len);
+    part->len += len;
+    return LLM_OK;
+}
+
+static llm_status chat_put_z(llm_chat *chat, lm_chat_part *part, const char *text, llm_error *error) { return chat_put(chat, part, text, strlen(text), error); }
+
+/* Text as the inside of a JSON string. */
+static llm_status chat_put_quoted(llm_chat *chat, lm_chat_part *part, llm_str text, llm_error *error)
+{
+    for (size_t i = 0, from = 0; i <= text.len; i++) {
+        char out[8];
+        unsigned char c = i < text.len ? (unsigned char)text.ptr[i] : 0;
+        if (i < text.len && c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        LM_TRY(chat_put(chat, part, text.ptr + from, i - from, error));
+        from = i + 1;
+        if (i < text.len)
+            LM_TRY(chat_put(chat, part, out, c == '"' || c == '\\' ? lm_print(out, sizeof out, "\\%c", c) : lm_print(out, sizeof out, "\\u00%c%c", "01"[c >> 4], "0123456789abcdef"[c & 15]), error));
+    }
+    return LLM_OK;
+}
+
+static llm_status chat_put_call(llm_chat *chat, const lm_answer_event *event, llm_str id, llm_error *error)
+{
+    LM_TRY(chat_put_z(chat, &chat->calls, chat->calls.len ? ",{\"id\":\"" : "{\"id\":\"", error));
+    LM_TRY(chat_put_quoted(chat, &chat->calls, id, error));
+    LM_TRY(chat_put_z(chat, &chat->calls, "\",\"type\":\"function\",\"function\":{\"name\":\"", error));
+    LM_TRY(chat_put_quoted(chat, &chat->calls, event->name, error));
+    LM_TRY(chat_put_z(chat, &chat->calls, "\",\"arguments\":", error));
+    LM_TRY(chat_put(chat, &chat->calls, event->text.ptr, event->text.len, error));
+    return chat_put_z(chat, &chat->calls, "}}", error);
+}
+
+/* Keeps what an event says for lm_chat_add_reply. */
+static llm_status chat_keep_event(llm_chat *chat, const lm_answer_event *event, llm_chat_event *out, llm_error *error)
+{
+    lm_chat_part *part = event->kind == LM_ANSWER_TEXT ? &chat->said : event->kind == LM_ANSWER_REASONING ? &chat->thought : &chat->calls;
+    size_t before = part->len;
+    llm_str id = event->id;
+    llm_status status;
+    if (event->kind == LM_ANSWER_CALL && id.len == 0)        /* nine letters and digits: what the strictest templates want */
+        id = (llm_str){ chat->id, lm_print(chat->id, sizeof chat->id, "call%c%c%c%c%c", (int)('0' + chat->n_calls / 10000 % 10), (int)('0' + chat->n_calls / 1000 % 10),
+                                           (int)('0' + chat->n_calls / 100 % 10), (int)('0' + chat->n_calls / 10 % 10), (int)('0' + chat->n_calls % 10)) };
+    status = event->kind == LM_ANSWER_CALL ? chat_put_call(chat, event, id, error) : chat_put_quoted(chat, part, event->text, error);
+    chat->shown.len = 0;
+    for (size_t i = 0; status == LLM_OK && i < 3; i++) {
+        llm_str text = i == 0 ? event->text : i == 1 ? event->name : id;
+        if ((status = chat_put(chat, &chat->shown, text.ptr, text.len, error)) == LLM_OK)
+            status = chat_put(chat, &chat->shown, "", 1, error);
+    }
+    if (status != LLM_OK) {
+        part->len = before;
+        return status;
+    }
+    chat->n_calls += event->kind == LM_ANSWER_CALL;
+    out->kind = event->kind;
+    out->text = chat->shown.ptr;
+    out->text_len = event->text.len;
+    if (event->kind == LM_ANSWER_CALL) {
+        out->name = out->text + out->text_len + 1;
+        out->name_len = event->name.len;
+        out->id = out->name + out->name_len + 1;
+        out->id_len = id.len;
+    }
+    return LLM_OK;
+}
+
+llm_status lm_chat_read(llm_chat *chat, llm_session *session, llm_chat_event *out, llm_error *error)
+{
+    lm_answer_event event = chat->event;
+    char text[512];
+    llm_status status;
+    if (session->model != chat->model)
+        return lm_fail(error, LLM_E_INVALID, "the session is not of the model that the chat was made for");
+    if (!event.kind)
+        LM_TRY(lm_answer_next(chat->answer, false, &event, error));
+    while (!event.kind) {
+        /* The state is asked first: a reply that ends in between is ended the next time. */
+        bool over = atomic_load(&session->state) >= LLM_END_TOKEN;
+        LM_TRY(lm_answer_reserve(chat->answer, sizeof text, error));
+        size_t n = lm_session_read_text(session, text, sizeof text);
+        if (n == 0 && !over)
+            return LLM_OK;
+        if (n)
+            LM_TRY(lm_answer_feed(chat->answer, text, n, error));
+        LM_TRY(lm_answer_next(chat->answer, n == 0, &event, error));
+        if (n == 0 && !event.kind)
+            return LLM_OK;
+    }
+    status = chat_keep_event(chat, &event, out, error);
+    chat->event = event;
+    if (status == LLM_OK)
+        chat->event.kind = LM_ANSWER_NONE;
+    return status;
+}
+
+llm_status lm_chat_add_reply(llm_chat *chat, llm_error *error)
+{
+    lm_chat_part message = { 0 };
+    llm_status status = chat_put_z(chat, &message, "{\"role\":\"assistant\",\"content\":\"", error);
+    if (status == LLM_OK)
+        status = chat_put(chat, &message, chat->said.ptr, chat->said.len, error);
+    if (status == LLM_OK && chat->thought.len)
+        status = chat_put_z(chat, &message, "\",\"reasoning_content\":\"", error);
+    if (status == LLM_OK)
+        status = chat_put(chat, &message, chat->thought.ptr, chat->thought.len, error);
+    if (status == LLM_OK)
+        status = chat_put_z(chat, &message, chat->calls.len ? "\",\"tool_calls\":[" : "\"", error);
+    if (status == LLM_OK)
+        status = chat_put(chat, &message, chat->calls.ptr, chat->calls.len, error);
+    if (status == LLM_OK)
+        status = chat_put_z(chat, &message, chat->calls.len ? "]}" : "}", error);
+    if (status == LLM_OK)
+        status = lm_conversation_add_json(chat->conversation, (llm_str){ message.ptr, message.len }, error);
+    lm_mem_free(&chat->model->engine->host.mem, message.ptr);
     return status;
 }

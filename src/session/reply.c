@@ -18,7 +18,7 @@ enum { REPLY_CHUNK = 512, REPLY_MAX_STOPS = 4096, REPLY_MAX_STOP_BYTES = 65536 }
 static llm_status reply_check(const llm_model *model, const llm_generate_desc *desc, size_t *text_bytes, size_t *max_stop, llm_error *error)
 {
     uint32_t n_vocab = model->model->n_vocab;
-    if (desc->flags & ~(uint32_t)(LLM_GENERATE_IGNORE_END | LLM_GENERATE_SCORE))
+    if (desc->flags & ~(uint32_t)(LLM_GENERATE_IGNORE_END | LLM_GENERATE_SCORE | LLM_GENERATE_SHOW_SPECIAL))
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_generate_desc.flags is 0x%x: an unknown flag is set", desc->flags);
     if (desc->max_tokens < 0)
         return lm_fail(error, LLM_E_INVALID, "llm_generate_desc.max_tokens is %d: expected 0 or more", desc->max_tokens);
@@ -102,7 +102,7 @@ static llm_str reply_token_text(const lm_reply *reply, const lm_tokenizer *token
 {
     llm_str text = { "", 0 };
     if (tokenizer)
-        text = lm_tokenizer_bytes(tokenizer, token, 0);
+        text = lm_tokenizer_bytes(tokenizer, token, reply->flags & LLM_GENERATE_SHOW_SPECIAL ? LLM_DECODE_SHOW_SPECIAL : 0);
     if (reply->strip && i == reply->begin && text.len > 0 && text.ptr[0] == ' ') {
         text.ptr++;
         text.len--;

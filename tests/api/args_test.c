@@ -69,6 +69,8 @@ PIN(llm_session_info, generate_us, 32); PIN(llm_session_info, state_bytes, 40); 
 PIN_SIZE(llm_chat_desc, 88); PIN(llm_chat_desc, flags, 4); PIN(llm_chat_desc, template_text, 8); PIN(llm_chat_desc, template_text_len, 16);
 PIN(llm_chat_desc, template_name, 24); PIN(llm_chat_desc, template_name_len, 32); PIN(llm_chat_desc, tools, 40); PIN(llm_chat_desc, tools_len, 48);
 PIN(llm_chat_desc, variables, 56); PIN(llm_chat_desc, variables_len, 64); PIN(llm_chat_desc, date, 72); PIN(llm_chat_desc, date_len, 80);
+PIN_SIZE(llm_chat_event, 56); PIN(llm_chat_event, kind, 4); PIN(llm_chat_event, text, 8); PIN(llm_chat_event, text_len, 16); PIN(llm_chat_event, name, 24);
+PIN(llm_chat_event, name_len, 32); PIN(llm_chat_event, id, 40); PIN(llm_chat_event, id_len, 48);
 PIN_SIZE(llm_chat_info, 24); PIN(llm_chat_info, origin, 4); PIN(llm_chat_info, name, 8); PIN(llm_chat_info, name_len, 16);
 PIN_SIZE(llm_quantize_desc, 40); PIN(llm_quantize_desc, flags, 4); PIN(llm_quantize_desc, file_type, 8); PIN(llm_quantize_desc, importance, 16);
 PIN(llm_quantize_desc, progress, 24); PIN(llm_quantize_desc, user, 32);

@@ -471,11 +471,98 @@ static void test_nulls(llm_engine *engine, llm_model *model)
     CHECK(llm_has(LLM_FEATURE_CHAT) == 1);
 }
 
-/* ---- the n-th allocation fails; a callback meets a chat that is busy ------------------------------------------------------------ */
-
 static long long calls, fail_at, blocks;
 static llm_chat *busy_chat;
 static int n_busy;
+static long long arm_at;
+static int n_failed_reads;
+static llm_model *s_model;               /* that converse talks to */
+
+/* ---- replies --------------------------------------------------------------------------------------------------------------- */
+
+/* Has the model say this text, and reads it by parts: T:text R:reasoning (name arguments #id). From the first read on the arm_at-th allocation fails,
+ * once; that read is made again. */
+static void converse(llm_session *s, llm_chat *chat, const char *reply, char *parts, size_t cap)
+{
+    const llm_tokenizer *t = llm_model_tokenizer(s_model);
+    llm_generate_desc desc = LLM_INIT(llm_generate_desc);
+    llm_chat_event event = LLM_INIT(llm_chat_event);
+    llm_token tokens[600];
+    tiny_script script = { tokens, 0, 0 };
+    llm_error error;
+    llm_status status, step;
+    int32_t last = 0;
+    size_t n = 0;
+    CHECK(llm_tokenizer_encode(t, reply, strlen(reply), LLM_ENCODE_PARSE_SPECIAL | LLM_ENCODE_CONTINUES, tokens, 599, &script.n, &error) == LLM_OK);
+    tokens[script.n++] = TINY_EOS;
+    desc.flags = LLM_GENERATE_SHOW_SPECIAL;
+    desc.on_logits = tiny_say;
+    desc.user = &script;
+    RIGHT(llm_session_sync_chat(s, chat, 0, &error));
+    RIGHT(llm_session_generate(s, &desc, &error));
+    parts[0] = 0;
+    do {
+        long long failing = fail_at, counted = calls;
+        fail_at = 0;
+        step = llm_session_step(&s, 1, LLM_FOREVER, 0, &error);
+        CHECK_MSG(step >= 0, "%s", error.message);
+        fail_at = arm_at ? arm_at : failing;
+        calls = arm_at ? 0 : counted;
+        arm_at = 0;
+        while ((status = llm_chat_read(chat, s, &event, &error)) == LLM_MORE || status == LLM_E_MEMORY) {
+            n_failed_reads += status == LLM_E_MEMORY;
+            if (status == LLM_E_MEMORY)
+                continue;
+            CHECK(event.text[event.text_len] == 0 && strlen(event.text) == event.text_len);
+            if (event.kind == LLM_EVENT_CALL)
+                n += (size_t)snprintf(parts + n, cap - n, "(%s %s #%s)", event.name, event.text, event.id);
+            else
+                n += (size_t)snprintf(parts + n, cap - n, "%s%s", event.kind == last ? "" : event.kind == LLM_EVENT_TEXT ? "T:" : "R:", event.text);
+            last = event.kind;
+        }
+        CHECK_MSG(status == LLM_OK && event.kind == LLM_EVENT_NONE, "%s", error.message);
+    } while (step == LLM_MORE);
+}
+
+#define THINKS "{% for m in messages %}<|c300|>{{ m.role }}{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}" \
+               "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function|tojson }}{{ c.id }}</tool_call>{% endfor %}{{ m.tool_call_id }}<|c301|>{% endfor %}" \
+               "{% if add_generation_prompt %}<|c300|>assistant{% endif %}"
+
+static void test_replies(llm_model *model)
+{
+    llm_chat_desc desc = LLM_INIT(llm_chat_desc);
+    llm_session *s = tiny_session(model, 0, 0);
+    llm_chat_event event = LLM_INIT(llm_chat_event);
+    llm_error error;
+    llm_chat *chat;
+    char parts[1000];
+    s_model = model;
+    desc.template_text = THINKS;
+    desc.template_text_len = LLM_NUL;
+    chat = open_chat(model, &desc);
+    RIGHT(llm_chat_add(chat, "user", 4, "a", 1, &error));
+    CHECK(llm_chat_read(chat, s, &event, &error) == LLM_OK && event.kind == LLM_EVENT_NONE);
+    converse(s, chat, "<think>\nhm \"a\\b\"\n</think>\n\n\xe2\x82\xac!\n<tool_call>{\"name\": \"look\", \"arguments\": {\"at\": [1, \"\xc3\xa9\"]}}</tool_call>", parts, sizeof parts);
+    CHECK_MSG(strcmp(parts, "R:hm \"a\\b\"T:\xe2\x82\xac!(look {\"at\": [1, \"\xc3\xa9\"]} #call00000)") == 0, "%s", parts);
+    RIGHT(llm_chat_add_reply(chat, &error));
+    RIGHT(llm_chat_add_json(chat, "{\"role\": \"tool\", \"tool_call_id\": \"call00000\", \"content\": \"b\"}", LLM_NUL, &error));
+    SAYS(chat, LLM_CHAT_NO_PROMPT, "<|c300|>usera<|c301|><|c300|>assistant<think>hm \"a\\b\"</think>\xe2\x82\xac!<tool_call>{\"name\": \"look\", \"arguments\": {\"at\": [1, \"\xc3\xa9\"]}}"
+         "call00000</tool_call><|c301|><|c300|>toolbcall00000<|c301|>");
+    converse(s, chat, "b <|c310|>\n a", parts, sizeof parts);         /* control tokens are shown; behind one the vocabulary puts a space */
+    CHECK_MSG(strcmp(parts, "T:b <|c310|> \n a") == 0, "%s", parts);
+    RIGHT(llm_chat_add_reply(chat, &error));
+    CHECK(llm_chat_n_messages(chat) == 4);
+    converse(s, chat, "", parts, sizeof parts);
+    CHECK(parts[0] == 0);
+    WRONG(LLM_E_INVALID, llm_chat_read(chat, s, NULL, &error));
+    WRONG(LLM_E_INVALID, llm_chat_read(NULL, s, &event, &error));
+    WRONG(LLM_E_INVALID, llm_chat_read(chat, NULL, &event, &error));
+    WRONG(LLM_E_INVALID, llm_chat_add_reply(NULL, &error));
+    llm_chat_free(chat);
+    llm_session_free(s);
+}
+
+/* ---- the n-th allocation fails; a callback meets a chat that is busy ------------------------------------------------------------ */
 
 static void *count_allocate(void *user, size_t size, size_t align, int32_t kind)
 {
@@ -561,6 +648,21 @@ static void test_memory(void)
     }
     CHECK(done && n_failed > 20);
     printf("%d allocations failed one by one\n", n_failed);
+    s_model = model;
+    for (long long at = 1; at < 60; at++) {
+        char parts[500];
+        llm_chat_desc thinks = LLM_INIT(llm_chat_desc);
+        thinks.template_text = THINKS;
+        thinks.template_text_len = LLM_NUL;
+        llm_chat *thinking = open_chat(model, &thinks);
+        RIGHT(llm_chat_add(thinking, "user", 4, "a", 1, &error));
+        arm_at = at;
+        converse(s, thinking, "<think>hm</think>a<tool_call>{\"name\": \"f\", \"arguments\": {\"k\": 1}}</tool_call><tool_call>{\"name\": \"g\"}</tool_call>", parts, sizeof parts);
+        fail_at = 0;
+        CHECK_MSG(strcmp(parts, "R:hmT:a(f {\"k\": 1} #call00000)(g {} #call00001)") == 0, "%lld: %s", at, parts);
+        llm_chat_free(thinking);
+    }
+    CHECK_MSG(n_failed_reads > 5, "%d", n_failed_reads);
     llm_chat *chat = open_chat(model, NULL);
     RIGHT(llm_chat_add(chat, "user", 4, "x", 1, &error));
     busy_chat = chat;
@@ -615,6 +717,7 @@ int main(void)
     test_hostile(model);
     test_nulls(engine, model);
     test_vocabulary(engine);
+    test_replies(model);
     test_memory();
     llm_model_free(model);
     llm_engine_free(engine);

@@ -264,6 +264,7 @@ llm_status lm_conversation_add_json(lm_conversation *c, llm_str text, llm_error 
     return LLM_OK;
 }
 
+llm_str lm_conversation_tools(const lm_conversation *c) { return c->tools; }
 size_t lm_conversation_n_messages(const lm_conversation *c) { return c->n_messages; }
 
 void lm_conversation_rewind(lm_conversation *c, size_t n)

@@ -22,6 +22,7 @@ void       lm_conversation_free(lm_conversation *c);                /* NULL is f
 /* INVALID: no role, or no UTF-8; FORMAT: no JSON, or no message; UNSUPPORTED: a part that is no text. */
 llm_status lm_conversation_add(lm_conversation *c, llm_str role, llm_str content, llm_error *error);
 llm_status lm_conversation_add_json(lm_conversation *c, llm_str message, llm_error *error);
+llm_str    lm_conversation_tools(const lm_conversation *c);         /* as given; absent: none */
 size_t     lm_conversation_n_messages(const lm_conversation *c);
 void       lm_conversation_rewind(lm_conversation *c, size_t n);    /* n <= their number */
 
