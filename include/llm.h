@@ -776,7 +776,8 @@ LLM_API llm_status llm_model_write_importance(llm_model *model, const llm_sink *
  * ADAPTING   Templates differ in what they take. A chat tries out with small messages of its own what its template does, and gives it what it
  *            wants: contents as strings or as parts; a system message as the beginning of what the user says next, where there
  *            is no such role; messages of the same role in a row as one, where user and assistant must alternate; arguments of calls as objects or
- *            as JSON in a string; ids of calls of nine characters; calls as text, in the model's own form, where history's are left out. */
+ *            as JSON in a string; ids of calls of nine characters; calls as text, in the model's own form, where a history's are left
+ *            out; what tools said as the user's words, where there is no such role. */
 enum { LLM_CHAT_GIVEN = 1, LLM_CHAT_MODEL = 2, LLM_CHAT_BUILTIN = 3 };     /* where a template comes from */
 typedef struct llm_chat_desc {
     uint32_t struct_size, flags;            /* flags: 0 */

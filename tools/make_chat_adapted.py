@@ -18,8 +18,8 @@ def main():
     print(f" * Made by tools/make_chat_adapted.py with Jinja2 {jinja2.__version__}: name, template, messages as given, text of the adapted ones. */")
     with open(sys.argv[1], encoding="utf-8") as f:
         for case in json.load(f):
-            text = env.from_string(case["template"]).render(messages=case["adapted"], tools=None, documents=None, add_generation_prompt=True,
-                                                            bos_token="<s>", eos_token="</s>")
+            absent = {} if case.get("bare") else {"tools": None, "documents": None}
+            text = env.from_string(case["template"]).render(messages=case["adapted"], add_generation_prompt=True, bos_token="<s>", eos_token="</s>", **absent)
             given = json.dumps(case["given"], ensure_ascii=False)
             print(f"{{ {c_string(case['name'])}, {c_string(case['template'])},\n  {c_string(given)},\n  {c_string(text)} }},")
 

@@ -66,7 +66,7 @@ typedef struct events { char text[4096]; size_t n; int32_t last; } events;
 
 static void put(events *e, const char *text, size_t len)
 {
-    if (e->n + len + 1 < sizeof e->text) {
+    if (len && e->n + len + 1 < sizeof e->text) {
         memcpy(e->text + e->n, text, len);
         e->n += len;
         e->text[e->n] = 0;

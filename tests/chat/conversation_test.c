@@ -65,8 +65,8 @@ static void test_refused(void)
     static const struct { const char *source, *messages, *part; } refused[] = {
         { "{{ raise_exception('closed') }}", "[{\"role\":\"user\",\"content\":\"a\"}]", "line 1: the template refuses: closed" },
         { "\n{{ strftime_now('%Y') }}{{ messages[0].content }}", "[{\"role\":\"system\",\"content\":\"a\"}]", "line 2: strftime_now" },
-        { "{% for m in messages %}{% if m.role == 'tool' %}\n{{ raise_exception('no tools') }}{% endif %}{{ m.content }}{% endfor %}",
-          "[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"tool\",\"content\":\"a\"}]", "line 2: the template refuses: no tools" },
+        { "{% for m in messages %}{% if m.role == 'critic' %}\n{{ raise_exception('no critics') }}{% endif %}{{ m.content }}{% endfor %}",
+          "[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"critic\",\"content\":\"a\"}]", "line 2: the template refuses: no critics" },
     };
     for (size_t i = 0; i < LM_COUNT(refused); i++) {
         lm_conversation *c = begin(refused[i].source);

@@ -309,11 +309,26 @@ static bool adapt_merge(lm_jinja *run, lm_val_list *list)
     return true;
 }
 
+/* In the form that most models know from a user's turn. */
+static bool adapt_tool(lm_jinja *run, lm_val message)
+{
+    lm_text text = { 0 };
+    lm_val content;
+    bool tool;
+    if (!adapt_has_role(run, message, "tool", &tool) || !adapt_content(run, message, &content))
+        return false;
+    if (!tool)
+        return true;
+    return adapt_to_text(run, &content) && adapt_own(run, &text, "<tool_response>\n") && lm_val_print(run, &text, content)
+           && adapt_own(run, &text, "\n</tool_response>") && lm_dict_set_name(run, message.dict, "role", lm_val_own("user", 4))
+           && lm_dict_set_name(run, message.dict, "content", lm_text_val(&text));
+}
+
 bool lm_adapt_messages(lm_jinja *run, lm_val_list *list, uint32_t flags)
 {
     lm_val *content;
     for (size_t i = 0; i < list->n; i++)
-        if (!adapt_message(run, list->at[i].dict, flags))
+        if (!adapt_message(run, list->at[i].dict, flags) || ((flags & LM_ADAPT_TOOL) && !adapt_tool(run, list->at[i])))
             return false;
     if (((flags & LM_ADAPT_SYSTEM) && !adapt_system(run, list)) || ((flags & LM_ADAPT_MERGE) && !adapt_merge(run, list)))
         return false;

@@ -17,6 +17,7 @@ enum {
     LM_ADAPT_IDS = 32,                  /* ids of calls are nine letters or digits */
     LM_ADAPT_CALLS_HERMES = 64,         /* calls are ignored: they become part of the content, in the form that the model writes */
     LM_ADAPT_CALLS_GRANITE = 128, LM_ADAPT_CALLS_LFM = 256,
+    LM_ADAPT_TOOL = 512,                /* there is no tool role: the user tells what tools say */
     LM_ADAPT_CALLS = LM_ADAPT_CALLS_HERMES | LM_ADAPT_CALLS_GRANITE | LM_ADAPT_CALLS_LFM
 };
 /* list: dicts, each with a role, which are changed. */

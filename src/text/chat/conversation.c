@@ -14,7 +14,7 @@ typedef struct chat_message {
     bool has_calls, odd_ids;
 } chat_message;
 
-enum { CHAT_PROBED_CONTENT = 1, CHAT_PROBED_SYSTEM = 2, CHAT_PROBED_MERGE = 4, CHAT_PROBED_CALLS = 8, CHAT_PROBED_IDS = 16 };
+enum { CHAT_PROBED_CONTENT = 1, CHAT_PROBED_SYSTEM = 2, CHAT_PROBED_MERGE = 4, CHAT_PROBED_CALLS = 8, CHAT_PROBED_IDS = 16, CHAT_PROBED_TOOL = 32 };
 
 struct lm_conversation {
     lm_mem *mem;
@@ -24,7 +24,7 @@ struct lm_conversation {
     lm_template_time time;
     uint32_t adapt, probed;             /* LM_ADAPT_*; what was found out so far: CHAT_PROBED_* */
     uint32_t calls_form;                /* LM_ADAPT_CALLS_* that would fit */
-    uint32_t reserved;
+    bool bare;                          /* tools and documents that are not there are not even none */
     chat_message **messages;
     size_t n_messages, cap_messages;
 };
@@ -100,7 +100,7 @@ static bool chat_check_calls(lm_jinja *run, lm_val message, chat_message *out)
 
 static llm_status chat_check_message(lm_mem *mem, chat_message *out, llm_error *error)
 {
-    static const char *const roles[] = { "system", "user", "assistant" };   /* those that somebody asks for */
+    static const char *const roles[] = { "system", "user", "assistant", "tool" };   /* those that somebody asks for */
     lm_jinja run;
     lm_val message, role;
     chat_look_begin(&run, mem, "message", error);
@@ -285,10 +285,12 @@ static llm_status chat_render(lm_conversation *c, const lm_template_message *mes
     size_t k = 0;
     vars[k++] = (lm_template_var){ .name = { "bos_token", 9 }, .text = c->bos, .kind = LM_TEMPLATE_OWN };
     vars[k++] = (lm_template_var){ .name = { "eos_token", 9 }, .text = c->eos, .kind = LM_TEMPLATE_OWN };
-    vars[k++] = (lm_template_var){ .name = { "documents", 9 }, .text = null, .kind = LM_TEMPLATE_JSON };
+    if (!c->bare)
+        vars[k++] = (lm_template_var){ .name = { "documents", 9 }, .text = null, .kind = LM_TEMPLATE_JSON };
     if (c->variables.ptr)
         vars[k++] = (lm_template_var){ .name = { "variables", 9 }, .text = c->variables, .kind = LM_TEMPLATE_MEMBERS };
-    vars[k++] = (lm_template_var){ .name = { "tools", 5 }, .text = c->tools.ptr ? c->tools : null, .kind = LM_TEMPLATE_JSON };
+    if (!c->bare || c->tools.ptr)
+        vars[k++] = (lm_template_var){ .name = { "tools", 5 }, .text = c->tools.ptr ? c->tools : null, .kind = LM_TEMPLATE_JSON };
     vars[k++] = (lm_template_var){ .name = { "add_generation_prompt", 21 }, .text = { prompt ? "true" : "false", prompt ? 4 : 5 }, .kind = LM_TEMPLATE_JSON };
     vars[k++] = (lm_template_var){ .name = { "messages", 8 }, .kind = LM_TEMPLATE_MESSAGES, .messages = messages, .n_messages = n };
     return lm_template_render(c->tpl, c->mem, vars, k, &options, out, error);
@@ -321,13 +323,14 @@ static const char *const chat_words[] = { "qzfirstqz", "qzsecondqz", "qzthirdqz"
 static llm_status chat_probe_content(lm_conversation *c, llm_error *error)
 {
     static const char *const words[] = { "qzfirstqz", NULL };
-    bool shows;
-    LM_TRY(chat_probe(c, chat_user, 1, 0, words, &shows, error));
-    if (!shows) {
-        LM_TRY(chat_probe(c, chat_user, 1, LM_ADAPT_PARTS, words, &shows, error));
-        if (shows)
+    bool shows = false;
+    for (uint32_t way = 0; way < 4 && !shows; way++) {       /* text, parts; absent tools as none, as transformers has it, or not at all */
+        c->bare = way & 1;
+        LM_TRY(chat_probe(c, chat_user, 1, way & 2 ? LM_ADAPT_PARTS : 0, words, &shows, error));
+        if (shows && (way & 2))
             c->adapt |= LM_ADAPT_PARTS;
     }
+    c->bare = c->bare && shows;
     c->probed |= CHAT_PROBED_CONTENT;
     return LLM_OK;
 }
@@ -383,6 +386,21 @@ static llm_status chat_probe_calls(lm_conversation *c, llm_error *error)
     return LLM_OK;
 }
 
+static llm_status chat_probe_tool(lm_conversation *c, llm_error *error)
+{
+    static const char *const messages[] = { CHAT_USER("qzfirstqz"), CHAT_CALL("qzcallid9"), "{\"role\":\"tool\",\"tool_call_id\":\"qzcallid9\",\"content\":\"qzresultqz\"}" };
+    static const char *const words[] = { "qzresultqz", NULL };
+    bool shows;
+    LM_TRY(chat_probe(c, messages, 3, c->adapt, words, &shows, error));
+    if (!shows) {
+        LM_TRY(chat_probe(c, messages, 3, c->adapt | LM_ADAPT_TOOL, words, &shows, error));
+        if (shows)
+            c->adapt |= LM_ADAPT_TOOL;
+    }
+    c->probed |= CHAT_PROBED_TOOL;
+    return LLM_OK;
+}
+
 static llm_status chat_probe_ids(lm_conversation *c, llm_error *error)
 {
     static const char *const messages[] = { CHAT_USER("qzfirstqz"), CHAT_CALL("call_of_another_length") };
@@ -405,13 +423,19 @@ static bool chat_says(const chat_message *message, const char *role)
     return message->said.role.len == strlen(role) && memcmp(message->said.role.ptr, role, strlen(role)) == 0;
 }
 
+static bool chat_is_user(const lm_conversation *c, const chat_message *message)
+{
+    return chat_says(message, "user") || ((c->adapt & LM_ADAPT_TOOL) && chat_says(message, "tool"));
+}
+
 /* Finds out what these messages ask for, and no more. */
 static llm_status chat_prepare(lm_conversation *c, llm_error *error)
 {
     const chat_message *before = NULL;
-    bool system = false, again = false, calls = false, ids = false;
+    bool system = false, again = false, calls = false, ids = false, tool = false;
     for (size_t i = 0; i < c->n_messages; i++) {
         system |= chat_says(c->messages[i], "system");
+        tool |= chat_says(c->messages[i], "tool");
         calls |= c->messages[i]->has_calls;
         ids |= c->messages[i]->odd_ids;
     }
@@ -419,19 +443,21 @@ static llm_status chat_prepare(lm_conversation *c, llm_error *error)
         LM_TRY(chat_probe_content(c, error));
     if (system && !(c->probed & CHAT_PROBED_SYSTEM))
         LM_TRY(chat_probe_system(c, error));
-    for (size_t i = 0; i < c->n_messages; i++) {
-        const chat_message *now = c->messages[i];
-        if ((c->adapt & LM_ADAPT_SYSTEM) && chat_says(now, "system"))
-            continue;
-        again |= before && ((chat_says(now, "user") && chat_says(before, "user")) || (chat_says(now, "assistant") && chat_says(before, "assistant")));
-        before = now;
-    }
-    if (again && !(c->probed & CHAT_PROBED_MERGE))
-        LM_TRY(chat_probe_merge(c, error));
     if (calls && !(c->probed & CHAT_PROBED_CALLS))
         LM_TRY(chat_probe_calls(c, error));
     if (calls && ids && !(c->probed & CHAT_PROBED_IDS))
         LM_TRY(chat_probe_ids(c, error));
+    if (tool && !(c->probed & CHAT_PROBED_TOOL))
+        LM_TRY(chat_probe_tool(c, error));
+    for (size_t i = 0; i < c->n_messages; i++) {
+        const chat_message *now = c->messages[i];
+        if ((c->adapt & LM_ADAPT_SYSTEM) && chat_says(now, "system"))
+            continue;
+        again |= before && ((chat_is_user(c, now) && chat_is_user(c, before)) || (chat_says(now, "assistant") && chat_says(before, "assistant")));
+        before = now;
+    }
+    if (again && !(c->probed & CHAT_PROBED_MERGE))
+        LM_TRY(chat_probe_merge(c, error));
     return LLM_OK;
 }
 
