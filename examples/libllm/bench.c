@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct bench_result {
     bool   decode;
@@ -16,6 +17,7 @@ typedef struct bench_result {
     int64_t tokens, depth;
     double rate, least, most;           /* tokens a second, of all sessions: median, slowest, fastest run */
     double work;                        /* of one token: bytes read (decode), operations (prefill) */
+    double cpu;                         /* seconds of processors' time that a token cost, of all threads */
 } bench_result;
 
 enum { BENCH_MAX_RESULTS = 2 * TOOL_MAX_LIST * TOOL_MAX_LIST * TOOL_MAX_LIST * TOOL_MAX_LIST, BENCH_MOST_SESSIONS = 64 };
@@ -158,6 +160,7 @@ static llm_status bench_test(bench *b, tool_model *opened, int at, bool decode, 
     int32_t n_vocab = llm_tokenizer_n_vocab(llm_model_tokenizer(opened->model));
     size_t n = (size_t)n_sessions;
     int runs = (int)b->args->repetitions, done = 0;
+    clock_t cpu = 0;
     int64_t warm = decode ? (tokens < 4 ? tokens : 4) : tokens;
     bench_result *r = &b->results[b->n_results];
 
@@ -177,8 +180,10 @@ static llm_status bench_test(bench *b, tool_model *opened, int at, bool decode, 
         double start;
         status = bench_rewind(sessions, n, depth, error);
         start = tool_seconds();
+        cpu -= clock();
         if (status == LLM_OK)
             status = bench_feed(b, sessions, n, n_vocab, tokens, decode, error);
+        cpu += clock();
         rates[done++] = (double)(tokens * n_sessions) / (tool_seconds() - start);
     }
     tool_watch(NULL);
@@ -188,7 +193,8 @@ static llm_status bench_test(bench *b, tool_model *opened, int at, bool decode, 
         return status;
     qsort(rates, (size_t)runs, sizeof *rates, bench_by_value);
     *r = (bench_result){ decode, b->threads[at], (int)n_sessions, tokens, depth, rates[runs / 2], rates[0], rates[runs - 1],
-                         decode ? b->token_bytes / (double)n_sessions + (double)info.state_bytes : b->token_ops };
+                         decode ? b->token_bytes / (double)n_sessions + (double)info.state_bytes : b->token_ops,
+                         (double)cpu / CLOCKS_PER_SEC / (double)(tokens * n_sessions * runs) };
     b->n_results++;
     return LLM_OK;
 }
@@ -367,6 +373,8 @@ static void bench_json(const bench *b)
         json_number(&j, "tokens_per_second", r->rate);
         json_number(&j, "slowest", r->least);
         json_number(&j, "fastest", r->most);
+        json_number(&j, "work_per_token", r->work);
+        json_number(&j, "cpu_seconds_per_token", r->cpu);
         json_text(&j, "ceiling", name);
         json_number(&j, "share_of_ceiling", ceiling > 0 ? r->rate * r->work / ceiling : 0);
         json_close(&j, '}');
