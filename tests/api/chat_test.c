@@ -412,7 +412,7 @@ static void test_hostile(llm_model *model)
     static const char *const templates[] = {
         "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
         "{% set n = namespace(s='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
-        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 'x' * 1000000000000 }}", "{{ [0] * 1000000000000 }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 'x' * 1000000000000 }}",
         "{% set x = [] %}{% for i in range(200) %}{% set _ = x.append(x) %}{% endfor %}{{ x }}", "{% set x = [1] %}{% for i in x %}{% set _ = x.append(i) %}{% endfor %}",
     };
     for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
