@@ -1,8 +1,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#ifndef SUBGROUPS_PLAYED
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 // SPDX-License-Identifier: MIT
 // Products for many columns where subgroups can shuffle: an invocation has four rows, whose weights it reads and unpacks into registers
 // once for 16 columns; what they are multiplied with is read once by a subgroup, each invocation one item, and handed round. No shared
@@ -11,15 +13,28 @@
 #include "linear.glsl"
 #include "weight.glsl"
 
+// SUBGROUPS_PLAYED: of any size, through shared memory, for tests on devices that have others. There all invocations must come to the barriers.
+#ifdef SUBGROUPS_PLAYED
+#define LANE (gl_LocalInvocationID.x & (LANES - 1u))
+#define HANDED(i, from) handed[i][(gl_LocalInvocationID.x & ~(LANES - 1u)) + (from)]
+shared float handed[16][64];
+#else
+#define LANE gl_SubgroupInvocationID
+#define HANDED(i, from) subgroupShuffle(xs[i], from)
+#endif
+
 const uint COLUMNS = 16u, PER = LANES / 8u;          // columns that one load of a subgroup has eight items of
 
 void main()
 {
-    uint t = gl_LocalInvocationID.x, lane = gl_SubgroupInvocationID, r0 = 256u * (gl_WorkGroupID.x + push.base_x) + 4u * (t & ~(LANES - 1u));
+    uint t = gl_LocalInvocationID.x, lane = LANE, r0 = 256u * (gl_WorkGroupID.x + push.base_x) + 4u * (t & ~(LANES - 1u));
     uint c0 = COLUMNS * (gl_WorkGroupID.y + push.base_y), top = push.n - 1u;
+#ifndef SUBGROUPS_PLAYED
     if (r0 >= push.n)                                   // all of the subgroup
         return;
-    uvec4 rows = r0 + lane + LANES * uvec4(0u, 1u, 2u, 3u), first = min(rows, uvec4(top)) * push.blocks;
+#endif
+    uint row = r0 + lane;                               // no vector of LANES: the validation layers' folding of it for 32 is wrong
+    uvec4 rows = uvec4(row, row + LANES, row + 2u * LANES, row + 3u * LANES), first = min(rows, uvec4(top)) * push.blocks;
     vec4 sum[COLUMNS];
     uint x[COLUMNS];
     [[unroll]] for (uint c = 0u; c < COLUMNS; c++)
@@ -33,10 +48,16 @@ void main()
             weight8(0u, first[i], k, lo[i], hi[i]);
         [[unroll]] for (uint i = 0u; i < COLUMNS / PER; i++)
             xs[i] = BLOCK != 8 || k + (lane & 7u) < push.k ? value(x[i] + k) : 0.0;
+#ifdef SUBGROUPS_PLAYED
+        barrier();
+        for (uint i = 0u; i < COLUMNS / PER; i++)
+            handed[i][t] = xs[i];
+        barrier();
+#endif
         [[unroll]] for (uint j = 0u; j < 8u; j++) {
             vec4 w = j < 4u ? vec4(lo[0][j & 3u], lo[1][j & 3u], lo[2][j & 3u], lo[3][j & 3u]) : vec4(hi[0][j & 3u], hi[1][j & 3u], hi[2][j & 3u], hi[3][j & 3u]);
             [[unroll]] for (uint c = 0u; c < COLUMNS; c++)
-                sum[c] = fma(w, vec4(subgroupShuffle(xs[c / PER], 8u * (c % PER) + j)), sum[c]);
+                sum[c] = fma(w, vec4(HANDED(c / PER, 8u * (c % PER) + j)), sum[c]);
         }
     }
     [[unroll]] for (uint c = 0u; c < COLUMNS; c++)
