@@ -61,19 +61,27 @@ def named(words):
 def measure(a, model, threads, depth, peers):
     """{test: {who: [tokens/s of each round]}}, {test: (share of the ceiling per token/s, its name)}"""
     rates, shares = {}, {}
+    everybody = [(name, None, options) for name, options in a.ours] + peers
     for i in range(a.rounds):
-        everybody = [(name, None, options) for name, options in a.ours] + peers
-        for name, run, command in everybody if i % 2 == 0 else reversed(everybody):
-            if run:
-                for test, rate in run(a, command, model, threads, depth).items():
-                    rates.setdefault(test, {}).setdefault(name, []).append(rate)
-            else:
-                for test, r in ours(a, command, model, threads, depth, i == 0).items():
-                    rates.setdefault(test, {}).setdefault(name, []).append(r["tokens_per_second"])
-                    if r["share_of_ceiling"]:
-                        per = r["share_of_ceiling"] / r["tokens_per_second"]        # the higher ceiling: the lower share
-                        shares[test] = min(shares.get(test, (per, r["ceiling"])), (per, r["ceiling"]))
-            time.sleep(a.pause)
+        got = {}                                            # of this round: whole or not at all
+        try:
+            for name, run, command in everybody if i % 2 == 0 else reversed(everybody):
+                if run:
+                    got[name] = run(a, command, model, threads, depth)
+                else:
+                    answer = ours(a, command, model, threads, depth, i == 0)
+                    got[name] = {test: r["tokens_per_second"] for test, r in answer.items()}
+                    for test, r in answer.items():
+                        if r["share_of_ceiling"]:           # of several measurements the highest ceiling: the lowest share
+                            per = r["share_of_ceiling"] / r["tokens_per_second"]
+                            shares[test] = min(shares.get(test, (per, r["ceiling"])), (per, r["ceiling"]))
+                time.sleep(a.pause)
+        except subprocess.CalledProcessError as e:
+            print(f"round {i + 1} of {model} is left out: {e}", file=sys.stderr)
+            continue
+        for name, tests in got.items():
+            for test, rate in tests.items():
+                rates.setdefault(test, {}).setdefault(name, []).append(rate)
     return rates, shares
 
 
