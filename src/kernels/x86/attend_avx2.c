@@ -308,7 +308,7 @@ LM_INLINE void attend_avx2_i8_values(const lm_attend_tile *t, const lm_attend_i8
 #define ATTEND(name) attend_avx2_##name
 #define ATTEND_I8_TILES(tile) tile(1, 1, 8) tile(2, 1, 4) tile(4, 1, 2) tile(6, 1, 2)
 #define ATTEND_TILES_f16(tile) tile(f16, 1, 4, 8) tile(f16, 2, 2, 4) tile(f16, 4, 1, 2) tile(f16, 6, 1, 2)
-#define ATTEND_TILES_f32(tile) tile(f32, 1, 4, 8) tile(f32, 2, 2, 4) tile(f32, 4, 1, 2)
+#define ATTEND_TILES_f32(tile) tile(f32, 1, 4, 8) tile(f32, 4, 1, 2)
 enum { attend_avx2_TILE_f16 = 6, attend_avx2_TILE_f32 = 4 };
 enum { attend_avx2_LANES = 8, attend_avx2_TILE = 6, attend_avx2_RAGGED = 8, attend_avx2_I8_LANES = 8 };
 #include "kernels/attend_i8.inc"

@@ -265,7 +265,7 @@ LM_INLINE void attend_avx512_i8_values(const lm_attend_tile *t, const lm_attend_
 #define ATTEND(name) attend_avx512_##name
 #define ATTEND_I8_TILES(tile) tile(1, 4, 4) tile(2, 4, 4) tile(4, 4, 4) tile(8, 2, 2)
 #define ATTEND_TILES_f16(tile) tile(f16, 1, 4, 4) tile(f16, 2, 4, 4) tile(f16, 4, 4, 4) tile(f16, 8, 2, 2)
-#define ATTEND_TILES_f32(tile) tile(f32, 1, 4, 4) tile(f32, 2, 4, 4) tile(f32, 4, 4, 4)
+#define ATTEND_TILES_f32(tile) tile(f32, 1, 4, 4) tile(f32, 4, 4, 4)
 enum { attend_avx512_TILE_f16 = 8, attend_avx512_TILE_f32 = 4 };
 enum { attend_avx512_LANES = 16, attend_avx512_TILE = 8, attend_avx512_RAGGED = 4, attend_avx512_I8_LANES = 16 };
 #include "kernels/attend_i8.inc"

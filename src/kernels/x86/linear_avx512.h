@@ -28,7 +28,7 @@ LM_TARGET_AVX512
 enum {
     LINEAR512_COLS = 6,                         /* columns of a tile */
     LINEAR512_DIRECT = 8,                       /* columns of a direct pass, where a type is worth the code */
-    LINEAR512_FEW = 3,                          /* the same where it is not */
+    LINEAR512_FEW = 3,                          /* the same where it is not: two and one */
     LINEAR512_VALUES = 256,                     /* values of k in a panel */
     LINEAR512_VALUES32 = 512                    /* the same for blocks of 32: the sums wait in y half as often */
 };
@@ -217,13 +217,13 @@ extern linear512_tile_fn *const lm_linear512_tiles_32[2], *const lm_linear512_ti
             const __mmask16 mask = linear512_mask(n_rows - r);                                                                              \
                                                                                                                                             \
             for (size_t c = 0, n; c < n_cols; c += n) {         /* a second pass finds the group in cache */                                \
-                const lm_acts part = lm_acts_from(x, k, c);                                                                               \
+                const lm_acts part = lm_acts_from(x, k, c);                                                                                 \
                                                                                                                                             \
-                n = n_cols - c == 5 ? 3 : n_cols - c == 7 ? 4 : n_cols - c;                                                                 \
+                n = n_cols - c;                                                                                                             \
+                n -= n == 3 || n == 5 || n == 7;                                                                                            \
                 switch (n) {                                                                                                                \
                     LINEAR512_DIRECT_N(type, 1)                                                                                             \
                     LINEAR512_DIRECT_N(type, 2)                                                                                             \
-                    LINEAR512_DIRECT_N(type, 3)                                                                                             \
                     WIDE(LINEAR512_DIRECT_N(type, 4))                                                                                       \
                     WIDE(LINEAR512_DIRECT_N(type, 6))                                                                                       \
                     WIDE(LINEAR512_DIRECT_N(type, 8))                                                                                       \
@@ -232,7 +232,7 @@ extern linear512_tile_fn *const lm_linear512_tiles_32[2], *const lm_linear512_ti
             }                                                                                                                               \
         }                                                                                                                                   \
     }                                                                                                                                       \
-    void lm_linear512_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)        \
+    void lm_linear512_##type(float *y, size_t y_stride, const void *w, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols)            \
     {                                                                                                                                       \
         const size_t few = WIDE(LINEAR512_DIRECT +) 0;                                                                                      \
         panel_type panel;                                                                                                                   \
