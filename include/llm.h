@@ -366,9 +366,13 @@ enum {
  *            next touch (SIGBUS; an exception on Windows, which does not let it be cut). The library only ever replaces or removes whole
  *            files. Keep packs where nobody else writes, on a local disk, and name none where that will not do.
  *   Windows  cannot replace a pack that is in use: it stays, and the load goes on from the model's file. */
+enum { LLM_ALL_LAYERS = -1 };               /* llm_model_desc.n_device_layers */
 typedef struct llm_model_desc {
     uint32_t struct_size, flags;            /* LLM_MODEL_* */
-    int32_t  device, reserved;              /* 0: the CPU; else an id of llm_device_info */
+    int32_t  device;                        /* 0: the CPU; else an id of llm_device_info */
+    int32_t  n_device_layers;               /* of a GPU: how many layers, the last ones, and the logits run there; the CPU runs those before.
+                                               0: as many as fit into its free memory (llm_vulkan.memory_limit counts), with a pass and a
+                                               session of 4096 tokens; LLM_ALL_LAYERS or more than there are: all, or LLM_E_MEMORY */
     int32_t (*progress)(void *user, float fraction);    /* on the calling thread, often; nonzero cancels the load */
     void *user;
     const char *pack; size_t pack_len;      /* the path of its pack, see above; NULL: none. The CPU's alone: other devices pass it over */

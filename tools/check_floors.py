@@ -38,6 +38,7 @@ MAY_USE = {
     "backend/vulkan": ["backend/*", "ops", "kernels/*", "kernels/ref"] + LOW,
     "backend/verify": ["backend/*", "ops"] + LOW,
     "backend/compare": ["backend/*", "ops"] + LOW,
+    "backend/split": ["backend/*", "ops"] + LOW,
     "graph": ["backend/backend.h", "ops"] + LOW,
     "model": ["graph", "files", "text", "backend/backend.h", "ops"] + LOW,
     "session": ["model", "graph", "text", "text/chat/conversation.h", "text/chat/answer.h", "backend/backend.h", "ops"] + LOW,

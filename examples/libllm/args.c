@@ -77,6 +77,7 @@ static const args_option options[] = {
     { 0, "device", COMPUTES, KIND_TEXT, AT(device), 0, 0, "NAME",
       "cpu, vulkan (the best GPU), or a number of libllm devices. run and perplexity: default the best GPU that passes its self-test, else the CPU;\n"
       "                                 the CPU too with -t or --cpu-mask. bench and imatrix: default cpu" },
+    { 0, "device-layers", COMPUTES, KIND_INT, AT(device_layers), -1, 1024, "N", "of a GPU: the last N layers run there, the first ones on the CPU; 0: as many as fit, -1: all (default 0)" },
     { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32, int8 (default f16)" },
 
     { 0, "temp", TOOL_RUN, KIND_FLOAT, AT(temperature), 0, 100, "X", "temperature; 0: always the likeliest token (default 0.8)" },

@@ -5,6 +5,7 @@
 #include "tool.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -65,6 +66,22 @@ void tool_on_log(void *user, int32_t level, const char *text, size_t len)
     fprintf(stderr, "[%s] %.*s\n", level >= 1 && level <= 4 ? names[level] : "log", (int)len, text);
 }
 
+/* Where the model lies: on the GPU, or in which parts on GPU and processor, as the first lines of its plan say. */
+static void open_tell(const tool_model *m, bool newline)
+{
+    llm_error error;
+    size_t n = 0;
+    fprintf(stderr, "%son %s\n", newline ? "\n" : "", m->device);
+    if (llm_model_plan(m->model, NULL, 0, &n, &error) != LLM_OK)
+        return;
+    n += 256;                           /* what may be found out meanwhile */
+    char *text = malloc(n);
+    if (text && llm_model_plan(m->model, text, n, &n, &error) == LLM_OK)
+        for (char *line = strtok(text, "\n"); line && strncmp(line, "part ", 5) == 0; line = strtok(NULL, "\n"))
+            fprintf(stderr, "   %s\n", line);
+    free(text);
+}
+
 int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, tool_model *out)
 {
     llm_error error;
@@ -115,6 +132,7 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     model.user = &progress;
     model.pack = args->pack;
     model.pack_len = args->pack ? LLM_NUL : 0;
+    model.n_device_layers = (int32_t)args->device_layers;
     start = tool_seconds();
     status = llm_model_load_from(out->engine, &part, 1, &model, &out->model, &error);
     if (model.device && !args->device && (status == LLM_E_MEMORY || status == LLM_E_UNSUPPORTED || status == LLM_E_DEVICE_LOST || status == LLM_E_NO_DEVICE || status == LLM_E_LIMIT)) {
@@ -126,7 +144,7 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
         status = llm_model_load_from(out->engine, &part, 1, &model, &out->model, &error);
     }
     if (out->device[0] && status == LLM_OK && !args->quiet)
-        fprintf(stderr, "%son %s\n", progress.shown >= 0 ? "\n" : "", out->device);
+        open_tell(out, progress.shown >= 0);
     out->load_seconds = tool_seconds() - start;
     if (progress.shown >= 0)
         fprintf(stderr, "\r%60s\r", "");

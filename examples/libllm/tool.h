@@ -50,6 +50,7 @@ typedef struct tool_args {
     const char *imatrix;                /* quantize */
     bool        pure, keep_output;
     const char *device;                 /* "cpu", "vulkan", a number; NULL: the best, or the CPU */
+    int64_t     device_layers;          /* llm_model_desc.n_device_layers */
     size_t      given[TOOL_MAX_GIVEN];  /* places of the options that the user gave */
     int         n_given;
 } tool_args;

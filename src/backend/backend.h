@@ -50,6 +50,7 @@ typedef struct lm_batch {                               /* copied by run_begin; 
     const lm_row *rows;   uint32_t n_rows;              /* of one slot: rising positions without gaps, one after another */
     const lm_slot *slots; uint32_t n_slots;
     uint32_t n_out;                                     /* rows with LM_ROW_LOGITS */
+    const float *given;                                 /* [n_rows][width] of program->given, where there is such a value */
     bool no_wait;                                       /* run_begin answers LLM_MORE where it would wait for what an earlier run left behind */
 } lm_batch;
 
@@ -197,6 +198,9 @@ llm_status lm_vulkan_backend_get_info(const lm_backend *backend, lm_vulkan_info 
  * use. Logits 0. E_INTERNAL says what; faults of calls without a status come with the next call that has one. */
 llm_status lm_verify_backend_open(lm_host *host, lm_backend **out, llm_error *error);
 uint64_t   lm_verify_backend_objects(const lm_backend *backend);                    /* weights, pools, pages, execs, arenas and runs now open */
+/* Runs a program that was cut, its first part on one backend and then its second on another, one value handed on between them. A model then does
+ * not know: it has one backend, for this program alone. Borrows all three; they outlive it. */
+llm_status lm_split_backend_open(lm_host *host, lm_backend *first, lm_backend *second, const lm_cut *cut, lm_backend **out, llm_error *error);
 /* Runs every operation on both and compares every value written: E_INTERNAL names operation, row, item and both numbers where the
  * difference passes max(absolute, relative * |a|); 0, 0 asks for the same bits. Closes both when closed. */
 llm_status lm_compare_backend_open(lm_host *host, lm_backend *a, lm_backend *b, double absolute, double relative, lm_backend **out, llm_error *error);

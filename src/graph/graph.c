@@ -18,6 +18,7 @@ struct lm_graph {
     lm_host *host;
     graph_list ops, values, weights, streams;
     bool plain_norms;
+    uint32_t given, hands_on;
     llm_status status;
     llm_error error;
 };
@@ -104,6 +105,12 @@ lm_op lm_op_init(uint32_t kind, uint32_t rows, int32_t layer)
     return op;
 }
 
+void lm_graph_part(lm_graph *graph, uint32_t given, uint32_t hands_on)
+{
+    graph->given = given;
+    graph->hands_on = hands_on;
+}
+
 void lm_graph_plain_norms(lm_graph *graph)
 {
     graph->plain_norms = true;
@@ -182,6 +189,8 @@ llm_status lm_graph_finish(lm_graph *graph, int32_t logits, uint32_t n_vocab, ui
     program->logits = logits;
     program->n_vocab = n_vocab;
     program->n_embd = n_embd;
+    program->given = graph->given;
+    program->hands_on = graph->hands_on;
     llm_status status = graph_fill(graph, program, error);
     if (status >= 0)
         status = lm_program_plan(graph->host, program, error);

@@ -19,6 +19,8 @@ static llm_status plan_lifetimes(lm_program *p, llm_error *error)
 {
     for (uint32_t v = 0; v < p->n_values; v++)
         p->values[v].first_op = p->values[v].last_op = UINT32_MAX;
+    if (p->given && p->given <= p->n_values)
+        p->values[p->given - 1].first_op = p->values[p->given - 1].last_op = 0;
     for (uint32_t o = 0; o < p->n_ops; o++) {
         const lm_op *op = &p->ops[o];
         for (uint32_t i = 0; i < LM_OP_IN; i++) {

@@ -138,7 +138,7 @@ static llm_status model_no_strangers(lm_host *host, const lm_catalogue *c, const
     return status;
 }
 
-static llm_status model_program(lm_model *m, const lm_catalogue *c, bool plain_norms, llm_error *error)
+static llm_status model_program(lm_model *m, const lm_catalogue *c, const lm_load *load, llm_error *error)
 {
     lm_params params;
     lm_graph *graph = NULL;
@@ -152,7 +152,7 @@ static llm_status model_program(lm_model *m, const lm_catalogue *c, bool plain_n
     m->n_layers = params.n_layers;
     m->n_vocab = params.n_vocab;
     LM_TRY(lm_graph_new(m->host, &graph, error));
-    if (plain_norms)
+    if (load->plain_norms)
         lm_graph_plain_norms(graph);
     llm_status status = m->arch->build(c, &params, graph, &logits, error);
     if (status >= 0)
@@ -160,6 +160,8 @@ static llm_status model_program(lm_model *m, const lm_catalogue *c, bool plain_n
     lm_graph_free(graph);
     if (status >= 0)
         status = model_no_strangers(m->host, c, m->arch, m->program, error);
+    if (status >= 0 && load->place)
+        status = load->place(load->place_user, m->program, m->n_layers, &m->backend, error);
     for (uint32_t i = 0; status >= 0 && i < m->program->n_ops; i++)
         status = m->backend->table->can_run(m->backend, m->program, &m->program->ops[i], LLM_STATE_TYPE_F16, error);
     return status;
@@ -220,9 +222,9 @@ static llm_status model_open(lm_host *host, lm_backend *backend, lm_catalogue *c
     } else {
         status = model_arch(catalogue, name, &m->arch, error);
         if (status >= 0)
-            status = model_program(m, catalogue, load->plain_norms, error);
+            status = model_program(m, catalogue, load, error);
         if (status >= 0)
-            status = load->plan_only ? lm_packs_open(host, backend, catalogue, m->program, load, &m->pack, error) : model_weights(m, catalogue, load, error);
+            status = load->plan_only ? lm_packs_open(host, m->backend, catalogue, m->program, load, &m->pack, error) : model_weights(m, catalogue, load, error);
     }
     if (status < 0) {
         lm_model_close(m);                                  /* the catalogue is still the caller's */

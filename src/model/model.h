@@ -38,6 +38,9 @@ typedef struct lm_load {
     bool plain_norms;                   /* norms are operations of their own, so that the inputs of products can be read */
     bool plan_only;                     /* stop before weights: for estimates. model->exec and ->weights stay NULL */
     lm_load_pack pack;
+    /* Or NULL. Once the program is known: where it is to run, in place of the backend that was given. The new one outlives the model. */
+    llm_status (*place)(void *user, const lm_program *program, uint32_t n_layers, lm_backend **backend, llm_error *error);
+    void *place_user;
     const llm_parallel *parallel;       /* threads to read and lay out weights with; NULL: the caller's alone */
     int32_t (*progress)(void *user, float fraction);    /* on the caller's thread */
     void *user;

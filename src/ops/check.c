@@ -29,7 +29,7 @@ static llm_status check_in(const check_op *c, uint32_t i, uint32_t rows, uint64_
         return CHECK_FAIL(c, "input %u (value %d) is over the other rows", i, v);
     if (width != 0 && value->width != width)
         return CHECK_FAIL(c, "input %u (value %d) has %u items, not %llu", i, v, value->width, (unsigned long long)width);
-    if (value->first_op >= c->number)
+    if (value->first_op >= c->number && c->p->given != (uint32_t)v + 1)
         return CHECK_FAIL(c, "input %u (value %d) is read before it is written", i, v);
     if (value->last_op < c->number)
         return CHECK_FAIL(c, "input %u (value %d) is read after its life ended", i, v);
@@ -353,7 +353,9 @@ static llm_status check_value(const lm_program *p, uint32_t v, llm_error *error)
     bool written = false;
     for (uint32_t i = 0; i < LM_OP_OUT; i++)
         written = written || writer->out[i] == (int32_t)v;
-    if (!written)
+    if (p->given == v + 1 && (written || value->first_op != 0))
+        return lm_fail(error, LLM_E_INTERNAL, "value %u is given, and written too", v);
+    if (!written && p->given != v + 1)
         return lm_fail(error, LLM_E_INTERNAL, "value %u is not written by operation %u, where its life begins", v, value->first_op);
     for (uint32_t o = 0; o < v; o++) {
         const lm_value *other = &p->values[o];
@@ -401,6 +403,10 @@ llm_status lm_program_check(const lm_program *p, llm_error *error)
     if (p->logits < 0 || (uint32_t)p->logits >= p->n_values)
         return lm_fail(error, LLM_E_INTERNAL, "the logits are value %d of %u", p->logits, p->n_values);
     const lm_value *logits = &p->values[p->logits];
+    if (p->given > p->n_values || (p->given && p->values[p->given - 1].rows != LM_ROWS_ALL))
+        return lm_fail(error, LLM_E_INTERNAL, "value %u of %u is given, or it is not over all rows", p->given - 1, p->n_values);
+    if (p->hands_on && logits->rows == LM_ROWS_ALL && logits->last_op == p->n_ops - 1)
+        return LLM_OK;
     if (logits->rows != LM_ROWS_OUT || logits->width != p->n_vocab || logits->last_op != p->n_ops - 1)
         return lm_fail(error, LLM_E_INTERNAL, "the logits are %u wide for a vocabulary of %u, and live to operation %u of %u", logits->width,
                        p->n_vocab, logits->last_op, p->n_ops);

@@ -127,7 +127,21 @@ typedef struct lm_program {
     uint32_t row_items[2];                              /* planned: items of arena per row, by LM_ROWS_* */
     int32_t  logits;                                    /* the value that holds them */
     uint32_t n_vocab, n_embd;
+    /* Of the parts of a program that was cut (lm_cut); a whole one has neither. given: a value that comes with the batch, its number + 1; 0: none.
+     * hands_on: `logits` is no logits, but what the next part is given, over all rows. */
+    uint32_t given, hands_on;
 } lm_program;
+
+/* A program cut in two before a layer: the first part hands one value on to the second, and both have the angles that they need. The whole's
+ * numbers become each part's by maps, LM_NONE: it is not in there. Operation o of the whole is o of the first part, or, from `op` on,
+ * o - op + n_again of the second. */
+typedef struct lm_cut {
+    const lm_program *whole;
+    lm_program *part[2];
+    uint32_t op, n_again;
+    int32_t *value[2], *weight[2];                      /* [whole->n_values], [whole->n_weights]; one block, value[0] */
+    int32_t page_class[2][LM_MAX_PAGE_CLASSES];
+} lm_cut;
 
 /* One row of a pass. LONG: of a session whose context is longer than the model was first trained for (LongRoPE: ANGLES). */
 enum { LM_ROW_LOGITS = 1, LM_ROW_LONG = 2 };

@@ -3,6 +3,8 @@
  * their own count, and given back; weights, pages and arenas are costs that the backend states. */
 #include "session/estimate.h"
 
+#include "session/placing.h"
+
 #include <string.h>
 
 /* Pages of one session with its context full, in the backend's memory. */
@@ -42,7 +44,7 @@ static uint64_t estimate_arenas(const llm_engine *engine, const lm_model *model,
 }
 
 static void estimate_sum(llm_engine *engine, const lm_model *model, const lm_mem *mem, const llm_session_desc *desc, llm_str pack, uint64_t sums,
-                         llm_estimate_info *out)
+                         const lm_placing *placing, llm_estimate_info *out)
 {
     const lm_program *program = model->program;
     uint32_t n_ctx = lm_session_n_ctx(desc, model->n_ctx_train);
@@ -59,6 +61,8 @@ static void estimate_sum(llm_engine *engine, const lm_model *model, const lm_mem
     out->total_bytes = LM_MAX(LM_MAX(planning, loading), running);
     out->model_bytes = out->total_bytes - out->weight_bytes - out->arena_bytes - out->session_bytes;
     out->device_bytes = model->backend->table->own_memory ? out->weight_bytes + out->arena_bytes + estimate_pages(engine, model, desc, n_ctx) : 0;
+    if (placing->split)
+        out->device_bytes = lm_placing_device_bytes(engine, placing->device, placing->cut.part[1], desc->state_type, n_ctx, (uint32_t)engine->n_arenas);
 }
 
 llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_t n_parts, const llm_model_desc *desc,
@@ -67,6 +71,8 @@ llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_
     lm_backend *backend = NULL;
     LM_TRY(lm_engine_backend(engine, desc->device, &backend, error));
     LM_TRY(lm_session_check_desc(session, error));
+    if (desc->n_device_layers < LLM_ALL_LAYERS)
+        return lm_fail(error, LLM_E_INVALID, "llm_model_desc.n_device_layers is %d: expected 0, a number of layers, or LLM_ALL_LAYERS", desc->n_device_layers);
     lm_host host = { .logger = engine->host.logger };
     lm_mem_init(&host.mem, &engine->host.mem.hooks, engine->host.mem.limit);
     lm_catalogue *catalogue = NULL;
@@ -74,15 +80,20 @@ llm_status lm_estimate(llm_engine *engine, const llm_source *const *parts, size_
     llm_parallel parallel = lm_engine_threads(engine);
     lm_load load = { .plan_only = true, .plain_norms = (desc->flags & LLM_MODEL_OBSERVE) != 0, .pack = lm_loaded_pack(desc), .parallel = &parallel };
     load.pack.verify = false;                               /* that would read all of it */
+    lm_placing placing = { .engine = engine, .host = &host, .device = backend, .wanted = load.plain_norms ? -1 : desc->n_device_layers };
+    load.place = lm_placing_choose;
+    load.place_user = &placing;
     LM_TRY(lm_catalogue_open(&host, parts, n_parts, &catalogue, error));
     llm_status status = lm_model_open(&host, backend, catalogue, &load, &model, error);
     if (status < 0) {
+        lm_placing_close(&placing);
         lm_catalogue_free(catalogue);
         return status;
     }
     uint64_t sums = desc->flags & LLM_MODEL_OBSERVE && model->program ? lm_importance_cost(model->program) : 0;
     bool may_pack = !load.pack.read_only && backend->table->weight_adopt;
-    estimate_sum(engine, model, &host.mem, session, may_pack ? load.pack.path : (llm_str){ NULL, 0 }, sums, out);
+    estimate_sum(engine, model, &host.mem, session, may_pack ? load.pack.path : (llm_str){ NULL, 0 }, sums, &placing, out);
     lm_model_close(model);
+    lm_placing_close(&placing);
     return LLM_OK;
 }

@@ -23,6 +23,7 @@ static void loaded_close(llm_model *model)
     }
     lm_importance_free(model->importance);
     lm_model_close(model->model);
+    lm_placing_close(&model->placing);
     lm_mutex_destroy(&model->lock);
     lm_mem_free(mem, model);
     lm_engine_drop(engine);
@@ -59,8 +60,8 @@ llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, siz
     lm_backend *backend = NULL;
     if (desc->flags & ~(uint32_t)(LLM_MODEL_VOCAB_ONLY | LLM_MODEL_OBSERVE | LLM_MODEL_PACK_READ_ONLY | LLM_MODEL_PACK_VERIFY))
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_model_desc.flags is 0x%x: an unknown flag is set", desc->flags);
-    if (desc->reserved != 0)
-        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_model_desc.reserved must be 0");
+    if (desc->n_device_layers < LLM_ALL_LAYERS)
+        return lm_fail(error, LLM_E_INVALID, "llm_model_desc.n_device_layers is %d: expected 0, a number of layers, or LLM_ALL_LAYERS", desc->n_device_layers);
     LM_TRY(lm_engine_backend(engine, desc->device, &backend, error));
     llm_model *model = lm_mem_new(&engine->host.mem, sizeof *model, LLM_MEMORY_OTHER);
     if (!model)
@@ -76,6 +77,9 @@ llm_status lm_loaded_new(llm_engine *engine, const llm_source *const *parts, siz
     llm_parallel parallel = lm_engine_threads(engine);
     lm_load load = { .vocab_only = (desc->flags & LLM_MODEL_VOCAB_ONLY) != 0, .plain_norms = (desc->flags & LLM_MODEL_OBSERVE) != 0,
                      .pack = lm_loaded_pack(desc), .parallel = &parallel, .progress = desc->progress, .user = desc->user };
+    model->placing = (lm_placing){ .engine = engine, .host = &engine->host, .device = backend, .wanted = load.plain_norms ? -1 : desc->n_device_layers };
+    load.place = lm_placing_choose;
+    load.place_user = &model->placing;
     status = loaded_open(&engine->host, backend, parts, n_parts, &load, &model->model, error);
     if (status == LLM_OK && load.plain_norms && model->model->program)
         status = lm_importance_new(&engine->host, model->model->program, &model->importance, error);

@@ -7,6 +7,7 @@
 #include "session/candidates.h"
 #include "session/engine.h"
 #include "session/pages.h"
+#include "session/placing.h"
 
 #include "model/importance.h"
 #include "model/model.h"
@@ -30,6 +31,7 @@ typedef struct lm_scratch {
 struct llm_model {
     llm_engine *engine;
     lm_model *model;
+    lm_placing placing;                 /* its backend, if it lies on two devices */
     _Atomic uint32_t refs;
     struct llm_tokenizer tokenizer;     /* .tokenizer NULL: none */
     size_t longest_token;               /* bytes */

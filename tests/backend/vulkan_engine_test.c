@@ -33,6 +33,8 @@ static llm_engine *engine_new(const llm_vulkan *vulkan, int32_t n_threads)
     return engine;
 }
 
+static int32_t device_layers;                              /* of the next models */
+
 static llm_status model_new(llm_engine *engine, int32_t device, llm_model **out)
 {
     llm_source source = LLM_INIT(llm_source);
@@ -42,6 +44,7 @@ static llm_status model_new(llm_engine *engine, int32_t device, llm_model **out)
     source.data = file.data;
     source.data_len = file.size;
     desc.device = device;
+    desc.n_device_layers = device_layers;
     return llm_model_load_from(engine, &part, 1, &desc, out, &error);
 }
 
@@ -136,6 +139,7 @@ static void test_sessions(llm_engine *engine, int32_t gpu)
     CHECK(llm_model_plan(there, NULL, 0, &n, &error) == LLM_OK && n > 200 && n < sizeof text);
     CHECK(llm_model_plan(there, text, n, &again, &error) == LLM_E_SPACE && again == n);
     CHECK(llm_model_plan(there, text, sizeof text, &again, &error) == LLM_OK && again == n && strlen(text) == n && strstr(text, "attend") && strstr(text, "driver version"));
+    CHECK((strstr(text, "part 2: ") != NULL) == (device_layers == 1));
     CHECK(llm_model_plan(here, text, sizeof text, &n, &error) == LLM_OK && strstr(text, "attend"));
     llm_model_free(here);
     llm_model_free(there);
@@ -144,16 +148,22 @@ static void test_sessions(llm_engine *engine, int32_t gpu)
 static void test_estimate(llm_engine *engine, int32_t gpu)
 {
     llm_source source = LLM_INIT(llm_source);
-    const llm_source *part = &source;
+    const llm_source *part_source = &source;
     llm_model_desc desc = LLM_INIT(llm_model_desc);
     llm_estimate_info cpu = LLM_INIT(llm_estimate_info), vk = LLM_INIT(llm_estimate_info);
     source.kind = LLM_SOURCE_BUFFER;
     source.data = file.data;
     source.data_len = file.size;
-    CHECK(llm_model_estimate(engine, &part, 1, &desc, NULL, &cpu, &error) == LLM_OK && cpu.device_bytes == 0);
+    CHECK(llm_model_estimate(engine, &part_source, 1, &desc, NULL, &cpu, &error) == LLM_OK && cpu.device_bytes == 0);
     desc.device = gpu;
-    CHECK(llm_model_estimate(engine, &part, 1, &desc, NULL, &vk, &error) == LLM_OK);
+    CHECK(llm_model_estimate(engine, &part_source, 1, &desc, NULL, &vk, &error) == LLM_OK);
     CHECK(vk.device_bytes > vk.weight_bytes && vk.device_bytes < vk.total_bytes && vk.weight_bytes >= 4u * 2 * 64 * 128);
+    llm_estimate_info part = LLM_INIT(llm_estimate_info);
+    desc.n_device_layers = 1;
+    CHECK(llm_model_estimate(engine, &part_source, 1, &desc, NULL, &part, &error) == LLM_OK);
+    CHECK(part.device_bytes > 0 && part.device_bytes < part.total_bytes && part.device_bytes != vk.device_bytes && part.weight_bytes >= vk.weight_bytes);
+    desc.n_device_layers = -2;
+    CHECK(llm_model_estimate(engine, &part_source, 1, &desc, NULL, &part, &error) == LLM_E_INVALID);
 }
 
 static void test_device(llm_engine *engine, int32_t gpu)
@@ -189,6 +199,7 @@ static void test_budget(int32_t gpu)
 {
     llm_vulkan vulkan = LLM_INIT(llm_vulkan);
     int told = 0;
+    device_layers = LLM_ALL_LAYERS;
     for (vulkan.memory_limit = 100 << 10;; vulkan.memory_limit += vulkan.memory_limit / 4) {
         llm_engine *engine = engine_new(&vulkan, 1);
         llm_engine_info before = LLM_INIT(llm_engine_info), after = LLM_INIT(llm_engine_info);
@@ -212,6 +223,38 @@ static void test_budget(int32_t gpu)
             break;
     }
     CHECK_MSG(told > 3, "%d budgets were too small", told);
+    /* A budget that is too small for all of it: what fits runs there. It needs more than it takes, for there is to be room for a session of 4096 tokens. */
+    static const tiny_shape deep = { 6, 256, 512, 4, 2, 512, 500, 7, 0 };
+    const tiny_file small = file;
+    file = tiny_make(&deep);
+    device_layers = 0;
+    int parts = 0, wholes = 0;
+    for (vulkan.memory_limit = 12 << 20; vulkan.memory_limit < 128 << 20 && wholes == 0; vulkan.memory_limit += vulkan.memory_limit / 4) {
+        llm_engine *engine = engine_new(&vulkan, 1);
+        llm_model *model = NULL, *cpu = NULL;
+        char text[8192];
+        size_t n;
+        llm_status status = model_new(engine, gpu, &model);
+        CHECK_MSG(status == LLM_OK || (status == LLM_E_MEMORY && strstr(error.message, "memory_limit")), "%d: %s", status, error.message);
+        if (status == LLM_OK && CHECK(llm_model_plan(model, text, sizeof text, &n, &error) == LLM_OK)) {
+            bool split = strstr(text, "part 2: ") != NULL;
+            parts += split;
+            wholes += !split;
+            if (split && parts == 1 && CHECK(model_new(engine, 0, &cpu) == LLM_OK)) {
+                llm_session *a = session_new(cpu, LLM_STATE_TYPE_F32, PROMPT, 1), *b = session_new(model, LLM_STATE_TYPE_F32, PROMPT, 1);
+                CHECK_MSG(drain(&a, 1, LLM_FOREVER) == LLM_OK && drain(&b, 1, LLM_FOREVER) == LLM_OK, "%s", error.message);
+                same_tokens(b, a, "as much as fits");
+                llm_session_free(a);
+                llm_session_free(b);
+            }
+        }
+        llm_model_free(model);
+        llm_model_free(cpu);
+        llm_engine_free(engine);
+    }
+    CHECK_MSG(parts > 0 && wholes > 0, "%d in parts, %d whole", parts, wholes);
+    free(file.data);
+    file = small;
 }
 
 /* ---- steps that do not wait ---------------------------------------------------------------------------------------------------- */
@@ -672,6 +715,9 @@ int main(void)
         return test_failures ? TEST_DONE() : TEST_SKIP("no Vulkan driver on this machine");
     }
     test_sessions(engine, 2);
+    device_layers = 1;
+    test_sessions(engine, 2);
+    device_layers = 0;
     test_estimate(engine, 2);
     test_device(engine, 2);
     llm_engine_free(engine);
@@ -685,8 +731,14 @@ int main(void)
     memcpy(&null_vk.real, &found, sizeof found);
     if (null_vk.real) {
         test_no_wait();
+        device_layers = 1;
+        test_no_wait();
+        device_layers = 0;
         test_found_out();
         test_lost();
+        device_layers = 1;
+        test_lost();
+        device_layers = 0;
         test_host();
     }
     lm_library_close(library);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+llm_status (*forward_place)(void *user, const lm_program *program, uint32_t n_layers, lm_backend **backend, llm_error *error);
+
 llm_status forward_load(lm_host *host, lm_backend *backend, const char *path, const lm_load *load, lm_model **out, llm_error *error)
 {
     lm_catalogue *catalogue = NULL;
@@ -22,10 +24,12 @@ llm_status forward_load(lm_host *host, lm_backend *backend, const char *path, co
 llm_status forward_open(forward *f, const char *path, lm_backend *backend, int32_t tier, int32_t threads, int32_t state_type, uint32_t max_rows)
 {
     const lm_cpu_desc cpu = { .n_threads = threads, .tier = tier };
-    const lm_load load = { .vocab_only = false };
+    lm_load load = { .vocab_only = false };
     const uint32_t max_pages = LM_MAX_PAGE_CLASSES * FORWARD_SLOTS * (FORWARD_CTX / LM_PAGE_POSITIONS + 1);
     lm_host *host = backend ? backend->host : &f->host;
     memset(f, 0, sizeof *f);
+    load.place = forward_place;
+    load.place_user = host;
     lm_mem_init(&f->host.mem, NULL, 0);
     f->backend = backend;
     f->max_rows = max_rows;
@@ -34,6 +38,8 @@ llm_status forward_open(forward *f, const char *path, lm_backend *backend, int32
         status = lm_cpu_backend_open(&f->host, &cpu, &f->backend, &f->error);
     if (status >= 0)
         status = forward_load(host, f->backend, path, &load, &f->model, &f->error);
+    if (status >= 0)
+        f->backend = f->model->backend;
     if (status >= 0)
         status = f->backend->table->pool_open(f->backend, f->model->program, state_type, &f->pool, &f->error);
     if (status >= 0)

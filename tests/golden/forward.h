@@ -25,6 +25,9 @@ typedef struct forward_seq { uint32_t n_tokens; uint32_t pages[LM_MAX_PAGE_CLASS
 /* What one sequence does in a pass. logits: [n][n_vocab], or NULL where none are wanted. */
 typedef struct forward_part { forward_seq *seq; const llm_token *tokens; uint32_t n; float *logits; } forward_part;
 
+/* lm_load.place of the models opened from here on, with their host; or NULL. What it opens is closed with the forward. */
+extern llm_status (*forward_place)(void *user, const lm_program *program, uint32_t n_layers, lm_backend **backend, llm_error *error);
+
 /* Takes over the backend, which may be NULL: then a CPU one of `tier` and `threads` is opened. */
 llm_status forward_open(forward *f, const char *path, lm_backend *backend, int32_t tier, int32_t threads, int32_t state_type, uint32_t max_rows);
 llm_status forward_load(lm_host *host, lm_backend *backend, const char *path, const lm_load *load, lm_model **out, llm_error *error);

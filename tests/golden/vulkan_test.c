@@ -17,6 +17,21 @@ static const struct lm_backend_table *vulkan_real_table;
 /* Forwards close what they were given; the device stays open for the next model. */
 static void vulkan_stays(lm_backend *backend) { (void)backend; }
 
+/* With a processor before it: the first half of the layers there, the rest on the device. */
+static lm_backend *vulkan_first;
+static lm_cut vulkan_cut;
+static int vulkan_splits;
+
+static llm_status vulkan_place(void *user, const lm_program *program, uint32_t n_layers, lm_backend **backend, llm_error *error)
+{
+    lm_host *host = user;
+    if (n_layers < 2)                                       /* there is nothing to cut */
+        return LLM_OK;
+    vulkan_splits++;
+    LM_TRY(lm_program_cut(host, program, (int32_t)(n_layers / 2), &vulkan_cut, error));
+    return lm_split_backend_open(host, vulkan_first, *backend, &vulkan_cut, backend, error);
+}
+
 static void vulkan_measure(const gold *g, double *error, double *kl)
 {
     double worst = 0, largest = 0, sum = 0;
@@ -49,16 +64,20 @@ static void vulkan_model(lm_backend *backend, const gold_model *m, int only)
             if (CHECK_MSG(forward_all(&f, g.tokens, g.n_tokens, i == 0 ? 37 : i == 1 ? 5 : 64, vulkan_logits) == LLM_OK, "%s: %s", m->name, f.error.message))
                 vulkan_measure(&g, &error[i], &kl[i]);
             forward_close(&f);
+            lm_cut_free(backend->host, &vulkan_cut);
         }
     printf("%-14s f32 state: max error %.2e of the largest logit, KL %.2e; f16: %.2e, KL %.2e; int8: %.2e, KL %.2e\n", m->name, error[0], kl[0], error[1], kl[1], error[2], kl[2]);
-    CHECK_MSG(error[0] <= 1e-4 && kl[0] <= 1e-5, "%s: f32 state: max error %g, mean KL %g", m->name, error[0], kl[0]);
-    CHECK_MSG(kl[1] <= 1e-5, "%s: f16 state: mean KL %g", m->name, kl[1]);
-    CHECK_MSG(error[2] <= GOLD_INT8_ERROR && kl[2] <= GOLD_INT8_KL, "%s: int8 state: max error %g, mean KL %g", m->name, error[2], kl[2]);
+    /* The processor's eight-bit activations, where it has a half of the work, are what they are there. */
+    double most = vulkan_first ? m->max_error : 1e-4, most_kl = vulkan_first ? m->max_kl : 1e-5;
+    CHECK_MSG(error[0] <= most && kl[0] <= most_kl, "%s: f32 state: max error %g, mean KL %g", m->name, error[0], kl[0]);
+    CHECK_MSG(kl[1] <= most_kl, "%s: f16 state: mean KL %g", m->name, kl[1]);
+    /* int8 state: llama-tied has a KL of 2.9e-3 on either device; half of it on each, which round queries differently, 3.2e-3. */
+    CHECK_MSG(error[2] <= GOLD_INT8_ERROR && kl[2] <= (vulkan_first ? 3.5e-3 : GOLD_INT8_KL), "%s: int8 state: max error %g, mean KL %g", m->name, error[2], kl[2]);
     fflush(stdout);
     free(g.file);
 }
 
-/* golden_vulkan [all | NAME...]: all models with state of every type; or those whose names begin so, llama by default, each with state of one. */
+/* golden_vulkan [split] [all | NAME...]: all models with state of every type; or those whose names begin so, llama by default, each with state of one. */
 int main(int argc, char **argv)
 {
     lm_host host;
@@ -74,6 +93,13 @@ int main(int argc, char **argv)
     table = *backend->table;
     table.close = vulkan_stays;
     backend->table = &table;
+    bool split = argc > 1 && strcmp(argv[1], "split") == 0;
+    if (split) {
+        argc--, argv++;
+        if (!CHECK_MSG(lm_cpu_backend_open(&host, &(lm_cpu_desc){ .n_threads = 1 }, &vulkan_first, &error) == LLM_OK, "%s", error.message))
+            return TEST_DONE();
+        forward_place = vulkan_place;
+    }
     for (int i = 0; i < GOLD_MODELS; i++) {
         bool all = argc == 2 && strcmp(argv[1], "all") == 0, wanted = all || (argc < 2 && strncmp(gold_models[i].name, "llama", 5) == 0);
         for (int k = 1; k < argc; k++)
@@ -82,10 +108,13 @@ int main(int argc, char **argv)
             vulkan_model(backend, &gold_models[i], all ? -1 : i % 4 == 1 ? 1 : i % 4 == 3 ? 2 : 0);
     }
     backend->table = vulkan_real_table;
+    CHECK(!split || vulkan_splits > 0);
     lm_vulkan_info info;
     CHECK(lm_vulkan_backend_get_info(backend, &info, &error) == LLM_OK);
     printf("%s: %u modules, %u pipelines, %u submissions\n", info.name, info.n_modules, info.n_pipelines, info.n_submits);
     backend->table->close(backend);
+    if (vulkan_first)
+        vulkan_first->table->close(vulkan_first);
     CHECK(host.mem.used == 0);
     CHECK_MSG(vulkan_messages == 0, "%u messages of the validation layers", vulkan_messages);
     return TEST_DONE();

@@ -375,6 +375,10 @@ llm_status lm_cpu_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, l
     LM_TRY(run_pages(run, batch, error));
     run_state_kernels(run);
     run->op = run->stage = run->round = run->finished = run->held = 0;
+    for (uint32_t r = 0; program->given && r < batch->n_rows; r++) {
+        size_t width = program->values[program->given - 1].width;
+        memcpy(lm_cpu_value(run, (int32_t)program->given - 1, r), batch->given + r * width, width * sizeof(float));
+    }
     run->stop_op = LM_RUN_ALL_OPS;
     run_publish(run, run_advance(run));
     run->active = 1;

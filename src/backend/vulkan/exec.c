@@ -194,7 +194,7 @@ llm_status lm_vk_pool_compile(lm_vk *vk, const lm_program *program, const lm_vk_
 
 /* ---- arenas ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct exec_sizes { uint64_t values[2], tables, logits; } exec_sizes;   /* bytes */
+typedef struct exec_sizes { uint64_t values[2], tables, logits, given; } exec_sizes;   /* bytes */
 
 static bool exec_arena_sizes(const lm_program *program, uint32_t max_rows, uint32_t max_out, uint32_t max_slots, uint32_t max_pages, exec_sizes *out)
 {
@@ -206,7 +206,9 @@ static bool exec_arena_sizes(const lm_program *program, uint32_t max_rows, uint3
         if (!lm_mul_u64(program->row_items[set], rows[set], &out->values[set]) || out->values[set] > UINT64_MAX / 4 - scratch[set] || !lm_mul_u64(out->values[set] + scratch[set], 4, &out->values[set]))
             return false;
     out->tables = 4 * (4 + 4 * (uint64_t)max_rows + max_out + 2 * (uint64_t)max_slots + max_pages);
-    return lm_mul_u64((uint64_t)max_out * 4, program->n_vocab, &out->logits);
+    if (program->given && !lm_mul_u64((uint64_t)max_rows * 4, program->values[program->given - 1].width, &out->given))
+        return false;
+    return lm_mul_u64((uint64_t)(program->hands_on ? max_rows : max_out) * 4, program->values[program->logits].width, &out->logits);
 }
 
 /* On the device: what exec_arena_sizes says. On the host: nearly nothing. */
@@ -216,7 +218,7 @@ uint64_t lm_vk_arena_cost(const lm_backend *backend, const lm_program *program, 
     (void)backend;
     if (!exec_arena_sizes(program, max_rows, max_out, max_slots, max_pages, &sizes))
         return UINT64_MAX;
-    return lm_mem_cost(sizeof(lm_vk_arena) + sizeof(lm_vk_run) + (uint64_t)program->n_ops * 4 * sizeof(lm_vk_dispatch)) + sizes.values[0] + sizes.values[1] + sizes.tables + sizes.logits;
+    return lm_mem_cost(sizeof(lm_vk_arena) + sizeof(lm_vk_run) + (uint64_t)program->n_ops * 4 * sizeof(lm_vk_dispatch)) + sizes.values[0] + sizes.values[1] + sizes.tables + sizes.logits + sizes.given;
 }
 
 static llm_status exec_arena_buffers(lm_vk *vk, lm_vk_arena *arena, const exec_sizes *sizes, llm_error *error)
@@ -230,6 +232,8 @@ static llm_status exec_arena_buffers(lm_vk *vk, lm_vk_arena *arena, const exec_s
     LM_TRY(lm_vk_flight_new(vk, &arena->flight, error));
     LM_TRY(lm_vk_buffer_new(vk, sizes->tables, LM_VK_TO_DEVICE, &arena->tables, error));
     LM_TRY(lm_vk_buffer_new(vk, sizes->logits, LM_VK_FROM_DEVICE, &arena->logits, error));
+    if (sizes->given)
+        LM_TRY(lm_vk_buffer_new(vk, sizes->given, LM_VK_TO_DEVICE, &arena->given, error));
     for (int set = 0; set < 2; set++) {
         VkDescriptorBufferInfo ranges[3] = {
             { arena->values[set].buffer, 0, LM_MAX(sizes->values[set], 4) },
@@ -288,6 +292,7 @@ void lm_vk_arena_close(lm_backend *backend, lm_run_arena *handle)
     }
     lm_vk_buffer_free(vk, &arena->tables);
     lm_vk_buffer_free(vk, &arena->logits);
+    lm_vk_buffer_free(vk, &arena->given);
     lm_vk_flight_free(vk, &arena->flight);
     lm_vk_unlock(vk);
     lm_mem_free(&backend->host->mem, arena->mirror);

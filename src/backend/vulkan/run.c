@@ -74,12 +74,26 @@ static void run_logits(lm_vk *vk, lm_vk_run *run)
     vk->fn.CmdPipelineBarrier(vk->command, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &after, 0, NULL, 0, NULL);
 }
 
+/* What came with the batch, to where the program reads it. */
+static void run_given(lm_vk *vk, lm_vk_run *run)
+{
+    static const VkMemoryBarrier after = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
+                                           .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT };
+    const lm_value *v = &run->exec->program->values[run->exec->program->given - 1];
+    VkBufferCopy range = { 0, (uint64_t)v->offset * run->n_rows[v->rows] * 4, (uint64_t)v->width * run->n_rows[v->rows] * 4 };
+    vk->fn.CmdCopyBuffer(vk->command, run->arena->given.buffer, run->arena->values[v->rows].buffer, 1, &range);
+    vk->fn.CmdPipelineBarrier(vk->command, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &after, 0, NULL, 0, NULL);
+}
+
 /* One submission of about `ms`, off into the air. */
 static llm_status run_submit(lm_vk *vk, lm_vk_run *run, uint32_t stop_op, double ms, llm_error *error)
 {
     double budget = LM_MAX(vk->rate * ms, 1), used = 0;
     bool begun = false;
     LM_TRY(lm_vk_flight_begin(vk, &run->arena->flight, error));
+    if (run->given)
+        run_given(vk, run);
+    run->given = 0;
     while (run->at < run->n_dispatches && !run_stops(run, stop_op) && (!begun || used < budget)) {
         const lm_vk_dispatch *d = &run->arena->dispatches[run->at];
         double group = (double)d->work / ((double)d->groups[0] * d->groups[1]), left = (budget - used) / group;
@@ -332,6 +346,9 @@ llm_status lm_vk_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm
     run->n_rows[LM_ROWS_OUT] = batch->n_out;
     run->n_dispatches = plan.n;
     run->mirrored = LM_NONE;
+    run->given = program->given != 0;
+    if (run->given)
+        memcpy(arena->given.mapped, batch->given, (size_t)batch->n_rows * program->values[program->given - 1].width * sizeof(float));
     *out = (lm_run *)run;
     return LLM_OK;
 }

@@ -353,6 +353,7 @@ typedef struct lm_vk_exec {
 typedef struct lm_vk_arena {
     uint32_t max_rows, max_out, max_slots, max_pages;
     const lm_program *program;
+    lm_vk_buffer given;                                     /* a pass's, on its way into the values; none where the program is given none */
     lm_vk_buffer values[2], tables, logits;
     lm_vk_set sets[2];
     struct lm_vk_run *run;
@@ -380,7 +381,8 @@ void       lm_vk_arena_close(lm_backend *backend, lm_run_arena *arena);
 typedef struct lm_vk_run {
     lm_vk_exec *exec;
     lm_vk_arena *arena;
-    uint32_t active, dead, finished, n_rows[2], n_dispatches;
+    uint32_t active, dead, finished, given,                 /* given: what came with the batch has not been copied yet */
+         n_rows[2], n_dispatches;
     uint32_t at, piece[2];                                  /* the cursor: a dispatch, and groups of it that are done */
     int32_t mirrored;                                       /* the value that the mirror holds, as it was at: */
     uint32_t mirrored_at, mirrored_piece[2];
