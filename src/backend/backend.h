@@ -156,6 +156,7 @@ void       lm_cpu_backend_parallel(lm_backend *backend, uint32_t n, void (*job)(
  * the message says which. All fields may be 0. */
 typedef struct lm_vulkan_desc {
     const char *device;                                 /* its number in the driver's order, or how its name begins; NULL: the best one */
+    const uint8_t *uuid;                                /* [16], as lm_vulkan_found has it: this one, whatever its number is now; NULL: any */
     bool allow_software;                                /* also a processor that plays a GPU, when no GPU is there */
     bool validate;                                      /* with the validation layers, what they say to the log as errors; E_NO_DEVICE without them */
     uint64_t max_range, max_slab;                       /* bytes: smaller than the device's own limits; 0: those */

@@ -98,6 +98,7 @@ static llm_status devices_get(lm_host *host, lm_devices *devices, uint32_t index
     lm_device device = { .lost = false };
     lm_backend *old = devices->open[index];
     char number[16];
+    static const uint8_t none[16] = { 0 };
     if (old)
         old->table->device(old, &device);
     if (old && !device.lost) {
@@ -110,7 +111,10 @@ static llm_status devices_get(lm_host *host, lm_devices *devices, uint32_t index
         return lm_fail(error, LLM_E_DEVICE_LOST, "%s was lost %d times in this engine: make a new one", devices->found[index].name, LM_MAX_LOST);
     lm_vulkan_desc desc = devices->desc;
     lm_print(number, sizeof number, "%u", devices->found[index].number);
-    desc.device = number;
+    if (memcmp(devices->found[index].uuid, none, sizeof none) != 0)
+        desc.uuid = devices->found[index].uuid;             /* numbers may have moved since it was found */
+    else
+        desc.device = number;
     LM_TRY(lm_vulkan_backend_open(host, &desc, out, error));
     if (old)
         devices->lost[devices->n_lost++] = old;

@@ -589,7 +589,7 @@ static const void *split_run_value(lm_backend *backend, lm_run *handle, int32_t 
 static size_t split_exec_report(lm_backend *backend, const lm_exec *handle, char *out, size_t cap)
 {
     const lm_cut *cut = split_cut(backend);
-    char text[SPLIT_BOTH][400];
+    char line[400];
     size_t n = 0;
     for (int i = 0; i < SPLIT_BOTH; i++) {
         lm_backend *half = split_half(backend, i);
@@ -599,11 +599,10 @@ static size_t split_exec_report(lm_backend *backend, const lm_exec *handle, char
         int32_t last = 0;
         for (uint32_t o = begin; o < end; o++)
             last = LM_MAX(last, cut->whole->ops[o].layer);
-        size_t length = lm_print(text[i], sizeof text[i], "part %d: operations %u to %u, layers %d to %d, on %s\n", i + 1, begin, end - 1,
+        size_t length = lm_print(line, sizeof line, "part %d: operations %u to %u, layers %d to %d, on %s\n", i + 1, begin, end - 1,
                                  (int)(i ? cut->whole->ops[begin].layer : 0), (int)last, device.name);
-        length = LM_MIN(length, sizeof text[i] - 1);
-        if (n + length < cap)
-            memcpy(out + n, text[i], length + 1);
+        if (n < cap)
+            lm_print(out + n, cap - n, "%s", line);
         n += length;
     }
     for (int i = 0; i < SPLIT_BOTH; i++) {

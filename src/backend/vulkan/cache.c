@@ -39,7 +39,13 @@ static llm_status cache_read(lm_vk *vk, uint8_t *out, size_t cap, size_t *n, llm
         *n = CACHE_HEAD + size;
         return out ? lm_fail(error, LLM_E_SPACE, "the cache of pipelines has %zu bytes, there is room for %zu", CACHE_HEAD + size, cap) : LLM_OK;
     }
+    size_t room = cap - CACHE_HEAD;
+    size = room;
     result = vk->fn.GetPipelineCacheData(vk->device, vk->cache, &size, out + CACHE_HEAD);
+    if (result == VK_INCOMPLETE) {                          /* a driver may have more to say the second time */
+        *n = CACHE_HEAD + 2 * room;
+        return lm_fail(error, LLM_E_SPACE, "the cache of pipelines has grown: it has more than %zu bytes", cap);
+    }
     if (result != VK_SUCCESS)
         return lm_vk_fail(vk, result, "the cache of pipelines", error);
     cache_head(vk, out);

@@ -281,9 +281,11 @@ static llm_status device_choose(lm_vk *vk, const lm_vulkan_desc *desc, llm_error
         device_look(vk, devices[i], &caps, &limits, &properties);
         while (rank < LM_COUNT(order) && order[rank] != caps.kind)
             rank++;
-        if (desc->device && !device_named(desc->device, i, caps.name))
+        if (desc->uuid && memcmp(desc->uuid, caps.uuid, sizeof caps.uuid) != 0)
+            why = "it is another one than was found before";
+        else if (desc->device && !device_named(desc->device, i, caps.name))
             why = "it is not the one asked for";
-        else if (!desc->device && !vk->borrowed && caps.kind == LLM_DEVICE_KIND_SOFTWARE && !desc->allow_software)
+        else if (!desc->device && !desc->uuid && !vk->borrowed && caps.kind == LLM_DEVICE_KIND_SOFTWARE && !desc->allow_software)
             why = "it is a processor, which was not asked for";
         else
             why = device_unfit(&caps, limits);

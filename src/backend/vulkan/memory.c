@@ -67,10 +67,19 @@ static llm_status memory_back(lm_vk *vk, lm_vk_buffer *b, int where, llm_error *
         return lm_fail(error, LLM_E_MEMORY, "Vulkan: %llu bytes more would pass llm_vulkan.memory_limit, %llu; %llu are held", (unsigned long long)need.size,
                        (unsigned long long)vk->memory_limit, (unsigned long long)held);
     VkResult result = vk->fn.AllocateMemory(vk->device, &info, NULL, &b->memory);
+    /* Where processor and GPU share their memory, another type of it may be less bounded. */
+    while (result == VK_ERROR_OUT_OF_DEVICE_MEMORY && vk->caps.kind == LLM_DEVICE_KIND_INTEGRATED) {
+        need.memoryTypeBits &= ~((uint32_t)1 << info.memoryTypeIndex);
+        info.memoryTypeIndex = memory_type(vk, need.memoryTypeBits, where);
+        if (info.memoryTypeIndex == UINT32_MAX)
+            break;
+        result = vk->fn.AllocateMemory(vk->device, &info, NULL, &b->memory);
+    }
     if (result != VK_SUCCESS) {
         b->memory = VK_NULL_HANDLE;
-        return lm_fail(error, result == VK_ERROR_DEVICE_LOST ? LLM_E_DEVICE_LOST : LLM_E_MEMORY, "Vulkan: the device gives no %llu bytes (%d)", (unsigned long long)need.size,
-                       (int)result);
+        if (result == VK_ERROR_DEVICE_LOST)
+            return lm_vk_fail(vk, result, "memory", error);
+        return lm_fail(error, LLM_E_MEMORY, "Vulkan: the device gives no %llu bytes (%d)", (unsigned long long)need.size, (int)result);
     }
     b->held = need.size;
     atomic_fetch_add_explicit(&vk->device_bytes, need.size, memory_order_relaxed);
@@ -157,6 +166,8 @@ void lm_vk_span_free(lm_vk *vk, lm_vk_span *span)
     if (!slab)
         return;
     lm_vk_forget(vk, slab->buffer.buffer, span->offset, span->bytes);
+    if (span->offset + span->bytes == slab->used)           /* the last one: its place serves again */
+        slab->used = span->offset;
     memset(span, 0, sizeof *span);
     if (--slab->live != 0)
         return;

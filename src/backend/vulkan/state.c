@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+/* Bytes copied by one submission as a buffer grows: some milliseconds of the slowest memory. */
+enum { STATE_COPY = LM_HOSTILE ? 1 << 12 : 32 << 20 };
 enum { STATE_TAKEN = -1, STATE_FIRST_PAGES = LM_HOSTILE ? 4 : 8, STATE_MOST_PAGES = 1 << 24 };
 
 static uint32_t state_row_words(int32_t state_type, uint32_t dim)
@@ -112,8 +114,8 @@ bool lm_vk_page_taken(const lm_vk_pool *pool, uint32_t page_class, uint32_t page
     return page_class < pool->n_classes && page < pool->classes[page_class].capacity && pool->classes[page_class].links[page] == (uint32_t)STATE_TAKEN;
 }
 
-/* The stream's buffer holds at least so many pages; what it held is kept. */
-static llm_status state_grow_stream(lm_vk *vk, lm_vk_stream *stream, uint32_t pages, llm_error *error)
+/* The stream's buffer holds at least so many pages; what it held is kept. *full: the device has no room for so many. */
+static llm_status state_grow_stream(lm_vk *vk, lm_vk_stream *stream, uint32_t pages, bool *full, llm_error *error)
 {
     uint64_t page_bytes = (uint64_t)stream->page_words * 4, old = stream->capacity * page_bytes;
     lm_vk_buffer buffer;
@@ -122,8 +124,14 @@ static llm_status state_grow_stream(lm_vk *vk, lm_vk_stream *stream, uint32_t pa
     if (pages * page_bytes > vk->caps.max_range)
         return lm_fail(error, LLM_E_LIMIT, "%u pages of state: %llu bytes a stream, a buffer of this device holds %llu", pages, (unsigned long long)(pages * page_bytes),
                        (unsigned long long)vk->caps.max_range);
-    LM_TRY(lm_vk_buffer_new(vk, pages * page_bytes, LM_VK_ON_DEVICE, &buffer, error));
-    llm_status status = old ? lm_vk_copy_now(vk, stream->buffer.buffer, 0, buffer.buffer, 0, old, error) : LLM_OK;
+    llm_status status = lm_vk_buffer_new(vk, pages * page_bytes, LM_VK_ON_DEVICE, &buffer, error);
+    *full = status == LLM_E_MEMORY;
+    if (status < 0)
+        return status;
+    for (uint64_t at = 0, n; at < old && status >= 0; at += n) {
+        n = LM_MIN(old - at, (uint64_t)STATE_COPY);
+        status = lm_vk_copy_now(vk, stream->buffer.buffer, at, buffer.buffer, at, n, error);
+    }
     VkDescriptorBufferInfo place = { buffer.buffer, 0, pages * page_bytes };
     if (status >= 0 && !stream->set.pool)
         status = lm_vk_set_new(vk, LM_VK_SET_ONE, &place, &stream->set, error);
@@ -139,20 +147,31 @@ static llm_status state_grow_stream(lm_vk *vk, lm_vk_stream *stream, uint32_t pa
     return LLM_OK;
 }
 
+static llm_status state_grow_streams(lm_vk *vk, lm_vk_pool *pool, uint32_t page_class, uint32_t pages, bool *full, llm_error *error)
+{
+    *full = false;
+    for (uint32_t s = 0; s < pool->n_streams; s++)
+        if (pool->streams[s].page_class == page_class)
+            LM_TRY(state_grow_stream(vk, &pool->streams[s], pages, full, error));
+    return LLM_OK;
+}
+
 static llm_status state_grow(lm_vk *vk, lm_vk_pool *pool, uint32_t page_class, llm_error *error)
 {
     lm_vk_class *c = &pool->classes[page_class];
     uint32_t pages = c->capacity ? c->capacity * 2 : STATE_FIRST_PAGES;
-    llm_status status = LLM_OK;
+    bool full = false;
     for (uint32_t s = 0; s < pool->n_streams; s++)          /* up to what a buffer holds, if twice is too much */
         if (pool->streams[s].page_class == page_class)
             pages = (uint32_t)LM_MIN(pages, LM_MAX(vk->caps.max_range / ((uint64_t)pool->streams[s].page_words * 4), 1));
     if (pages > STATE_MOST_PAGES || pages <= c->capacity)
         return lm_fail(error, LLM_E_LIMIT, "more than %u pages of state", c->capacity);
     lm_vk_lock(vk);
-    for (uint32_t s = 0; s < pool->n_streams && status >= 0; s++)
-        if (pool->streams[s].page_class == page_class)
-            status = state_grow_stream(vk, &pool->streams[s], pages, error);
+    llm_status status = state_grow_streams(vk, pool, page_class, pages, &full, error);
+    if (full && pages > c->capacity + 1) {                  /* twice as many are too many; the one that is due may fit */
+        pages = c->capacity + 1;
+        status = state_grow_streams(vk, pool, page_class, pages, &full, error);
+    }
     /* Streams that have grown already are not harmed by a failure. */
     uint32_t *links = status < 0 ? NULL : lm_mem_grow(&vk->base.host->mem, c->links, pages * sizeof *links, LLM_MEMORY_STATE);
     if (!links && status >= 0)
