@@ -7,7 +7,7 @@ build="gcc libc6-dev cmake ninja-build"
 # The Vulkan backend: headers, shader compiler, a driver that computes on the processor, the validation layers.
 vulkan="libvulkan-dev glslang-tools mesa-vulkan-drivers vulkan-validationlayers"
 test="$build g++ python3 pkg-config $vulkan"
-all="$test clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64"
+all="$test clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64 python3-venv"
 
 case "${1:-}" in
     build) packages=$build have="cc cmake ninja" ;;
@@ -28,6 +28,7 @@ done
 for program in $have; do
     command -v "$program" > /dev/null 2>&1 || missing="$missing $program"
 done
+[ "$1" != all ] || python3 -c "import ensurepip, venv" 2> /dev/null || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get > /dev/null 2>&1; then
