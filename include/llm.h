@@ -67,7 +67,7 @@
  *            A GPU promises less: the same bits for the same passes (chunk, sessions stepped together) on the same device, driver and
  *            plan (llm_model_plan), near the CPU's.
  *
- * What comes later and is absent today: saved sessions, grammars, adapters, images and embeddings, draft models.
+ * What comes later and is absent today: grammars, adapters, images and embeddings, draft models.
  * They will be new functions and new fields; nothing here changes for them.
  *
  * The library never aborts, exits, prints, reads the environment, installs signal handlers or keeps mutable globals.
@@ -122,7 +122,8 @@ enum {
     LLM_E_NUMERIC = -14,                    /* NaN or infinity where a number was needed */
     LLM_E_LIMIT = -15,                      /* a limit of the library or of the caller was passed */
     LLM_E_NOT_FOUND = -16,                  /* no such key, file or item */
-    LLM_E_INTERNAL = -17                    /* a fault of the library: please report it */
+    LLM_E_INTERNAL = -17,                   /* a fault of the library: please report it */
+    LLM_E_MISMATCH = -18                    /* a saved session of another model */
 };
 
 /* Frozen: 512 bytes for ever, needs no initialising, written by every call that gets one. */
@@ -141,7 +142,8 @@ LLM_API uint32_t    llm_version(void);
  * Owns: borrowed, static. Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API const char *llm_status_name(llm_status status);
 
-enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3, LLM_FEATURE_PACK = 4, LLM_FEATURE_CHAT = 5 };
+enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3, LLM_FEATURE_PACK = 4, LLM_FEATURE_CHAT = 5,
+       LLM_FEATURE_SAVE = 6 };
 /* 1 if this build has the LLM_FEATURE_*, else 0; numbers it does not know are 0 too.
  * Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API int32_t     llm_has(int32_t feature);
@@ -726,8 +728,10 @@ LLM_API llm_status llm_session_watch_scores(llm_session *s, void (*on_score)(voi
  * Fails: STATE (as logits); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error);
 
+enum { LLM_SESSION_ANEW = 1 };              /* flag: tokens that had been taken in are pending again, after llm_session_park, llm_engine_trim, or
+                                               a restore that could not use the state; gone when all are taken in */
 typedef struct llm_session_info {
-    uint32_t struct_size, reserved;
+    uint32_t struct_size, flags;            /* LLM_SESSION_ANEW */
     uint64_t n_prompt, prompt_us;           /* tokens taken in that were not drawn, and the time in steps for them */
     uint64_t n_generated, generate_us;
     uint64_t state_bytes;                   /* pages this session refers to, shared ones included */
@@ -748,6 +752,88 @@ typedef struct llm_importance_desc {
  * is in progress on this model.
  * Fails: STATE (not loaded so; nothing was computed yet); IO; what the sink's writer answers. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_model_write_importance(llm_model *model, const llm_sink *sink, const llm_importance_desc *desc, llm_error *error);
+
+/* ---- keep: saved sessions, parked ones, memory given back -------------------------------------------------------- */
+
+/* SAVED SESSIONS hold a timeline: its tokens, what Mirostat and adaptive-p have learnt, scores, and, unless LLM_SAVE_TOKENS_ONLY, what the model
+ * remembers of them and the last logits. Not the reply in progress (its tokens alone: begin the next with llm_session_generate) and not a chat's
+ * messages: give those along as a note.
+ *
+ *   Bits      Restored on a CPU, what follows has the bits of the session that was saved, if that was on a CPU. Other devices go on from the same
+ *             state with an arithmetic of their own.
+ *   Fits      a session of the same model: same architecture, hyper-parameters and tensors (types, shapes, and 64 bytes from the middle of each
+ *             of them, of 256 if there are more), same vocabulary. Names, notes and templates in the model's file do not count, nor how it is
+ *             split. Another model is LLM_E_MISMATCH. The state type, the context and the device may differ.
+ *   Anew      Where state was not saved, or cannot be used (another state type, another arithmetic of a later library, another way to see
+ *             positions: see n_ctx of llm_session_desc), all tokens are pending after a restore, and the next steps take them in anew;
+ *             llm_session_n_pending and LLM_SESSION_ANEW tell.
+ *   Trust     A saved session may come from anywhere: everything is checked before anything large is allocated, and all of the file before the
+ *             session changes. Checksums notice every accident; they are no signature. What somebody forges in earnest can say anything in your
+ *             users' names, as any text could, and nothing worse.
+ *   Size      of f16 state 2 bytes for each key and value: a 1B model about 32 KiB a token, 8 with LLM_SAVE_TOKENS_ONLY at most.
+ *   For ever  docs/SESSIONS.md has the format. Later libraries read what this one writes. */
+enum { LLM_SAVE_TOKENS_ONLY = 1 };          /* no state: a small file, whose tokens are taken in anew */
+typedef struct llm_save_desc {
+    uint32_t struct_size, flags;            /* LLM_SAVE_* */
+    const void *note; size_t note_len;      /* bytes of yours that go along, at most 16 MiB: a title, a chat's messages; see llm_saved_note */
+} llm_save_desc;
+/* Writes the session into a file, which is there whole or not at all (llm_sink). The session is not changed, but for a pass in progress, which may
+ * be computed anew. desc: NULL: with state, without a note.
+ * Fails: IO, NOT_FOUND (no such folder); DEVICE_LOST (LLM_SAVE_TOKENS_ONLY needs no device); LIMIT (the note); BUSY. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_session_save(llm_session *s, const char *path, size_t path_len, const llm_save_desc *desc, llm_error *error);
+/* The same to any sink: a writer makes it a part of a host's own file. It may not use the session.
+ * Fails: as llm_session_save; what the sink's writer answers. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_session_save_to(llm_session *s, const llm_sink *sink, const llm_save_desc *desc, llm_error *error);
+
+enum {
+    LLM_RESTORE_NEED_STATE = 1,             /* where the state cannot be used: refuse (UNSUPPORTED) instead of taking the tokens in anew */
+    LLM_RESTORE_OTHER_MODEL = 2             /* take the tokens of another model too, if its vocabulary is the same; always anew */
+};
+/* Makes the timeline what was saved. The session may have one already, which goes: its reply too, and text not yet read. On failure nothing has
+ * changed. Until it succeeds the memory for both is held: llm_session_park before, where that is too much. Mends a failed session. flags: LLM_RESTORE_*.
+ *
+ *   ```c
+ *   llm_status reopen(llm_model *model, const char *path, llm_session **out, llm_error *error)
+ *   {
+ *       llm_session *session = NULL;
+ *       llm_status status = llm_session_create(model, NULL, &session, error);
+ *       if (status == LLM_OK)
+ *           status = llm_session_restore(session, path, LLM_NUL, 0, error);
+ *       if (status == LLM_E_MISMATCH)
+ *           show("This story was told by another model.");
+ *       if (status == LLM_OK)
+ *           *out = session;
+ *       else
+ *           llm_session_free(session);
+ *       return status;
+ *   }
+ *   ```
+ *
+ * Fails: IO, NOT_FOUND; FORMAT (no saved session, or a damaged one: error.offset); VERSION (written by a later library, in a way that this one does not
+ * know); MISMATCH; CONTEXT_FULL (more tokens than the session's context); UNSUPPORTED (LLM_RESTORE_NEED_STATE); BUSY.
+ * Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_session_restore(llm_session *s, const char *path, size_t path_len, uint32_t flags, llm_error *error);
+/* The same from any source: of a host's own file the part that was saved, no byte more.
+ * Fails: as llm_session_restore. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_session_restore_from(llm_session *s, const llm_source *source, uint32_t flags, llm_error *error);
+
+enum { LLM_SAVED_SAME_MODEL = 1,            /* of the model it was asked for */
+       LLM_SAVED_SAME_VOCABULARY = 2,
+       LLM_SAVED_STATE = 4 };               /* with state that this model could use, in a session of the same state type */
+typedef struct llm_saved_info {
+    uint32_t struct_size, flags;            /* LLM_SAVED_* */
+    uint64_t n_tokens, n_evaluated;         /* of the timeline; of those, with their state in the file */
+    uint64_t n_reply;                       /* the last tokens, as many as the reply in progress or the last one has drawn */
+    uint64_t file_bytes, note_len;
+    int32_t  n_ctx, state_type;             /* of the session that was saved */
+    uint32_t version, arithmetic;           /* of the format; of docs/ARITHMETIC.md */
+} llm_saved_info;
+/* What a saved session is, by its first bytes; only a restore looks at all of it.
+ * Fails: IO, NOT_FOUND, FORMAT, VERSION. Threads: shared. Since 0.1. */
+LLM_API llm_status llm_saved_get_info(llm_model *model, const llm_source *source, llm_saved_info *info, llm_error *error);
+/* The note that was saved along; n 0: none.
+ * Fails: SPACE; as llm_saved_get_info. Threads: shared. Since 0.1. */
+LLM_API llm_status llm_saved_note(llm_model *model, const llm_source *source, void *note, size_t cap, size_t *n, llm_error *error);
 
 /* ---- chat: messages, and the text that a model was taught to answer -------------------------------------------- */
 

@@ -78,4 +78,26 @@ static inline llm_status lm_api_text(const char *text, size_t *len, const char *
     return LLM_OK;
 }
 
+/* A sink as the floors below want it: complete, lengths known. *writer: its writer's copy. */
+static inline llm_status lm_api_sink(const llm_sink *sink, llm_sink *out, llm_writer *writer, llm_error *error)
+{
+    LM_API_NEED(sink, error);
+    LM_TRY(LM_API_DESC(sink, out, llm_sink, error));
+    if (out->kind == LLM_SINK_PATH) {
+        LM_TRY(lm_api_text(out->path, &out->path_len, "llm_sink.path", error));
+        if (!out->path || out->path_len == 0)
+            return lm_fail(error, LLM_E_INVALID, "llm_sink.path is empty: expected the name of a file");
+    } else if (out->kind == LLM_SINK_WRITER) {
+        if (!out->writer)
+            return lm_fail(error, LLM_E_INVALID, "llm_sink.writer is NULL");
+        LM_TRY(LM_API_DESC(out->writer, writer, llm_writer, error));
+        if (!writer->write)
+            return lm_fail(error, LLM_E_INVALID, "llm_writer.write is NULL");
+        out->writer = writer;
+    } else {
+        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_sink.kind is %d: expected LLM_SINK_PATH or LLM_SINK_WRITER", out->kind);
+    }
+    return LLM_OK;
+}
+
 #endif

@@ -18,7 +18,7 @@ const char *llm_status_name(llm_status status)
         API_ENGINE_NAME(LLM_E_UNSUPPORTED), API_ENGINE_NAME(LLM_E_VERSION), API_ENGINE_NAME(LLM_E_CANCELLED),
         API_ENGINE_NAME(LLM_E_CONTEXT_FULL), API_ENGINE_NAME(LLM_E_SPACE), API_ENGINE_NAME(LLM_E_DEVICE_LOST),
         API_ENGINE_NAME(LLM_E_NO_DEVICE), API_ENGINE_NAME(LLM_E_NUMERIC), API_ENGINE_NAME(LLM_E_LIMIT),
-        API_ENGINE_NAME(LLM_E_NOT_FOUND), API_ENGINE_NAME(LLM_E_INTERNAL)
+        API_ENGINE_NAME(LLM_E_NOT_FOUND), API_ENGINE_NAME(LLM_E_INTERNAL), API_ENGINE_NAME(LLM_E_MISMATCH)
 #undef API_ENGINE_NAME
     };
     for (size_t i = 0; i < LM_COUNT(names); i++)
@@ -30,6 +30,7 @@ const char *llm_status_name(llm_status status)
 int32_t llm_has(int32_t feature)
 {
     return feature == LLM_FEATURE_CPU || feature == LLM_FEATURE_STATE_INT8 || feature == LLM_FEATURE_PACK || feature == LLM_FEATURE_CHAT ||
+           feature == LLM_FEATURE_SAVE ||
            (feature == LLM_FEATURE_VULKAN && lm_vulkan_built());
 }
 

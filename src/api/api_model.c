@@ -111,35 +111,13 @@ llm_status llm_model_plan(const llm_model *model, char *text, size_t cap, size_t
     return lm_api_done(lm_loaded_plan(model, text, cap, n, error), error);
 }
 
-/* A sink as the floors below want it: complete, lengths known. *writer: its writer's copy. */
-static llm_status api_model_sink(const llm_sink *sink, llm_sink *out, llm_writer *writer, llm_error *error)
-{
-    LM_API_NEED(sink, error);
-    LM_TRY(LM_API_DESC(sink, out, llm_sink, error));
-    if (out->kind == LLM_SINK_PATH) {
-        LM_TRY(lm_api_text(out->path, &out->path_len, "llm_sink.path", error));
-        if (!out->path || out->path_len == 0)
-            return lm_fail(error, LLM_E_INVALID, "llm_sink.path is empty: expected the name of a file");
-    } else if (out->kind == LLM_SINK_WRITER) {
-        if (!out->writer)
-            return lm_fail(error, LLM_E_INVALID, "llm_sink.writer is NULL");
-        LM_TRY(LM_API_DESC(out->writer, writer, llm_writer, error));
-        if (!writer->write)
-            return lm_fail(error, LLM_E_INVALID, "llm_writer.write is NULL");
-        out->writer = writer;
-    } else {
-        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_sink.kind is %d: expected LLM_SINK_PATH or LLM_SINK_WRITER", out->kind);
-    }
-    return LLM_OK;
-}
-
 llm_status llm_model_write_importance(llm_model *model, const llm_sink *sink, const llm_importance_desc *desc, llm_error *error)
 {
     llm_sink full_sink;
     llm_writer writer;
     llm_importance_desc full;
     LM_API_NEED(model, error);
-    LM_TRY(api_model_sink(sink, &full_sink, &writer, error));
+    LM_TRY(lm_api_sink(sink, &full_sink, &writer, error));
     LM_TRY(LM_API_DESC(desc, &full, llm_importance_desc, error));
     LM_TRY(lm_api_text(full.dataset, &full.dataset_len, "llm_importance_desc.dataset", error));
     return lm_api_done(lm_loaded_write_importance(model, &full_sink, &full, error), error);
@@ -159,7 +137,7 @@ llm_status llm_model_quantize(llm_engine *engine, const llm_source *const *parts
     if (info)
         LM_TRY(lm_api_info_check(info, "llm_quantize_info", error));
     LM_TRY(LM_API_DESC(desc, &full, llm_quantize_desc, error));
-    LM_TRY(api_model_sink(sink, &full_sink, &writer, error));
+    LM_TRY(lm_api_sink(sink, &full_sink, &writer, error));
     if (full.importance) {
         LM_TRY(api_model_source(full.importance, &importance, &reader, error));
         full.importance = &importance;

@@ -6,11 +6,12 @@
 
 #include "files/gguf.h"
 
+#include "base/digest.h"
 #include "base/size.h"
 
 #include <string.h>
 
-enum { CATALOGUE_PARTS_MAX = 512, CATALOGUE_SUFFIX = sizeof "-00001-of-00002.gguf" - 1 };
+enum { CATALOGUE_PARTS_MAX = 512, CATALOGUE_SUFFIX = sizeof "-00001-of-00002.gguf" - 1, CATALOGUE_SAMPLES = 256, CATALOGUE_SAMPLE = 64 };
 
 /* ---- opening */
 
@@ -272,6 +273,23 @@ llm_status lm_catalogue_bytes(lm_catalogue *catalogue, const lm_tensor *tensor, 
         return lm_fail_at(error, LLM_E_INVALID, tensor->name.ptr, tensor->name.len, UINT64_MAX, "tensor '%s' has %llu bytes: %zu from byte %llu were asked for", tensor->name.ptr,
                           (unsigned long long)tensor->bytes, n, (unsigned long long)offset);
     return lm_source_read(catalogue->sources[tensor->source], tensor->offset + offset, out, n, error);
+}
+
+llm_status lm_catalogue_samples(lm_catalogue *c, uint64_t *out, llm_error *error)
+{
+    size_t n = LM_MIN(c->n_tensors, (size_t)CATALOGUE_SAMPLES);
+    lm_digest digest;
+    lm_digest_begin(&digest);
+    for (size_t i = 0; i < n; i++) {
+        const lm_tensor *t = &c->tensors[(uint64_t)i * c->n_tensors / n];
+        uint64_t at = t->bytes / 2 & ~(uint64_t)(CATALOGUE_SAMPLE - 1);
+        unsigned char bytes[CATALOGUE_SAMPLE];
+        size_t take = (size_t)LM_MIN(t->bytes - at, (uint64_t)CATALOGUE_SAMPLE);
+        LM_TRY(lm_catalogue_bytes(c, t, at, take, bytes, error));
+        lm_digest_add(&digest, bytes, take);
+    }
+    *out = lm_digest_end(&digest);
+    return LLM_OK;
 }
 
 /* ---- values */

@@ -66,6 +66,9 @@ const void *lm_catalogue_peek(const lm_catalogue *catalogue, const lm_tensor *te
 /* The same in bytes: [offset, offset + n) of a tensor's. */
 llm_status lm_catalogue_bytes(lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t offset, size_t n, void *out, llm_error *error);
 
+/* A digest of 64 bytes from the middle of each tensor, of 256 of them if there are more: tells weights apart that were not made to look alike. */
+llm_status lm_catalogue_samples(lm_catalogue *catalogue, uint64_t *out, llm_error *error);
+
 /* Typed access. Any integer width is taken and range-checked, f32 and f64 are interchangeable. Absent: *out is left alone and
  * LLM_E_NOT_FOUND is returned without a message; wrong type or out of range: E_FORMAT with a message that names the key.
  * `index` is the item of an array; scalars serve any index (values "per layer or for all"). */

@@ -13,9 +13,7 @@
 
 #include <string.h>
 
-enum { PACK_HEADER = 256, PACK_ALIGN = 64, PACK_DEVICE = 16, PACK_ORDER = 0x01020304, PACK_READ = 64 * 1024, PACK_LOOK = 4 << 20, PACK_SAMPLES = 256,
-       PACK_SAMPLE = 64, PACK_SWEPT = 16 };
-#define PACK_HOUR (INT64_C(3600) * 1000000000)
+enum { PACK_HEADER = 256, PACK_ALIGN = 64, PACK_DEVICE = 16, PACK_ORDER = 0x01020304, PACK_READ = 64 * 1024, PACK_LOOK = 4 << 20 };
 static const char pack_magic[8] = { 'l', 'l', 'm', 'p', 'a', 'c', 'k', '\n' };
 
 typedef struct pack_header {
@@ -50,20 +48,6 @@ static llm_status pack_digest_header(lm_source *source, uint64_t n, unsigned cha
     return LLM_OK;
 }
 
-static llm_status pack_digest_samples(lm_catalogue *c, lm_digest *digest, llm_error *error)
-{
-    size_t n = LM_MIN(c->n_tensors, (size_t)PACK_SAMPLES);
-    for (size_t i = 0; i < n; i++) {
-        const lm_tensor *t = &c->tensors[(uint64_t)i * c->n_tensors / n];
-        uint64_t at = t->bytes / 2 & ~(uint64_t)(PACK_SAMPLE - 1);
-        unsigned char bytes[PACK_SAMPLE];
-        size_t take = (size_t)LM_MIN(t->bytes - at, (uint64_t)PACK_SAMPLE);
-        LM_TRY(lm_catalogue_bytes(c, t, at, take, bytes, error));
-        lm_digest_add(digest, bytes, take);
-    }
-    return LLM_OK;
-}
-
 /* File systems keep the time of a change by the tick of a clock, or in whole seconds (or two): a file changed twice in a tick looks as if it was
  * changed once. A time that is older than a tick cannot be borne by a change to come. */
 static bool pack_time_fresh(int64_t stamp)
@@ -91,9 +75,8 @@ static llm_status pack_digest_times(const lm_catalogue *c, lm_pack_key *key, llm
 
 static llm_status pack_digest_source(lm_catalogue *c, unsigned char *room, lm_pack_key *key, llm_error *error)
 {
-    lm_digest headers, samples;
+    lm_digest headers;
     lm_digest_begin(&headers);
-    lm_digest_begin(&samples);
     for (size_t i = 0; i < c->n_sources; i++) {
         uint64_t size = lm_source_size(c->sources[i]), data = size;
         for (size_t t = 0; t < c->n_tensors; t++)
@@ -102,10 +85,9 @@ static llm_status pack_digest_source(lm_catalogue *c, unsigned char *room, lm_pa
         lm_digest_add(&headers, &size, sizeof size);
         LM_TRY(pack_digest_header(c->sources[i], data, room, &headers, error));
     }
-    LM_TRY(pack_digest_samples(c, &samples, error));
+    LM_TRY(lm_catalogue_samples(c, &key->source_samples, error));
     key->source_bytes = c->file_bytes;
     key->source_header = lm_digest_end(&headers);
-    key->source_samples = lm_digest_end(&samples);
     return pack_digest_times(c, key, error);
 }
 
@@ -325,24 +307,7 @@ uint64_t lm_pack_write_cost(llm_str path, uint32_t n_items)
     return lm_mem_cost(pack_writer_bytes(n_items)) + lm_sink_cost(path.len);
 }
 
-void lm_pack_sweep(lm_host *host, llm_str path)
-{
-    char *name = lm_mem_raw(&host->mem, path.len + LM_SINK_SUFFIX, LLM_MEMORY_OTHER);
-    for (int i = 0; name && i < PACK_SWEPT; i++) {
-        size_t len = lm_sink_part_name(path.ptr, path.len, i, name);
-        char magic[sizeof pack_magic];
-        lm_file file;
-        int64_t stamp = INT64_MAX;
-        if (lm_file_open(name, len, &file, NULL) < 0)
-            continue;
-        bool ours = lm_file_read(file, 0, magic, sizeof magic, NULL) >= 0 && memcmp(magic, pack_magic, sizeof magic) == 0;
-        bool old = lm_file_stamp(file, &stamp, NULL) >= 0 && stamp < lm_os_wall_ns() - PACK_HOUR;
-        lm_file_close(file);
-        if (ours && old)
-            lm_file_remove(name, len);
-    }
-    lm_mem_free(&host->mem, name);
-}
+void lm_pack_sweep(lm_host *host, llm_str path) { lm_sink_sweep(host, path, pack_magic, sizeof pack_magic); }
 
 llm_status lm_pack_write_open(lm_host *host, llm_str path, const lm_pack_key *key, const lm_pack_item *items, uint32_t n_items, lm_pack_writer **out,
                               llm_error *error)
@@ -401,4 +366,3 @@ void lm_pack_write_drop(lm_pack_writer *writer)
     lm_sink_drop(writer->sink);
     lm_mem_free(&writer->host->mem, writer);
 }
-#undef PACK_HOUR

@@ -13,7 +13,8 @@
 
 #include <string.h>
 
-enum { SINK_GATHER = 64 * 1024, SINK_TRIES = 1000 };
+enum { SINK_GATHER = 64 * 1024, SINK_TRIES = 1000, SINK_SWEPT = 16, SINK_MAGIC = 16 };
+#define SINK_HOUR (INT64_C(3600) * 1000000000)
 
 struct lm_sink {
     lm_host *host;
@@ -58,6 +59,27 @@ size_t lm_sink_part_name(const char *path, size_t path_len, int number, char *na
 {
     memcpy(name, path, path_len);
     return path_len + lm_print(name + path_len, LM_SINK_SUFFIX, ".part-%d", number);
+}
+
+void lm_sink_sweep(lm_host *host, llm_str path, const char *magic, size_t n)
+{
+    char *name = lm_mem_raw(&host->mem, path.len + LM_SINK_SUFFIX, LLM_MEMORY_OTHER);
+    for (int i = 0; name && i < SINK_SWEPT; i++) {
+        size_t len = lm_sink_part_name(path.ptr, path.len, i, name);
+        char there[SINK_MAGIC];
+        uint64_t size = 0;
+        lm_file file;
+        int64_t stamp = INT64_MAX;
+        if (lm_file_open(name, len, &file, NULL) < 0)
+            continue;
+        bool ours = lm_file_size(file, &size, NULL) >= 0 && n <= sizeof there &&
+                    (size == 0 || (lm_file_read(file, 0, there, n, NULL) >= 0 && memcmp(there, magic, n) == 0));
+        bool old = lm_file_stamp(file, &stamp, NULL) >= 0 && stamp < lm_os_wall_ns() - SINK_HOUR;
+        lm_file_close(file);
+        if (ours && old)
+            lm_file_remove(name, len);
+    }
+    lm_mem_free(&host->mem, name);
 }
 
 static llm_status sink_create_part(lm_sink *s, bool read_only, llm_error *error)
@@ -132,7 +154,7 @@ static llm_status sink_pass(lm_sink *s, const void *data, size_t n, llm_error *e
     } else {
         status = s->writer.write(s->writer.user, data, n);
         if (status < 0)
-            return lm_fail_at(error, status >= LLM_E_INTERNAL ? status : LLM_E_IO, NULL, 0, s->passed, "the host's writer failed with status %d: %zu bytes at byte %llu", status,
+            return lm_fail_at(error, status >= LLM_E_MISMATCH ? status : LLM_E_IO, NULL, 0, s->passed, "the host's writer failed with status %d: %zu bytes at byte %llu", status,
                               n, (unsigned long long)s->passed);
     }
     s->passed += n;
@@ -192,3 +214,4 @@ void lm_sink_drop(lm_sink *sink)
     sink_shut(sink);
     lm_mem_free(&sink->host->mem, sink);
 }
+#undef SINK_HOUR

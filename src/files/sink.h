@@ -21,6 +21,8 @@ uint64_t   lm_sink_written(const lm_sink *sink);
 /* Writes the name of part `number` of a path, with a NUL, to name: path_len + LM_SINK_SUFFIX bytes. Its length. */
 enum { LM_SINK_SUFFIX = sizeof ".part-999" };
 size_t     lm_sink_part_name(const char *path, size_t path_len, int number, char *name);
+/* Removes what writers of this path that were killed left beside it: parts that begin with these n bytes, or are empty, and have not grown for an hour. */
+void       lm_sink_sweep(lm_host *host, llm_str path, const char *magic, size_t n);
 /* All is written: a PATH's file takes its place. On failure nothing has changed and nothing is left. drop still follows. */
 llm_status lm_sink_end(lm_sink *sink, llm_error *error);
 /* Gives the sink up; what was not ended is removed. NULL is fine. */

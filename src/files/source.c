@@ -140,7 +140,7 @@ llm_status lm_source_read(lm_source *source, uint64_t offset, void *out, size_t 
         status = source->reader.read(source->reader.user, offset, out, n);
         if (status >= 0)
             return LLM_OK;
-        return lm_fail_at(error, status >= LLM_E_INTERNAL ? status : LLM_E_IO, NULL, 0, offset, "the host's reader failed with status %d: %zu bytes at byte %llu", status, n,
+        return lm_fail_at(error, status >= LLM_E_MISMATCH ? status : LLM_E_IO, NULL, 0, offset, "the host's reader failed with status %d: %zu bytes at byte %llu", status, n,
                           (unsigned long long)offset);
     default:
         return lm_file_read(source->file, source->offset + offset, out, n, error);

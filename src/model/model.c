@@ -188,6 +188,7 @@ static llm_status model_weights(lm_model *m, lm_catalogue *c, const lm_load *loa
     } else {
         LM_TRY(lm_weights_load(m->host, m->backend, c, m->program, load, m->weights, error));
     }
+    LM_TRY(lm_catalogue_samples(c, &m->samples, error));    /* just read: at hand, where it is not a pack that was used */
     const lm_backend_table *table = m->backend->table;
     LM_TRY(table->exec_open(m->backend, m->program, m->weights, &m->exec, error));
     return table->exec_compile ? table->exec_compile(m->backend, m->exec, load->progress, load->user, error) : LLM_OK;

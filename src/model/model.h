@@ -23,6 +23,7 @@ typedef struct lm_model {
     lm_weight **weights;                /* [program->n_weights] */
     lm_exec *exec;
     uint64_t n_params, weight_bytes;    /* as stored in the file */
+    uint64_t samples;                   /* lm_catalogue_samples, where weights were loaded */
     uint32_t n_ctx_train, n_embd, n_layers, n_vocab;
 } lm_model;
 

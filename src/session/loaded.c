@@ -5,6 +5,8 @@
 
 #include "session/sampler.h"
 
+#include "model/fingerprint.h"
+
 #include <string.h>
 
 static void loaded_close(llm_model *model)
@@ -239,6 +241,17 @@ llm_status lm_loaded_tensor(const llm_model *model, size_t index, llm_tensor_inf
         out->dims[i] = tensor->ne[i];
     out->bytes = tensor->bytes;
     return LLM_OK;
+}
+
+void lm_loaded_fingerprint(llm_model *model, uint64_t *out_model, uint64_t *out_vocabulary)
+{
+    lm_mutex_lock(&model->lock);
+    if (!model->printed)
+        lm_model_fingerprint(model->model, &model->print, &model->vocabulary_print);
+    model->printed = true;
+    *out_model = model->print;
+    *out_vocabulary = model->vocabulary_print;
+    lm_mutex_unlock(&model->lock);
 }
 
 /* ---- for sessions ------------------------------------------------------------------------------------------------------ */

@@ -41,6 +41,8 @@ struct llm_model {
     lm_scratch *scratch;                /* free ones */
     lm_importance *importance;          /* or NULL: not observed */
     llm_str architecture, name;
+    bool printed;                       /* the fingerprints are known */
+    uint64_t print, vocabulary_print;
 };
 
 /* desc: complete, lengths resolved. */
@@ -57,6 +59,8 @@ llm_status lm_loaded_meta_find(const llm_model *model, const char *key, size_t k
 llm_status lm_loaded_meta_item(const llm_model *model, size_t index, uint64_t item, llm_meta *out, llm_error *error);
 llm_status lm_loaded_tensor(const llm_model *model, size_t index, llm_tensor_info *out, llm_error *error);
 
+/* lm_model_fingerprint, once. */
+void lm_loaded_fingerprint(llm_model *model, uint64_t *out_model, uint64_t *out_vocabulary);
 /* The pool of this state type, opened if it is the first use; lives as long as the model. */
 llm_status lm_loaded_pool(llm_model *model, int32_t state_type, lm_pages **out, llm_error *error);
 llm_status lm_loaded_take_scratch(llm_model *model, lm_scratch **out, llm_error *error);

@@ -162,6 +162,13 @@ llm_status lm_page_table_extend(lm_pages *pages, lm_page_table *table, uint32_t 
     return status;
 }
 
+void lm_page_table_begin(lm_page_table *table, uint32_t page_class, uint32_t first)
+{
+    for (uint32_t i = 0; i < first; i++)
+        table->pages[page_class][i] = LM_NO_PAGE;
+    table->first[page_class] = table->n[page_class] = first;
+}
+
 llm_status lm_page_table_write(lm_pages *pages, lm_page_table *table, uint64_t begin, uint64_t end, llm_error *error)
 {
     uint32_t first = (uint32_t)(begin / LM_PAGE_POSITIONS), last = lm_pages_count(end), before[LM_MAX_PAGE_CLASSES];

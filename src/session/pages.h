@@ -48,6 +48,8 @@ llm_status lm_page_table_write(lm_pages *pages, lm_page_table *table, uint64_t b
 llm_status lm_page_table_reserve(lm_pages *pages, lm_page_table *table, uint32_t n, llm_error *error);
 /* A class has n pages at least. */
 llm_status lm_page_table_extend(lm_pages *pages, lm_page_table *table, uint32_t page_class, uint32_t n, llm_error *error);
+/* The pages of an empty class begin at `first`, within the room that was reserved: those before it are not held. */
+void lm_page_table_begin(lm_page_table *table, uint32_t page_class, uint32_t first);
 /* Nothing stands at page n or after it. */
 void lm_page_table_cut(lm_pages *pages, lm_page_table *table, uint32_t n);
 /* Gives back what no row at `position` or later sees, but for LM_PAGE_SLACK. No pass of this timeline is in progress. recycle: pages without another

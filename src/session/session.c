@@ -33,14 +33,14 @@ void lm_session_release(llm_session *s)
     atomic_store(&s->busy, 0);
 }
 
-static llm_status session_enter(llm_session *s, llm_error *error)
+llm_status lm_session_enter(llm_session *s, llm_error *error)
 {
     if (lm_session_claim(s))
         return LLM_OK;
     return lm_fail(error, LLM_E_BUSY, "another call is in progress on this session");
 }
 
-static llm_status session_leave(llm_session *s, llm_status status)
+llm_status lm_session_leave(llm_session *s, llm_status status)
 {
     lm_session_settle(s);
     lm_session_release(s);
@@ -49,6 +49,7 @@ static llm_status session_leave(llm_session *s, llm_status status)
 
 void lm_session_settle(llm_session *s)
 {
+    s->anew = s->anew && s->n_evaluated < s->n_tokens;
     bool working = s->n_evaluated < s->n_tokens || (s->reply && s->reply->active);
     atomic_store(&s->shown_tokens, s->n_tokens);
     atomic_store(&s->shown_pending, s->n_tokens - s->n_evaluated);
@@ -152,11 +153,11 @@ llm_status lm_session_new(llm_model *model, const llm_session_desc *desc, llm_se
 
 llm_status lm_session_copy(llm_session *s, llm_session **out, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     llm_session *fork = NULL;
     llm_status status = session_alloc(s->model, s->state_type, &fork, error);
     if (status < 0)
-        return session_leave(s, status);
+        return lm_session_leave(s, status);
     if (s->n_evaluated % LM_PAGE_POSITIONS != 0)
         lm_session_drop_pass(s);                            /* it writes into the page that will be shared */
     fork->n_ctx = s->n_ctx;
@@ -174,7 +175,7 @@ llm_status lm_session_copy(llm_session *s, llm_session **out, llm_error *error)
     }
     if (status < 0) {
         lm_session_close(fork);
-        return session_leave(s, status);
+        return lm_session_leave(s, status);
     }
     fork->tokens = lm_ids_share(s->tokens);
     fork->memories = lm_memories_share(s->memories);
@@ -185,7 +186,7 @@ llm_status lm_session_copy(llm_session *s, llm_session **out, llm_error *error)
         fork->logits_at = 0;
     lm_session_settle(fork);
     *out = fork;
-    return session_leave(s, LLM_OK);
+    return lm_session_leave(s, LLM_OK);
 }
 
 /* ---- scores -------------------------------------------------------------------------------------------------------------- */
@@ -235,8 +236,7 @@ static llm_status session_check_room(const llm_session *s, size_t kept, size_t n
     return lm_fail(error, LLM_E_CONTEXT_FULL, "the context holds %u tokens: %zu are there, %zu more do not fit", s->n_ctx, kept, n);
 }
 
-/* n_evaluated was lowered: where a window no longer holds what the rows to come see, all is taken in again. */
-static void session_check_window(llm_session *s)
+void lm_session_check_window(llm_session *s)
 {
     if (lm_page_table_holds(s->pages, &s->table, s->n_evaluated))
         return;
@@ -278,7 +278,7 @@ static llm_status session_put(llm_session *s, size_t kept, const llm_token *toke
     s->ended = 0;
     if (s->n_evaluated >= kept)                             /* the drawn one is gone, or was taken in */
         s->reply_drawn = false;
-    session_check_window(s);
+    lm_session_check_window(s);
     return LLM_OK;
 }
 
@@ -297,7 +297,7 @@ static llm_status session_check_failed(const llm_session *s, llm_error *error)
 
 llm_status lm_session_append(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     llm_status status = session_check_failed(s, error);
     if (status == LLM_OK && (flags & ~(uint32_t)LLM_APPEND_SCORE))
         status = lm_fail(error, LLM_E_UNSUPPORTED, "flags is 0x%x: of these, llm_session_append knows LLM_APPEND_SCORE", flags);
@@ -305,7 +305,7 @@ llm_status lm_session_append(llm_session *s, const llm_token *tokens, size_t n, 
         status = session_check_tokens(s, tokens, n, error);
     if (status == LLM_OK && n != 0)
         status = session_put(s, s->n_tokens, tokens, n, (flags & LLM_APPEND_SCORE) != 0, error);
-    return session_leave(s, status);
+    return lm_session_leave(s, status);
 }
 
 /* Encodes into a block that the caller frees. A second try has the room that the first one asked for. */
@@ -348,7 +348,7 @@ static llm_status session_encode(llm_session *s, const char *text, size_t len, u
 llm_status lm_session_append_text(llm_session *s, const char *text, size_t len, uint32_t flags, llm_error *error)
 {
     const uint32_t known = LLM_APPEND_SCORE | LLM_APPEND_PARSE_SPECIAL | LLM_APPEND_NO_BOS;
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     llm_token *tokens = NULL;
     size_t n = 0;
     llm_status status = session_check_failed(s, error);
@@ -359,12 +359,12 @@ llm_status lm_session_append_text(llm_session *s, const char *text, size_t len, 
     if (status == LLM_OK && n != 0)
         status = session_put(s, s->n_tokens, tokens, n, (flags & LLM_APPEND_SCORE) != 0, error);
     lm_mem_free(&s->model->engine->host.mem, tokens);
-    return session_leave(s, status);
+    return lm_session_leave(s, status);
 }
 
 llm_status lm_session_sync(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     llm_status status = LLM_OK;
     if (flags & ~(uint32_t)LLM_APPEND_SCORE)
         status = lm_fail(error, LLM_E_UNSUPPORTED, "flags is 0x%x: of these, llm_session_sync knows LLM_APPEND_SCORE", flags);
@@ -379,30 +379,30 @@ llm_status lm_session_sync(llm_session *s, const llm_token *tokens, size_t n, ui
         session_cut_pages(s);
         s->failed = 0;
     }
-    return session_leave(s, status);
+    return lm_session_leave(s, status);
 }
 
 llm_status lm_session_rewind(llm_session *s, size_t n_tokens, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     if (n_tokens > s->n_tokens)
-        return session_leave(s, lm_fail(error, LLM_E_INVALID, "n_tokens is %zu: the timeline has %zu", n_tokens, s->n_tokens));
+        return lm_session_leave(s, lm_fail(error, LLM_E_INVALID, "n_tokens is %zu: the timeline has %zu", n_tokens, s->n_tokens));
     llm_status status = session_put(s, n_tokens, NULL, 0, false, error);
     if (status == LLM_OK) {
         if (s->n_evaluated == s->n_tokens && s->n_tokens != 0) {
             s->n_evaluated--;                               /* "the last of them is pending again" */
             s->logits_at = 0;
-            session_check_window(s);
+            lm_session_check_window(s);
         }
         session_cut_pages(s);
         s->failed = 0;
     }
-    return session_leave(s, status);
+    return lm_session_leave(s, status);
 }
 
 llm_status lm_session_generate(llm_session *s, const llm_generate_desc *desc, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     lm_reply *reply = NULL;
     llm_status status = session_check_failed(s, error);
     if (status == LLM_OK && s->n_tokens == 0)
@@ -422,7 +422,7 @@ llm_status lm_session_generate(llm_session *s, const llm_generate_desc *desc, ll
         s->ended = 0;
         atomic_store(&s->cancel, 0);
     }
-    return session_leave(s, status);
+    return lm_session_leave(s, status);
 }
 
 /* ---- take out ------------------------------------------------------------------------------------------------------------ */
@@ -440,10 +440,10 @@ size_t lm_session_read_text(llm_session *s, char *buf, size_t cap)
 
 llm_status lm_session_tokens(llm_session *s, const llm_token **tokens, size_t *n, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     *tokens = s->tokens ? s->tokens->ids : NULL;
     *n = s->n_tokens;
-    return session_leave(s, LLM_OK);
+    return lm_session_leave(s, LLM_OK);
 }
 
 static llm_status session_check_logits(const llm_session *s, llm_error *error)
@@ -455,39 +455,39 @@ static llm_status session_check_logits(const llm_session *s, llm_error *error)
 
 llm_status lm_session_logits(llm_session *s, const float **logits, size_t *n, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     llm_status status = session_check_logits(s, error);
     if (status == LLM_OK) {
         *logits = s->logits->values;
         *n = s->logits->n;
     }
-    return session_leave(s, status);
+    return lm_session_leave(s, status);
 }
 
 llm_status lm_session_scores(llm_session *s, const float **log_probs, size_t *n, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     llm_status status = lm_session_scores_room(s, s->n_tokens, error);
     if (status == LLM_OK) {
         session_scores_fill(s, s->n_tokens, SESSION_SCORE_NONE);
         *log_probs = s->scores;
         *n = s->n_tokens;
     }
-    return session_leave(s, status);
+    return lm_session_leave(s, status);
 }
 
 llm_status lm_session_watch_scores(llm_session *s, void (*on_score)(void *user, size_t position, const float *logits, int32_t n_vocab), void *user,
                                    llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     s->on_score = on_score;
     s->on_score_user = user;
-    return session_leave(s, LLM_OK);
+    return lm_session_leave(s, LLM_OK);
 }
 
 llm_status lm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     lm_scratch *scratch = NULL;
     llm_status status = session_check_logits(s, error);
     if (status == LLM_OK)
@@ -506,12 +506,12 @@ llm_status lm_session_best(llm_session *s, llm_token_score *out, size_t cap, siz
         lm_fp_leave(mode);
     }
     lm_loaded_give_scratch(s->model, scratch);
-    return session_leave(s, status);
+    return lm_session_leave(s, status);
 }
 
 llm_status lm_session_info(llm_session *s, llm_session_info *info, llm_error *error)
 {
-    LM_TRY(session_enter(s, error));
+    LM_TRY(lm_session_enter(s, error));
     const lm_program *program = s->model->model->program;
     const lm_backend *backend = s->pages->backend;
     info->n_prompt = s->n_prompt;
@@ -520,7 +520,8 @@ llm_status lm_session_info(llm_session *s, llm_session_info *info, llm_error *er
     info->generate_us = s->generate_ns / 1000;
     for (uint32_t c = 0; c < s->pages->n_classes; c++)
         info->state_bytes += (uint64_t)(s->table.n[c] - s->table.first[c]) * backend->table->pool_page_cost(backend, program, s->state_type, c);
+    info->flags = s->anew ? LLM_SESSION_ANEW : 0;
     info->n_ctx = (int32_t)s->n_ctx;
     info->state_type = s->state_type;
-    return session_leave(s, LLM_OK);
+    return lm_session_leave(s, LLM_OK);
 }

@@ -23,6 +23,7 @@ struct llm_session {
     uint32_t row_flags;                 /* of every row: LM_ROW_LONG or 0, by n_ctx */
     bool reply_drawn;                   /* the pending token was drawn, not given */
     bool stepped;                       /* this step has drawn for us already */
+    bool anew;                          /* what was taken in is taken in anew: LLM_SESSION_ANEW */
     int32_t ended;                      /* LLM_END_* or 0 */
     llm_status failed;                  /* < 0 or 0 */
 
@@ -65,8 +66,13 @@ llm_status lm_session_watch_scores(llm_session *s, void (*on_score)(void *user, 
 llm_status lm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error);
 llm_status lm_session_info(llm_session *s, llm_session_info *info, llm_error *error);
 
-/* ---- between session.c and step.c: the session is claimed ---------------------------------------------------------------- */
+/* ---- among the files of this folder: the session is claimed ---------------------------------------------------------------- */
 
+/* Claims it or answers E_BUSY; settles, gives it back and answers status. */
+llm_status lm_session_enter(llm_session *s, llm_error *error);
+llm_status lm_session_leave(llm_session *s, llm_status status);
+/* n_evaluated was lowered: where a window no longer holds what the rows to come see, all is taken in again. */
+void lm_session_check_window(llm_session *s);
 bool lm_session_claim(llm_session *s);
 void lm_session_release(llm_session *s);
 /* Publishes state and counters. */
