@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Random walks: sessions are appended to, rewound, synced, forked, freed, cancelled, generate, and are stepped in changing company with
+ * Random walks: sessions are appended to, rewound, synced, forked, freed, cancelled, saved and restored, generate, and are stepped in changing company with
  * changing budgets. On the verify backend every pass is checked (pages, rows, state read before it is written); on the CPU each timeline's
  * logits must be those of a fresh session with the same tokens. */
-#include "../api/tiny.h"
+#include "../api/saving.h"
 
 #include "mixed.h"
 
@@ -48,7 +48,7 @@ static void walk(llm_model *model, uint64_t seed, int n_moves, int compare)
         size_t have = llm_session_n_tokens(s[i]);
         llm_status status = LLM_OK;
         tiny_tokens(tokens, n, 400, walk_random(&r, 3));
-        switch (walk_random(&r, 9)) {
+        switch (walk_random(&r, 10)) {
         case 0: case 1:
             status = llm_session_append(s[i], tokens, n, walk_random(&r, 4) == 0 ? LLM_APPEND_SCORE : 0, &error);
             CHECK(status == LLM_OK || (status == LLM_E_CONTEXT_FULL && have + n > N_CTX));
@@ -80,6 +80,17 @@ static void walk(llm_model *model, uint64_t seed, int n_moves, int compare)
             if (walk_random(&r, 3) == 0)
                 llm_session_cancel(s[i]);
             break;
+        case 7: {
+            uint32_t k = walk_random(&r, N);
+            saving f = { 0 };
+            llm_save_desc desc = LLM_INIT(llm_save_desc);
+            desc.flags = walk_random(&r, 4) == 0 ? LLM_SAVE_TOKENS_ONLY : 0;
+            CHECK_MSG(saving_put(s[i], &f, &desc, &error) == LLM_OK, "%s", error.message);
+            CHECK_MSG(saving_get(s[k], &f, 0, &error) == LLM_OK, "%s", error.message);
+            CHECK(llm_session_n_tokens(s[k]) == have);
+            free(f.data);
+            break;
+        }
         default: {
             llm_session *some[N];
             size_t m = 0, first = walk_random(&r, N);
