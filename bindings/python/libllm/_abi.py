@@ -32,6 +32,7 @@ LLM_E_NUMERIC = -14
 LLM_E_LIMIT = -15
 LLM_E_NOT_FOUND = -16
 LLM_E_INTERNAL = -17
+LLM_E_MISMATCH = -18
 
 
 class llm_error(Structure):
@@ -49,6 +50,7 @@ LLM_FEATURE_VULKAN = 2
 LLM_FEATURE_STATE_INT8 = 3
 LLM_FEATURE_PACK = 4
 LLM_FEATURE_CHAT = 5
+LLM_FEATURE_SAVE = 6
 
 llm_token = c_int32
 
@@ -522,11 +524,13 @@ LLM_END_CONTEXT = 5
 LLM_END_CANCELLED = 6
 llm_session_watch_scores_on_score = CFUNCTYPE(None, c_void_p, c_size_t, POINTER(c_float), c_int32)
 
+LLM_SESSION_ANEW = 1
+
 
 class llm_session_info(Structure):
     _fields_ = [
         ("struct_size", c_uint32),
-        ("reserved", c_uint32),
+        ("flags", c_uint32),
         ("n_prompt", c_uint64),
         ("prompt_us", c_uint64),
         ("n_generated", c_uint64),
@@ -548,6 +552,41 @@ class llm_importance_desc(Structure):
         ("dataset_len", c_size_t),
         ("n_chunks", c_int32),
         ("chunk_tokens", c_int32),
+    ]
+
+
+LLM_SAVE_TOKENS_ONLY = 1
+
+
+class llm_save_desc(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("note", c_void_p),
+        ("note_len", c_size_t),
+    ]
+
+
+LLM_RESTORE_NEED_STATE = 1
+LLM_RESTORE_OTHER_MODEL = 2
+LLM_SAVED_SAME_MODEL = 1
+LLM_SAVED_SAME_VOCABULARY = 2
+LLM_SAVED_STATE = 4
+
+
+class llm_saved_info(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("n_tokens", c_uint64),
+        ("n_evaluated", c_uint64),
+        ("n_reply", c_uint64),
+        ("file_bytes", c_uint64),
+        ("note_len", c_uint64),
+        ("n_ctx", c_int32),
+        ("state_type", c_int32),
+        ("version", c_uint32),
+        ("arithmetic", c_uint32),
     ]
 
 
@@ -746,6 +785,17 @@ FUNCTIONS = {
     "llm_session_get_info": (llm_status, [POINTER(llm_session), POINTER(llm_session_info), POINTER(llm_error)]),
     "llm_model_write_importance": (llm_status, [POINTER(llm_model), POINTER(llm_sink),
         POINTER(llm_importance_desc), POINTER(llm_error)]),
+    "llm_session_save": (llm_status, [POINTER(llm_session), c_char_p, c_size_t, POINTER(llm_save_desc),
+        POINTER(llm_error)]),
+    "llm_session_save_to": (llm_status, [POINTER(llm_session), POINTER(llm_sink), POINTER(llm_save_desc),
+        POINTER(llm_error)]),
+    "llm_session_restore": (llm_status, [POINTER(llm_session), c_char_p, c_size_t, c_uint32, POINTER(llm_error)]),
+    "llm_session_restore_from": (llm_status, [POINTER(llm_session), POINTER(llm_source), c_uint32,
+        POINTER(llm_error)]),
+    "llm_saved_get_info": (llm_status, [POINTER(llm_model), POINTER(llm_source), POINTER(llm_saved_info),
+        POINTER(llm_error)]),
+    "llm_saved_note": (llm_status, [POINTER(llm_model), POINTER(llm_source), c_void_p, c_size_t,
+        POINTER(c_size_t), POINTER(llm_error)]),
     "llm_chat_create": (llm_status, [POINTER(llm_model), POINTER(llm_chat_desc), POINTER(POINTER(llm_chat)),
         POINTER(llm_error)]),
     "llm_chat_free": (None, [POINTER(llm_chat)]),
