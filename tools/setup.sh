@@ -3,7 +3,7 @@
 # setup.sh build|test|all: installs what building, testing, or every check needs, on Debian 12 and its relatives. What is there
 # already is left alone.
 set -eu
-build="gcc libc6-dev cmake ninja-build"
+build="gcc libc6-dev cmake ninja-build libedit-dev"
 # The Vulkan backend: headers, shader compiler, a driver that computes on the processor, the validation layers.
 vulkan="libvulkan-dev glslang-tools mesa-vulkan-drivers vulkan-validationlayers"
 test="$build g++ python3 pkg-config $vulkan"
@@ -16,9 +16,9 @@ case "${1:-}" in
     *) echo "usage: setup.sh build|test|all" >&2; exit 2 ;;
 esac
 
-files=
+files=/usr/include/histedit.h
 case "$1" in
-    test | all) have="$have glslangValidator" files="/usr/include/vulkan/vulkan_core.h /usr/share/vulkan/icd.d /usr/share/vulkan/explicit_layer.d" ;;
+    test | all) have="$have glslangValidator" files="$files /usr/include/vulkan/vulkan_core.h /usr/share/vulkan/icd.d /usr/share/vulkan/explicit_layer.d" ;;
 esac
 
 missing=

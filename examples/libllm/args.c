@@ -24,7 +24,8 @@ typedef struct args_option {
 } args_option;
 
 #define AT(field) offsetof(tool_args, field)
-#define COMPUTES (TOOL_RUN | TOOL_BENCH | TOOL_PERPLEXITY | TOOL_IMATRIX)
+#define TALKS (TOOL_RUN | TOOL_CHAT)
+#define COMPUTES (TALKS | TOOL_BENCH | TOOL_PERPLEXITY | TOOL_IMATRIX)
 #define ALL (COMPUTES | TOOL_INSPECT)
 #define MANY 2147483647.0
 
@@ -40,8 +41,11 @@ static const args_option options[] = {
     { 'o', "output", TOOL_MAKE | TOOL_IMATRIX, KIND_TEXT, AT(output), 0, 0, "FILE", "the file to write" },
 
     { 'p', "prompt", TOOL_RUN, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; without -p and -f: line by line from standard input" },
+    { 'p', "prompt", TOOL_CHAT, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "answer this and end, instead of talking" },
+    { 0, "system", TOOL_CHAT, KIND_TEXT, AT(system), 0, 0, "TEXT", "what the model is told before all else" },
+    { 0, "chat-template", TOOL_CHAT, KIND_TEXT, AT(chat_template), 0, 0, "NAME", "one of the model's templates, or of the library's: chatml, llama3, gemma, mistral, phi3, zephyr (default: the model's)" },
     { 'f', "file", TOOL_RUN, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text to continue, from a file" },
-    { 'n', "predict", TOOL_RUN, KIND_INT, AT(n_predict), -1, MANY, "N", "at most so many tokens; -1: to the end of the reply or the context (default -1)" },
+    { 'n', "predict", TALKS, KIND_INT, AT(n_predict), -1, MANY, "N", "at most so many tokens; -1: to the end of the reply or the context (default -1)" },
 
     { 'p', "prompt", TOOL_TOKENIZE, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text; without -p and -f: all of standard input" },
     { 'f', "file", TOOL_TOKENIZE, KIND_TEXT, AT(prompt_file), 0, 0, "FILE", "the text, from a file" },
@@ -69,45 +73,45 @@ static const args_option options[] = {
     { 't', "threads", TOOL_BENCH, KIND_LIST, AT(threads), 0, 1024, "N,...", "threads; 0: one per performance core (default 0)" },
     { 'r', "repetitions", TOOL_BENCH, KIND_INT, AT(repetitions), 1, 1000, "N", "runs of each test; the median counts (default 3)" },
 
-    { 't', "threads", TOOL_RUN | TOOL_INSPECT | TOOL_PERPLEXITY | TOOL_IMATRIX | TOOL_QUANTIZE, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
-    { 'c', "ctx-size", TOOL_RUN | TOOL_BENCH | TOOL_INSPECT, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
+    { 't', "threads", TALKS | TOOL_INSPECT | TOOL_PERPLEXITY | TOOL_IMATRIX | TOOL_QUANTIZE, KIND_INT, AT(n_threads), 0, 1024, "N", "threads; 0: one per performance core (default 0)" },
+    { 'c', "ctx-size", TALKS | TOOL_BENCH | TOOL_INSPECT, KIND_INT, AT(n_ctx), 0, MANY, "N", "context in tokens; 0: the model's, at most 4096 (default 0)" },
     { 'c', "ctx-size", TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_INT, AT(n_ctx), 0, MANY, "N", "tokens of a window; 0: 512 (default 0)" },
     { 0, "chunk", ALL, KIND_INT, AT(n_chunk), 0, 65536, "N", "most tokens a pass takes in; 0: 512 (default 0)" },
     { 0, "cpu-mask", ALL, KIND_TIER, AT(cpu_tier), 0, 0, "TIER", "no better kernels than: reference, avx2, avx512, neon, neon-i8mm, amx (default: the best). The bits are the same" },
     { 0, "device", COMPUTES, KIND_TEXT, AT(device), 0, 0, "NAME",
-      "cpu, vulkan (the best GPU), or a number of libllm devices. run and perplexity: default the best GPU that passes its self-test, else the CPU;\n"
+      "cpu, vulkan (the best GPU), or a number of libllm devices. run, chat and perplexity: default the best GPU that passes its self-test, else the CPU;\n"
       "                                 the CPU too with -t or --cpu-mask. bench and imatrix: default cpu" },
     { 0, "device-layers", COMPUTES, KIND_INT, AT(device_layers), -1, 1024, "N", "of a GPU: the last N layers run there, the first ones on the CPU; 0: as many as fit, -1: all (default 0)" },
     { 0, "state-type", ALL, KIND_STATE, AT(state_type), 0, 0, "TYPE", "what the model remembers (KV cache): f16, f32, int8 (default f16)" },
 
-    { 0, "temp", TOOL_RUN, KIND_FLOAT, AT(temperature), 0, 100, "X", "temperature; 0: always the likeliest token (default 0.8)" },
-    { 0, "top-k", TOOL_RUN, KIND_INT, AT(top_k), 0, MANY, "N", "draw from the N likeliest; 0: off (default 40)" },
-    { 0, "top-p", TOOL_RUN, KIND_FLOAT, AT(top_p), 0, 1, "X", "draw from the likeliest of mass X; 1: off (default 0.95)" },
-    { 0, "min-p", TOOL_RUN, KIND_FLOAT, AT(min_p), 0, 1, "X", "draw from those at least X times as likely as the first; 0: off (default 0.05)" },
-    { 0, "repeat-penalty", TOOL_RUN, KIND_FLOAT, AT(repeat_penalty), 0, 100, "X", "weaken what was said; 1: off (default 1)" },
-    { 0, "repeat-last-n", TOOL_RUN, KIND_INT, AT(repeat_last_n), -1, MANY, "N", "penalties look back so far; -1: all (default 64)" },
-    { 0, "frequency-penalty", TOOL_RUN, KIND_FLOAT, AT(frequency_penalty), -100, 100, "X", "subtracted for each time it was said (default 0)" },
-    { 0, "presence-penalty", TOOL_RUN, KIND_FLOAT, AT(presence_penalty), -100, 100, "X", "subtracted if it was said (default 0)" },
-    { 0, "dynatemp-range", TOOL_RUN, KIND_FLOAT, AT(dynatemp_range), 0, 100, "X", "temperature - X where the model is sure, + X where it is not; 0: off (default 0)" },
-    { 0, "dynatemp-exp", TOOL_RUN, KIND_FLOAT, AT(dynatemp_exponent), 0, 100, "X", "how it runs from one to the other (default 1)" },
-    { 0, "typical", TOOL_RUN, KIND_FLOAT, AT(typical_p), 0, 1, "X", "draw from the most typical of mass X; 1: off (default 1)" },
-    { 0, "top-nsigma", TOOL_RUN, KIND_FLOAT, AT(top_n_sigma), -1, 1000, "X", "draw from those within X standard deviations of the best; -1: off (default -1)" },
-    { 0, "xtc-probability", TOOL_RUN, KIND_FLOAT, AT(xtc_probability), 0, 1, "X", "exclude the top choices but one, this often; 0: off (default 0)" },
-    { 0, "xtc-threshold", TOOL_RUN, KIND_FLOAT, AT(xtc_threshold), 0, 1, "X", "what is a top choice; over 0.5: off (default 0.1)" },
-    { 0, "dry-multiplier", TOOL_RUN, KIND_FLOAT, AT(dry_multiplier), 0, 1000, "X", "weaken what would carry on a repetition (DRY); 0: off (default 0)" },
-    { 0, "dry-base", TOOL_RUN, KIND_FLOAT, AT(dry_base), 1, 1000, "X", "so many times more for each token of it (default 1.75)" },
-    { 0, "dry-allowed-length", TOOL_RUN, KIND_INT, AT(dry_allowed_length), 1, 1024, "N", "repetitions of fewer tokens are free (default 2)" },
-    { 0, "dry-penalty-last-n", TOOL_RUN, KIND_INT, AT(dry_last_n), -1, MANY, "N", "DRY looks back so far; -1: all (default -1)" },
-    { 0, "dry-sequence-breaker", TOOL_RUN, KIND_BREAKER, 0, 0, 0, "TEXT", "repetitions end at this text; several times; \"none\": nowhere (default newline : \" *)" },
-    { 0, "mirostat", TOOL_RUN, KIND_INT, AT(mirostat), 0, 2, "N", "draw by Mirostat, 1 or 2, in place of all but the temperature; 0: off (default 0)" },
-    { 0, "mirostat-ent", TOOL_RUN, KIND_FLOAT, AT(mirostat_tau), 0, 1000, "X", "the surprise that it steers to, in bits (default 5)" },
-    { 0, "mirostat-lr", TOOL_RUN, KIND_FLOAT, AT(mirostat_eta), 0, 1000, "X", "how fast it learns (default 0.1)" },
-    { 0, "adaptive-target", TOOL_RUN, KIND_FLOAT, AT(adaptive_target), -1, 1, "X", "draw tokens of about this probability (adaptive-p); -1: off (default -1)" },
-    { 0, "adaptive-decay", TOOL_RUN, KIND_FLOAT, AT(adaptive_decay), 0, 0.99, "X", "of what it remembers (default 0.9)" },
-    { 0, "samplers", TOOL_RUN, KIND_ORDER, AT(samplers), 0, 0, "NAMES",
+    { 0, "temp", TALKS, KIND_FLOAT, AT(temperature), 0, 100, "X", "temperature; 0: always the likeliest token (default 0.8)" },
+    { 0, "top-k", TALKS, KIND_INT, AT(top_k), 0, MANY, "N", "draw from the N likeliest; 0: off (default 40)" },
+    { 0, "top-p", TALKS, KIND_FLOAT, AT(top_p), 0, 1, "X", "draw from the likeliest of mass X; 1: off (default 0.95)" },
+    { 0, "min-p", TALKS, KIND_FLOAT, AT(min_p), 0, 1, "X", "draw from those at least X times as likely as the first; 0: off (default 0.05)" },
+    { 0, "repeat-penalty", TALKS, KIND_FLOAT, AT(repeat_penalty), 0, 100, "X", "weaken what was said; 1: off (default 1)" },
+    { 0, "repeat-last-n", TALKS, KIND_INT, AT(repeat_last_n), -1, MANY, "N", "penalties look back so far; -1: all (default 64)" },
+    { 0, "frequency-penalty", TALKS, KIND_FLOAT, AT(frequency_penalty), -100, 100, "X", "subtracted for each time it was said (default 0)" },
+    { 0, "presence-penalty", TALKS, KIND_FLOAT, AT(presence_penalty), -100, 100, "X", "subtracted if it was said (default 0)" },
+    { 0, "dynatemp-range", TALKS, KIND_FLOAT, AT(dynatemp_range), 0, 100, "X", "temperature - X where the model is sure, + X where it is not; 0: off (default 0)" },
+    { 0, "dynatemp-exp", TALKS, KIND_FLOAT, AT(dynatemp_exponent), 0, 100, "X", "how it runs from one to the other (default 1)" },
+    { 0, "typical", TALKS, KIND_FLOAT, AT(typical_p), 0, 1, "X", "draw from the most typical of mass X; 1: off (default 1)" },
+    { 0, "top-nsigma", TALKS, KIND_FLOAT, AT(top_n_sigma), -1, 1000, "X", "draw from those within X standard deviations of the best; -1: off (default -1)" },
+    { 0, "xtc-probability", TALKS, KIND_FLOAT, AT(xtc_probability), 0, 1, "X", "exclude the top choices but one, this often; 0: off (default 0)" },
+    { 0, "xtc-threshold", TALKS, KIND_FLOAT, AT(xtc_threshold), 0, 1, "X", "what is a top choice; over 0.5: off (default 0.1)" },
+    { 0, "dry-multiplier", TALKS, KIND_FLOAT, AT(dry_multiplier), 0, 1000, "X", "weaken what would carry on a repetition (DRY); 0: off (default 0)" },
+    { 0, "dry-base", TALKS, KIND_FLOAT, AT(dry_base), 1, 1000, "X", "so many times more for each token of it (default 1.75)" },
+    { 0, "dry-allowed-length", TALKS, KIND_INT, AT(dry_allowed_length), 1, 1024, "N", "repetitions of fewer tokens are free (default 2)" },
+    { 0, "dry-penalty-last-n", TALKS, KIND_INT, AT(dry_last_n), -1, MANY, "N", "DRY looks back so far; -1: all (default -1)" },
+    { 0, "dry-sequence-breaker", TALKS, KIND_BREAKER, 0, 0, 0, "TEXT", "repetitions end at this text; several times; \"none\": nowhere (default newline : \" *)" },
+    { 0, "mirostat", TALKS, KIND_INT, AT(mirostat), 0, 2, "N", "draw by Mirostat, 1 or 2, in place of all but the temperature; 0: off (default 0)" },
+    { 0, "mirostat-ent", TALKS, KIND_FLOAT, AT(mirostat_tau), 0, 1000, "X", "the surprise that it steers to, in bits (default 5)" },
+    { 0, "mirostat-lr", TALKS, KIND_FLOAT, AT(mirostat_eta), 0, 1000, "X", "how fast it learns (default 0.1)" },
+    { 0, "adaptive-target", TALKS, KIND_FLOAT, AT(adaptive_target), -1, 1, "X", "draw tokens of about this probability (adaptive-p); -1: off (default -1)" },
+    { 0, "adaptive-decay", TALKS, KIND_FLOAT, AT(adaptive_decay), 0, 0.99, "X", "of what it remembers (default 0.9)" },
+    { 0, "samplers", TALKS, KIND_ORDER, AT(samplers), 0, 0, "NAMES",
       "stages in their order (default penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature)" },
-    { 's', "seed", TOOL_RUN | TOOL_BENCH, KIND_SEED, AT(seed), 0, 0, "N", "the same seed, the same text (run: default is the time; it is told at the end)" },
-    { 0, "stop", TOOL_RUN, KIND_STOP, 0, 0, 0, "TEXT", "end the reply before this text; may be given several times" },
+    { 's', "seed", TALKS | TOOL_BENCH, KIND_SEED, AT(seed), 0, 0, "N", "the same seed, the same text (run, chat: default is the time; it is told at the end, and by /stats)" },
+    { 0, "stop", TALKS, KIND_STOP, 0, 0, 0, "TEXT", "end the reply before this text; may be given several times" },
     { 0, "ignore-eos", TOOL_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "go on after an end token" },
     { 0, "parse-special", TOOL_RUN | TOOL_PERPLEXITY | TOOL_IMATRIX, KIND_FLAG, AT(parse_special), 0, 0, NULL, "text like <|im_end|> that is given becomes that control token" },
     { 0, "no-display-prompt", TOOL_RUN, KIND_FLAG, AT(hide_prompt), 0, 0, NULL, "print the reply alone, without the prompt before it" },
@@ -129,8 +133,14 @@ static const struct { int command; const char *head, *tail; } pages[] = {
       "Continues a text with the model; without -m with the one that comes with libllm, which tells small stories.\n"
       "Only text goes to standard output; progress and speed go to standard error.\n"
       "Without -p and -f it reads lines: each is put after what was said, an empty one goes on, Ctrl-C ends a reply,\n"
-      "Ctrl-D ends. Chat templates are not applied yet: it continues text as the model's base form does.\n\n",
+      "Ctrl-D ends. To talk with an assistant, in the form that its model was taught: libllm chat.\n\n",
       "\nlibllm run -m model.gguf -p \"Once upon a time\" -n 120 --temp 0\n" },
+    { TOOL_CHAT,
+      "usage: libllm chat [-m FILE] [-p TEXT] [OPTION]...\n\n"
+      "An assistant in the terminal: it answers what you type, with the model's own chat template. Without -m with the model that comes\n"
+      "with libllm, which knows little. /help lists commands, Ctrl-C stops a reply, Ctrl-D ends. Replies go to standard output, all else to\n"
+      "standard error; thoughts of models that think first are shown on a terminal only.\n\n",
+      "\nlibllm chat -m model.gguf --system \"You are brief.\"\nlibllm chat -p \"What is 17 + 25?\" --temp 0 -q\n" },
     { TOOL_INSPECT,
       "usage: libllm inspect [-m] FILE [OPTION]...\n\n"
       "Shows what a GGUF file holds (metadata, tokenizer, tensors) and the memory that running it would take,\n"
@@ -375,7 +385,7 @@ static int args_check(tool_args *args)
     }
     if (args->model && args->shape)
         return tool_usage(args, "give a file (-m) or a shape (--shape), not both");
-    if (!args->model && !args->shape && args->command == TOOL_RUN)
+    if (!args->model && !args->shape && (args->command & TALKS))
         args->model = tool_box();
     if (!args->model && !args->shape)
         return tool_usage(args, "no model: give a GGUF file with -m FILE, or random weights with --shape tiny");
@@ -455,7 +465,7 @@ int tool_parse(int command, const char *name, int argc, char **argv, tool_args *
     }
     if (optind < argc)
         return tool_usage(args, "what is \"%s\"? Texts with spaces need quotation marks", argv[optind]);
-    if (!args->seed_given && command == TOOL_RUN) {
+    if (!args->seed_given && (command & TALKS)) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         args->seed = ((uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec) & 0xffffffffu;

@@ -15,7 +15,8 @@
 static const char usage[] =
     "usage: libllm COMMAND [OPTION]...\n"
     "\n"
-    "  run         continue a text, or talk line by line\n"
+    "  chat        an assistant in the terminal\n"
+    "  run         continue a text\n"
     "  devices     what there is to compute on: processor and GPUs\n"
     "  inspect     what a model file holds and how much memory it needs\n"
     "  bench       how fast this machine is, and how near to its ceilings\n"
@@ -33,6 +34,7 @@ static const struct {
     int id;
     int (*main)(const tool_args *);
 } commands[] = {
+    { "chat", TOOL_CHAT, chat_main },
     { "run", TOOL_RUN, run_main },
     { "inspect", TOOL_INSPECT, inspect_main },
     { "bench", TOOL_BENCH, bench_main },

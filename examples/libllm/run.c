@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * libllm run: continues a text, or talks line by line with one session. Only text goes to standard output. */
 #define _POSIX_C_SOURCE 200809L
+#include "lines.h"
 #include "tool.h"
 
 #include <errno.h>
@@ -116,41 +117,19 @@ static void run_numbers(run_state *run)
     fputc('\n', stderr);
 }
 
-/* A line without its end, however long. False at the end of the input; *interrupt: Ctrl-C came instead. */
-static bool run_read_line(char **line, size_t *cap, size_t *len, bool *interrupt)
-{
-    ssize_t n;
-
-    *interrupt = false;
-    errno = 0;
-    n = getline(line, cap, stdin);
-    if (n < 0) {
-        *interrupt = errno == EINTR;
-        clearerr(stdin);
-        return false;
-    }
-    while (n > 0 && ((*line)[n - 1] == '\n' || (*line)[n - 1] == '\r'))
-        n--;
-    (*line)[n] = 0;
-    *len = (size_t)n;
-    return true;
-}
-
 static int run_talk(run_state *run)
 {
-    bool terminal = isatty(STDIN_FILENO) && !run->args->quiet, interrupt;
-    char *line = NULL;
-    size_t cap = 0, len = 0;
-    int code = TOOL_OK;
+    bool terminal = isatty(STDIN_FILENO) && !run->args->quiet;
+    lines *input = lines_open(terminal ? "> " : NULL);
+    const char *line;
+    size_t len = 0;
+    int code = input ? TOOL_OK : TOOL_FAILED, got;
 
     if (terminal)
         fprintf(stderr, "The model continues your text. An empty line: go on. Ctrl-C: end a reply. Ctrl-D: end.\n");
-    for (;;) {
-        if (terminal)
-            fputs("> ", stderr);
-        if (!run_read_line(&line, &cap, &len, &interrupt)) {
-            if (interrupt)
-                code = TOOL_INTERRUPTED;            /* Ctrl-C while nothing is in progress */
+    while (code == TOOL_OK && (got = lines_read(input, &line, &len)) != LINES_END) {
+        if (got == LINES_INTERRUPT) {
+            code = TOOL_INTERRUPTED;                /* Ctrl-C while nothing is in progress */
             break;
         }
         if (len > 0 && llm_session_n_tokens(run->session) > 0)
@@ -173,7 +152,7 @@ static int run_talk(run_state *run)
     }
     if (terminal)
         fputc('\n', stderr);
-    free(line);
+    lines_close(input);
     return code;
 }
 

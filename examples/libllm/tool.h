@@ -13,7 +13,7 @@
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_INTERRUPTED = 130 };   /* exit codes */
 
 enum { TOOL_RUN = 1, TOOL_INSPECT = 2, TOOL_BENCH = 4, TOOL_MAKE = 8, TOOL_TOKENIZE = 16, TOOL_PERPLEXITY = 32, TOOL_IMATRIX = 64, TOOL_QUANTIZE = 128,
-       TOOL_DEVICES = 256 };   /* which commands know an option */
+       TOOL_DEVICES = 256, TOOL_CHAT = 512 };   /* which commands know an option */
 
 enum { TOOL_MAX_LIST = 16, TOOL_MAX_STOPS = 16, TOOL_MAX_GIVEN = 128, TOOL_NAME = 256 };
 typedef struct tool_list { int n; int64_t at[TOOL_MAX_LIST]; } tool_list;
@@ -26,6 +26,7 @@ typedef struct tool_args {
     uint64_t    weight_seed;
     const char *output;                 /* make */
     const char *prompt, *prompt_file;
+    const char *system, *chat_template; /* chat */
     tool_list   prompts, replies, depths, sessions, threads;    /* bench: -p, -n, -d, --sessions, -t */
     int64_t     n_predict, n_ctx, n_threads, n_chunk, repetitions;
     int32_t     cpu_tier, state_type;   /* LLM_CPU_*, LLM_STATE_TYPE_* */
@@ -109,6 +110,7 @@ int  sampling_order(const char *text, uint8_t *order);
 int  sampling_make(const tool_args *args, const llm_model *model, llm_sampler **out);
 
 int  run_main(const tool_args *args);
+int  chat_main(const tool_args *args);
 int  inspect_main(const tool_args *args);
 int  bench_main(const tool_args *args);
 int  make_main(const tool_args *args);

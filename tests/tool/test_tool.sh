@@ -33,7 +33,7 @@ echo "--- help"
 expect 0 "$@" --help;               says out 'usage: libllm'; silent err
 expect 0 "$@" help;                 says out 'inspect'
 expect 0 "$@" --version;            says out '^libllm 0\.1'
-for command in run inspect bench make tokenize perplexity imatrix quantize devices; do
+for command in chat run inspect bench make tokenize perplexity imatrix quantize devices; do
     expect 0 "$@" $command --help;  says out "usage: libllm $command"; says out '--help'; silent err
     expect 0 "$@" help $command;    says out "usage: libllm $command"
 done
