@@ -135,7 +135,8 @@ int tool_open(const tool_args *args, int32_t n_threads, uint32_t model_flags, to
     model.n_device_layers = (int32_t)args->device_layers;
     start = tool_seconds();
     status = llm_model_load_from(out->engine, &part, 1, &model, &out->model, &error);
-    if (model.device && !args->device && (status == LLM_E_MEMORY || status == LLM_E_UNSUPPORTED || status == LLM_E_DEVICE_LOST || status == LLM_E_NO_DEVICE || status == LLM_E_LIMIT)) {
+    if (model.device && !args->device && (status == LLM_E_MEMORY || status == LLM_E_UNSUPPORTED || status == LLM_E_DEVICE_LOST || status == LLM_E_NO_DEVICE || status == LLM_E_LIMIT ||
+                                          status == LLM_E_INTERNAL)) {
         if (!args->quiet)                               /* nobody asked for the GPU */
             fprintf(stderr, "libllm %s: not on %s: %s (%s)\n", args->name, out->device, error.message, llm_status_name(status));
         model.device = 0;

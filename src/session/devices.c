@@ -45,8 +45,10 @@ llm_status lm_devices_open(lm_host *host, const llm_vulkan *desc, lm_devices *ou
     LM_TRY(devices_desc(desc, &out->desc, error));
     if (!DEVICES_BUILT)
         return LLM_OK;                                      /* llm_has tells why */
+    LM_TRY(lm_mutex_init(&out->opening, error));
+    out->n_locks = 1;
     LM_TRY(lm_mutex_init(&out->lock, error));
-    out->has_lock = true;
+    out->n_locks = 2;
     llm_status status = lm_vulkan_list(host, &out->desc, out->found, LM_MAX_GPUS, &out->n_found, &why);
     if (status == LLM_OK) {
         if (out->n_found == 0)
@@ -72,8 +74,10 @@ void lm_devices_close(lm_devices *devices)
             devices->open[i]->table->close(devices->open[i]);
     for (uint32_t i = 0; i < devices->n_lost; i++)
         devices->lost[i]->table->close(devices->lost[i]);
-    if (devices->has_lock)
+    if (devices->n_locks >= 2)
         lm_mutex_destroy(&devices->lock);
+    if (devices->n_locks >= 1)
+        lm_mutex_destroy(&devices->opening);
 }
 
 void lm_devices_look(lm_devices *devices, uint32_t index, lm_device *out)
@@ -92,7 +96,7 @@ void lm_devices_look(lm_devices *devices, uint32_t index, lm_device *out)
         out->memory_free = devices->desc.memory_limit;
 }
 
-/* Under the lock. */
+/* Under `opening`. */
 static llm_status devices_get(lm_host *host, lm_devices *devices, uint32_t index, lm_backend **out, llm_error *error)
 {
     lm_device device = { .lost = false };
@@ -116,9 +120,11 @@ static llm_status devices_get(lm_host *host, lm_devices *devices, uint32_t index
     else
         desc.device = number;
     LM_TRY(lm_vulkan_backend_open(host, &desc, out, error));
+    lm_mutex_lock(&devices->lock);
     if (old)
         devices->lost[devices->n_lost++] = old;
     devices->open[index] = *out;
+    lm_mutex_unlock(&devices->lock);
     return LLM_OK;
 }
 
@@ -126,8 +132,8 @@ llm_status lm_devices_backend(lm_host *host, lm_devices *devices, uint32_t index
 {
     if (!DEVICES_BUILT)
         return lm_fail(error, LLM_E_NO_DEVICE, "no GPU");
-    lm_mutex_lock(&devices->lock);
+    lm_mutex_lock(&devices->opening);
     llm_status status = devices_get(host, devices, index, out, error);
-    lm_mutex_unlock(&devices->lock);
+    lm_mutex_unlock(&devices->opening);
     return status;
 }

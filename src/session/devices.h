@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The devices beside the processor: found when the engine is made, opened when a model first asks, opened anew after they were lost. Floor 9.
- * Threads: any; the lists are under a lock of their own, because a driver may take seconds. */
+ * Threads: any. Who opens a device holds `opening`, as a driver may take seconds; what is open changes under `lock` too, so that looking waits for
+ * nobody's driver. */
 #ifndef LM_SESSION_DEVICES_H
 #define LM_SESSION_DEVICES_H
 
@@ -11,8 +12,8 @@
 enum { LM_MAX_GPUS = 7, LM_MAX_LOST = 16 };
 
 typedef struct lm_devices {
-    lm_mutex lock;
-    bool has_lock;
+    lm_mutex opening, lock;             /* taken in this order */
+    uint32_t n_locks;                   /* how many of them there are */
     lm_vulkan_desc desc;                /* how GPUs are used */
     uint32_t n_found, n_lost;
     lm_vulkan_found found[LM_MAX_GPUS];

@@ -339,6 +339,38 @@ static void air_changes(llm_model *model)
     llm_session_free(u);
 }
 
+/* State that cannot double takes one page more, as long as the budget has room for that. */
+static void test_last_page(void)
+{
+    static lm_host host;
+    lm_stream stream = { .kind = LM_STATE_PER_TOKEN, .n_heads = 4, .k_dim = 64, .v_dim = 64 };
+    lm_program program = { .streams = &stream, .n_streams = 1, .n_page_classes = 1 };
+    lm_vulkan_desc vulkan = { .get_proc = null_get_proc, .trust = true };
+    lm_vulkan_info info;
+    lm_backend *backend = NULL;
+    lm_pool *pool = NULL;
+    uint32_t page, n = 0, first = LM_HOSTILE ? 4 : 8;
+    llm_status status;
+    null_vk.real = NULL;
+    null_vk.fail_at = -1;
+    lm_mem_init(&host.mem, NULL, 0);
+    if (!CHECK(lm_vulkan_backend_open(&host, &vulkan, &backend, &error) == LLM_OK && lm_vulkan_backend_get_info(backend, &info, &error) == LLM_OK))
+        return;
+    uint64_t bytes = backend->table->pool_page_cost(backend, &program, LLM_STATE_TYPE_F16, 0);
+    backend->table->close(backend);
+    vulkan.memory_limit = info.device_bytes + (2 * first + 1) * bytes + bytes / 2;    /* old and new stand side by side: first + (first + 1); the driver rounds */
+    if (!CHECK(lm_vulkan_backend_open(&host, &vulkan, &backend, &error) == LLM_OK && backend->table->pool_open(backend, &program, LLM_STATE_TYPE_F16, &pool, &error) == LLM_OK))
+        return;
+    while ((status = backend->table->page_take(backend, pool, 0, &page, &error)) == LLM_OK)
+        n++;
+    CHECK_MSG(status == LLM_E_MEMORY && n == first + 1, "%u pages, then %d: %s", n, status, error.message);
+    backend->table->page_give(backend, pool, 0, 0);
+    CHECK(backend->table->page_take(backend, pool, 0, &page, &error) == LLM_OK && page == 0);
+    backend->table->pool_close(backend, pool);
+    backend->table->close(backend);
+    CHECK_MSG(null_vk.objects == 0 && null_vk.faults == 0 && atomic_load(&host.mem.used) == 0, "%d objects are left", (int)null_vk.objects);
+}
+
 /* The same bits as steps that wait, and no step makes a pipeline. */
 static void test_no_wait(void)
 {
@@ -629,6 +661,12 @@ static void host_family(const llm_vulkan *hosts)
     CHECK(llm_engine_create(LLM_ABI, &desc, &engine, &error) == LLM_E_INVALID && !engine && strstr(error.message, "llm_vulkan.queue_family"));
 }
 
+static void (*host_get_proc(void *user, void *instance, const char *name))(void)
+{
+    (void)user;                                             /* what needs no instance is not asked for: the host has made it */
+    return instance ? (void (*)(void))null_vk.real((VkInstance)instance, name) : NULL;
+}
+
 /* As an application would: its instance, its device without one feature, its queue. */
 static void test_host(void)
 {
@@ -651,6 +689,7 @@ static void test_host(void)
         return;
     ((PFN_vkGetDeviceQueue)(void (*)(void))get(instance, "vkGetDeviceQueue"))(device, 0, 0, &queue);
     llm_vulkan vulkan = LLM_INIT(llm_vulkan);
+    vulkan.get_proc = host_get_proc;
     vulkan.instance = instance;
     vulkan.physical_device = physical;
     vulkan.device = device;
@@ -700,6 +739,7 @@ int main(void)
     llm_engine *engine;
     file = tiny_make(&shape);
     test_bad_drivers();
+    test_last_page();
     test_beside();
     vulkan.flags = LLM_VULKAN_VALIDATE;
     engine = engine_new(&vulkan, 2);

@@ -50,6 +50,8 @@ llm_status lm_vk_entry_open(lm_vk_entry *fn, const lm_vulkan_desc *desc, llm_err
         LM_TRY(entry_library(fn, error));
     if (entry_set(fn, NULL, "vkEnumerateInstanceVersion", &fn->EnumerateInstanceVersion, NULL) < 0)
         fn->EnumerateInstanceVersion = NULL;
+    if (desc->instance)                                     /* the host's: nothing is made without it, and its get_proc need not know */
+        return LLM_OK;
 #define ENTRY_GLOBAL(name) LM_TRY(entry_set(fn, NULL, "vk" #name, &fn->name, error));
     LM_VK_GLOBAL_FUNCTIONS(ENTRY_GLOBAL)
 #undef ENTRY_GLOBAL

@@ -113,8 +113,8 @@ llm_status lm_vk_buffer_new(lm_vk *vk, uint64_t bytes, int where, lm_vk_buffer *
 
 static llm_status memory_slab(lm_vk *vk, uint64_t bytes, llm_error *error)
 {
-    /* Each as large as all before together, so that little models take little and large ones few; halved where the device says no. */
-    uint64_t size = LM_MAX(bytes, LM_MIN(vk->caps.max_slab, LM_MAX(vk->slab_bytes, MEMORY_FIRST_SLAB)));
+    /* Each as large as a quarter of all before together, so that at most a quarter is not used; halved where the device says no. */
+    uint64_t size = LM_MAX(bytes, LM_MIN(vk->caps.max_slab, LM_MAX(vk->slab_bytes / 4, MEMORY_FIRST_SLAB)));
     lm_vk_slab *slab = lm_mem_new(&vk->base.host->mem, sizeof *slab, LLM_MEMORY_WEIGHTS);
     llm_status status = slab ? lm_vk_buffer_new(vk, size, LM_VK_ON_DEVICE, &slab->buffer, error) : lm_fail_memory(error, "a slab", sizeof *slab);
     while (slab && status == LLM_E_MEMORY && size > bytes) {

@@ -37,7 +37,8 @@ typedef struct lm_vk lm_vk;
 
 /* ---- entry.c ------------------------------------------------------------------------------------------------------------ */
 
-/* Functions that need no instance, an instance, a device; all are needed but the last line's. */
+/* Functions that need no instance, an instance, a device; all are needed but the last line's, and the first's
+ * with an instance of the host's. */
 #define LM_VK_GLOBAL_FUNCTIONS(X) X(CreateInstance) X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties)
 #define LM_VK_INSTANCE_FUNCTIONS(X)                                                                                              \
     X(DestroyInstance) X(EnumeratePhysicalDevices) X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2)                 \
