@@ -176,9 +176,6 @@ llm_status lm_saved_next(lm_saved *s, lm_saved_section *out, llm_error *error)
             return saved_damaged(s, s->at, "a section passes its end", error);
         if (head.kind <= s->kind)
             return saved_damaged(s, s->at, "a section stands where it cannot be", error);
-        if (head.kind > LM_SAVED_KINDS && !(head.kind & SAVED_OPTIONAL))
-            return lm_fail_at(error, LLM_E_VERSION, NULL, 0, s->at, "'%s' was written by a later library: its section of kind %u is not known here",
-                              lm_source_name(s->source), head.kind);
         lm_digest_begin(&s->digest);
         lm_digest_add(&s->digest, &head, sizeof head);
         s->n_sections--;
@@ -190,6 +187,9 @@ llm_status lm_saved_next(lm_saved *s, lm_saved_section *out, llm_error *error)
             return LLM_MORE;
         }
         LM_TRY(lm_saved_end(s, error));
+        if (!(head.kind & SAVED_OPTIONAL))
+            return lm_fail_at(error, LLM_E_VERSION, NULL, 0, s->at, "'%s' was written by a later library: its section of kind %u is not known here",
+                              lm_source_name(s->source), head.kind);
     }
 }
 
