@@ -30,11 +30,14 @@ typedef struct chat_state {
     bool          terminal, colors;     /* replies go to a terminal; it may be told to dim what is only thought */
     llm_session_info before;            /* as it was when the last reply began: what /stats subtracts */
     int32_t       end;                  /* of the last reply: LLM_END_* */
+    bool          said;                 /* there was a reply in this session: what /stats tells of */
 } chat_state;
 
 static const char help[] =
     "  /again           the last question once more, for another reply\n"
     "  /reset           forget what was said\n"
+    "  /save FILE       the conversation, and what the model has taken in of it, into a file\n"
+    "  /load FILE       go on with a saved one\n"
     "  /system [TEXT]   what the model is told before all else; without TEXT: shows it; /system - removes it\n"
     "  /stats           tokens, speed, memory\n"
     "  /help            this\n"
@@ -59,6 +62,28 @@ static int chat_no_memory(const chat_state *c)
 {
     fprintf(stderr, "libllm %s: not enough memory\n", c->args->name);
     return TOOL_FAILED;
+}
+
+/* Models and saved files are strangers: what they say may not drive the terminal. */
+static void chat_print(FILE *file, bool terminal, const char *text, size_t n)
+{
+    size_t from = 0;
+
+    if (!terminal) {
+        fwrite(text, 1, n, file);
+        return;
+    }
+    for (size_t i = 0; i <= n; i++) {
+        unsigned char at = i < n ? (unsigned char)text[i] : 0, next = i + 1 < n ? (unsigned char)text[i + 1] : 0;
+        bool c1 = at == 0xc2 && next >= 0x80 && next < 0xa0;
+        if (i < n && (at >= 0x20 || at == '\n' || at == '\t') && at != 0x7f && !c1)
+            continue;
+        fwrite(text + from, 1, i - from, file);
+        if (i < n)
+            json_print_safe(file, text + i, c1 ? 2 : 1);
+        i += c1;
+        from = i + 1;
+    }
 }
 
 /* ---- the conversation ------------------------------------------------------------------------------------------- */
@@ -206,28 +231,6 @@ static int chat_sync(chat_state *c)
 
 /* ---- a reply ---------------------------------------------------------------------------------------------------- */
 
-/* Model files are strangers: what they say may not drive the terminal. */
-static void chat_print(const chat_state *c, const char *text, size_t n)
-{
-    size_t from = 0;
-
-    if (!c->terminal) {
-        fwrite(text, 1, n, stdout);
-        return;
-    }
-    for (size_t i = 0; i <= n; i++) {
-        unsigned char at = i < n ? (unsigned char)text[i] : 0, next = i + 1 < n ? (unsigned char)text[i + 1] : 0;
-        bool c1 = at == 0xc2 && next >= 0x80 && next < 0xa0;
-        if (i < n && (at >= 0x20 || at == '\n' || at == '\t') && at != 0x7f && !c1)
-            continue;
-        fwrite(text + from, 1, i - from, stdout);
-        if (i < n)
-            json_print_safe(stdout, text + i, c1 ? 2 : 1);
-        i += c1;
-        from = i + 1;
-    }
-}
-
 typedef struct chat_reply { FILE *text, *thought; chat_message message; bool thinks, said; } chat_reply;
 
 static void chat_event(chat_state *c, chat_reply *r, const llm_chat_event *e)
@@ -246,7 +249,7 @@ static void chat_event(chat_state *c, chat_reply *r, const llm_chat_event *e)
     }
     r->thinks = thinks;
     if (!thinks || c->terminal)                             /* thoughts are shown to people only */
-        chat_print(c, e->text, e->text_len);
+        chat_print(stdout, c->terminal, e->text, e->text_len);
     fwrite(e->text, 1, e->text_len, thinks ? r->thought : r->text);
     r->said |= !thinks && e->text_len > 0;
 }
@@ -278,6 +281,7 @@ static int chat_generate(chat_state *c, chat_reply *r)
     if (r->thinks && c->colors)
         fputs("\x1b[0m", stdout);
     c->end = llm_session_state(c->session);
+    c->said = true;
     if (step < 0 || status < 0)
         return tool_fail(args, "the model failed", &error);
     return c->end == LLM_END_CANCELLED || tool_interrupted() ? TOOL_INTERRUPTED : TOOL_OK;
@@ -326,6 +330,165 @@ static int chat_answer(chat_state *c)
     if (chat_retell(c) != TOOL_OK)
         return TOOL_FAILED;
     return code;
+}
+
+/* ---- saved: the session's file, with the conversation as its note --------------------------------------------------- */
+
+/* A line for each text, "KIND LENGTH", then its bytes and a newline. Kinds: first (its length is the number of messages left out), system,
+ * thought (of the next message), and roles. */
+static const char note_head[] = "libllm chat 1\n";
+
+static void chat_write_text(FILE *note, const char *kind, const char *text, size_t len)
+{
+    fprintf(note, "%s %zu\n", kind, len);
+    fwrite(text, 1, len, note);
+    fputc('\n', note);
+}
+
+static int chat_save(chat_state *c, const char *path)
+{
+    llm_save_desc desc = LLM_INIT(llm_save_desc);
+    llm_error error;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *note = open_memstream(&text, &len);
+    int code = TOOL_OK;
+
+    if (note) {
+        fprintf(note, "%sfirst %zu\n\n", note_head, c->first);
+        if (c->system)
+            chat_write_text(note, "system", c->system, strlen(c->system));
+        for (size_t i = 0; i < c->n_messages; i++) {
+            const chat_message *m = &c->messages[i];
+            if (m->thought)
+                chat_write_text(note, "thought", m->thought, m->thought_len);
+            chat_write_text(note, m->role, m->text, m->len);
+        }
+    }
+    if (!note || fclose(note) != 0) {
+        free(text);
+        return chat_no_memory(c);
+    }
+    desc.note = text;
+    desc.note_len = len;
+    if (llm_session_save(c->session, path, LLM_NUL, &desc, &error) == LLM_OK)
+        chat_remark(c, "%zu messages and %zu tokens are in %s", c->n_messages, llm_session_n_tokens(c->session), path);
+    else
+        code = tool_fail(c->args, "cannot save", &error);
+    free(text);
+    return code;
+}
+
+/* The messages of a note into `c`, which has none. False: it is no note of this program, or there is no memory. */
+static bool chat_read_note(chat_state *c, const char *note, size_t n)
+{
+    const char *end = note + n;
+    char *thought = NULL;
+    size_t thought_len = 0;
+    bool good = n >= sizeof note_head - 1 && memcmp(note, note_head, sizeof note_head - 1) == 0;
+
+    for (note += good ? sizeof note_head - 1 : 0; good && note < end;) {
+        char kind[16];
+        size_t len = 0, left;
+        int used = 0;
+        const char *text = memchr(note, '\n', (size_t)(end - note));
+        if (!text || text - note > 40 || sscanf(note, "%15[a-z] %zu%n", kind, &len, &used) < 2 || note + used != text)
+            break;
+        text++;
+        left = (size_t)(end - text);
+        if (strcmp(kind, "first") == 0) {
+            c->first = len;
+            len = 0;
+        }
+        if (len >= left || text[len] != '\n')
+            break;
+        note = text + len + 1;
+        if (strcmp(kind, "system") == 0) {
+            free(c->system);
+            good = (c->system = chat_copy(text, len)) != NULL;
+        } else if (strcmp(kind, "thought") == 0) {
+            free(thought);
+            good = (thought = chat_copy(text, len)) != NULL;
+            thought_len = len;
+        } else if (strcmp(kind, "user") == 0 || strcmp(kind, "assistant") == 0) {
+            const char *role = kind[0] == 'u' ? "user" : "assistant";
+            good = chat_remember(c, (chat_message){ .role = role, .text = chat_copy(text, len), .len = len, .thought = thought, .thought_len = thought_len });
+            thought = NULL;
+        } else if (strcmp(kind, "first") != 0) {
+            break;
+        }
+    }
+    free(thought);
+    return good && note == end && c->first <= c->n_messages;
+}
+
+static void chat_show(const chat_message *m)
+{
+    if (m->role[0] == 'u')
+        fputs("> ", stderr);
+    chat_print(stderr, true, m->text, m->len);
+    fputc('\n', stderr);
+}
+
+/* What was said before stays as it is if this fails. */
+static int chat_load(chat_state *c, const char *path)
+{
+    llm_source source = LLM_INIT(llm_source);
+    llm_error error;
+    chat_state read = { .args = c->args, .opened = c->opened, .session = c->session };
+    char *note = NULL;
+    size_t n = 0;
+    llm_status status;
+    int code = TOOL_OK;
+
+    source.kind = LLM_SOURCE_PATH;
+    source.path = path;
+    source.path_len = LLM_NUL;
+    status = llm_saved_note(c->opened.model, &source, NULL, 0, &n, &error);
+    if (status != LLM_OK && status != LLM_E_SPACE)
+        return tool_fail(c->args, "cannot load", &error);
+    note = malloc(n + 1);
+    if (!note)
+        return chat_no_memory(c);
+    if (llm_saved_note(c->opened.model, &source, note, n, &n, &error) != LLM_OK) {
+        free(note);
+        return tool_fail(c->args, "cannot load", &error);
+    }
+    note[n] = 0;
+    if (!chat_read_note(&read, note, n)) {
+        fprintf(stderr, "libllm %s: %s is a session, but no conversation of libllm chat\n", c->args->name, path);
+        code = TOOL_FAILED;
+    }
+    free(note);
+    if (code == TOOL_OK)
+        code = chat_retell(&read);
+    status = code == TOOL_OK ? llm_session_restore_from(c->session, &source, 0, &error) : LLM_OK;
+    if (status == LLM_E_MISMATCH || status == LLM_E_CONTEXT_FULL)
+        chat_remark(c, "%s: the messages are taken in anew", error.message);
+    else if (status != LLM_OK)
+        code = tool_fail(c->args, "cannot load", &error);
+    if (code != TOOL_OK) {                                  /* give back what was read */
+        chat_forget(&read, 0);
+        free(read.messages);
+        free(read.system);
+        llm_chat_free(read.chat);
+        return code;
+    }
+    chat_forget(c, 0);
+    free(c->messages);
+    free(c->system);
+    llm_chat_free(c->chat);
+    c->messages = read.messages;
+    c->n_messages = read.n_messages;
+    c->cap = read.cap;
+    c->first = read.first;
+    c->system = read.system;
+    c->chat = read.chat;
+    c->said = false;
+    for (size_t i = c->n_messages > 2 ? c->n_messages - 2 : 0; i < c->n_messages && !c->args->quiet; i++)
+        chat_show(&c->messages[i]);
+    chat_remark(c, "%zu messages of %s", c->n_messages, path);
+    return TOOL_OK;
 }
 
 /* ---- commands --------------------------------------------------------------------------------------------------- */
@@ -386,13 +549,27 @@ static void chat_stats(chat_state *c)
     json_print_safe(stderr, chat.name, chat.name_len);
     fprintf(stderr, "%s\n", chat.origin == LLM_CHAT_MODEL ? ", the model's own" : ", the library's: the model has none");
     fprintf(stderr, "context    %zu of %d tokens, %zu of %zu messages, %s of state\n", llm_session_n_tokens(c->session), now.n_ctx, c->n_messages - c->first, c->n_messages, state);
-    if (c->n_replies > 0)
+    if (c->said)
         fprintf(stderr, "last reply took in %llu tokens at %.1f/s, said %llu at %.1f/s\n", (unsigned long long)(now.n_prompt - was->n_prompt),
                 now.prompt_us > was->prompt_us ? 1e6 * (double)(now.n_prompt - was->n_prompt) / (double)(now.prompt_us - was->prompt_us) : 0,
                 (unsigned long long)(now.n_generated - was->n_generated),
                 now.generate_us > was->generate_us ? 1e6 * (double)(now.n_generated - was->n_generated) / (double)(now.generate_us - was->generate_us) : 0);
     if (c->args->temperature > 0)
         fprintf(stderr, "seed       %llu\n", (unsigned long long)c->args->seed);
+}
+
+/* A path as people type it: ~ is their folder. */
+static int chat_with_file(chat_state *c, const char *path, int (*act)(chat_state *c, const char *path))
+{
+    const char *home = strncmp(path, "~/", 2) == 0 ? getenv("HOME") : NULL;
+    char whole[4096];
+
+    if (!*path) {
+        chat_remark(c, "Which file? For example: /save talk.llm");
+        return TOOL_OK;
+    }
+    snprintf(whole, sizeof whole, "%s%s", home ? home : "", path + (home ? 1 : 0));
+    return act(c, whole);
 }
 
 /* A line that begins with a slash. *quit: it asks for the end. */
@@ -413,6 +590,8 @@ static int chat_command(chat_state *c, const char *line, bool *quit)
         return chat_again(c);
     else if (strcmp(name, "/stats") == 0)
         chat_stats(c);
+    else if (strcmp(name, "/save") == 0 || strcmp(name, "/load") == 0)
+        return chat_with_file(c, rest, name[1] == 's' ? chat_save : chat_load);
     else if (strcmp(name, "/help") == 0)
         fputs(help, stderr);
     else

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 libllm = sys.argv[1]
@@ -92,6 +93,20 @@ t.expect("\n. ")
 check("42" in t.ask("25?"), "a line that goes on")
 check("There is no /wings" in t.ask("/wings"), "an unknown command")
 check("brief" in t.ask("/system Be brief.") + t.ask("/system"), "/system")
+with tempfile.TemporaryDirectory() as folder:
+    talk = os.path.join(folder, "talk.llm")
+    before = t.ask("/again")
+    check("messages and" in t.ask(f"/save {talk}"), "/save")
+    check("0 of 0 messages" in t.ask("/reset") + t.ask("/stats"), "/reset")
+    check("17 plus 25 is 42" in t.ask(f"/load {talk}"), "/load shows the last exchange")
+    check(t.ask("/again").strip().splitlines()[1:] == before.strip().splitlines()[1:], "/load, then /again")
+    check("brief" in t.ask("/system"), "/load brings the system message")
+    check("Which file" in t.ask("/load") and "cannot load" in t.ask(f"/load {talk}.none"), "/load of nothing")
+    for cut in (b"", b"GGUF" * 100, open(talk, "rb").read()[:-9]):
+        with open(talk + ".bad", "wb") as file:
+            file.write(cut)
+        check("cannot load" in t.ask(f"/load {talk}.bad"), "/load of a damaged file")
+    check("42" in t.ask("What is 17 + 25?"), "the conversation goes on after a file that could not be loaded")
 for i in range(4):
     said = t.ask("Tell me a story about a fox.")
     if "no longer sees" in said:
