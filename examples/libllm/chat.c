@@ -424,8 +424,7 @@ static bool chat_read_note(chat_state *c, const char *note, size_t n)
 
 static void chat_show(const chat_message *m)
 {
-    if (m->role[0] == 'u')
-        fputs("> ", stderr);
+    fputs(m->role[0] == 'u' ? "you said: " : "it said: ", stderr);
     chat_print(stderr, true, m->text, m->len);
     fputc('\n', stderr);
 }

@@ -42,7 +42,7 @@ class Terminal:
         import termios
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    def expect(self, words, seconds=60):
+    def expect(self, words, seconds=120):
         """Reads until `words` were written after the last send. Returns what was."""
         end = time.monotonic() + seconds
         while words not in self.seen:
@@ -72,7 +72,7 @@ class Terminal:
 
     def end(self):
         self.send("\x04")
-        code = self.program.wait(60)
+        code = self.program.wait(120)
         os.close(self.leader)
         return code
 
@@ -135,7 +135,7 @@ print(f"from Ctrl-C to the prompt: {', '.join(f'{w:.1f}' for w in waits)} ms")
 check(f"{2 * n} of {2 * n} messages" in t.ask("/stats"), "what was said before Ctrl-C is kept")
 t.send("")
 t.program.send_signal(signal.SIGTERM)                               # as any program
-check(t.program.wait(60) == -signal.SIGTERM, "SIGTERM")
+check(t.program.wait(120) == -signal.SIGTERM, "SIGTERM")
 os.close(t.leader)
 
 # Without a terminal: replies on standard output and nothing else.
