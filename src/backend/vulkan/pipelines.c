@@ -144,11 +144,6 @@ llm_status lm_vk_set_new(lm_vk *vk, int kind, const VkDescriptorBufferInfo *buff
     }
     VkDescriptorSetAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO, .descriptorPool = pool->pool, .descriptorSetCount = 1, .pSetLayouts = &vk->set_layouts[kind] };
     VkResult result = vk->fn.AllocateDescriptorSets(vk->device, &info, &out->set);
-    if (result == VK_ERROR_FRAGMENTED_POOL) {
-        LM_TRY(pipelines_pool(vk, error));
-        info.descriptorPool = (pool = vk->set_pools)->pool;
-        result = vk->fn.AllocateDescriptorSets(vk->device, &info, &out->set);
-    }
     if (result != VK_SUCCESS) {
         out->set = VK_NULL_HANDLE;
         return lm_vk_fail(vk, result, "a descriptor set", error);
