@@ -24,7 +24,6 @@ from ._errors import closed, error_of, make_error
 from ._library import library
 
 SLICE = 0.05  # seconds that a call may last before Python sees to signals
-SLICE_US = 50000
 
 T = TypeVar("T")
 
@@ -127,6 +126,7 @@ class Handle:
     """One handle of the library. `with handle as pointer:` uses it; close() frees it when the last use is over."""
 
     def __init__(self, kind: Any, free: str, what: str, keeps: Any = None) -> None:
+        self._process = _process
         self.keeps = keeps  # what C may call as long as this lives: the engine's logger
         self.pointer = ctypes.POINTER(kind)()  # create functions write here, so that no handle is ever without an owner
         self._free = getattr(library(), free)
@@ -134,7 +134,6 @@ class Handle:
         self._lock = threading.RLock()  # a signal handler may cancel in the middle of our own bookkeeping
         self._uses = 0
         self._closed = False
-        self._process = _process
 
     def __enter__(self) -> Any:
         if self._process != _process:  # before the lock: who held it is not in this process

@@ -134,6 +134,7 @@ class Engine:
     gpus          looks for GPUs through Vulkan; otherwise no driver is touched
     submit_ms     how long one piece of work of a GPU is meant to last at most; 0: 100
     gpu_memory_limit    bytes of a GPU's memory that may be held at a time; 0: what the driver gives
+    gpu_low_priority    other work of the GPU goes first, where the driver knows priorities
     log           gets (level, text), level as in `logging` (logging.WARNING ...); called on threads that use the
                   library, and may use nothing of it; log_level: the most talkative level wanted
 
@@ -151,6 +152,7 @@ class Engine:
         gpus: bool = False,
         submit_ms: int = 0,
         gpu_memory_limit: int = 0,
+        gpu_low_priority: bool = False,
         log: Callable[[int, str], Any] | None = None,
         log_level: int = 30,
     ) -> None:
@@ -165,6 +167,7 @@ class Engine:
         )
         if gpus:
             vulkan = new(_abi.llm_vulkan, submit_ms=submit_ms, memory_limit=gpu_memory_limit)
+            vulkan.flags = _abi.LLM_VULKAN_LOW_PRIORITY if gpu_low_priority else 0
             desc.vulkan = ctypes.pointer(vulkan)
         logger = None if log is None else _make_logger(log, log_level)
         if logger is not None:

@@ -51,7 +51,8 @@ class _Reply:
     def _break_off(self) -> None:
         if self.end is None and self._number == self.session._reply and not self.session._handle.closed:
             self.session._settle()
-            self.end = self.session.state
+            state = self.session.state  # WORKING: the step that would report the cancel is still to come
+            self.end = State.END_CANCELLED if state is State.WORKING else state
         self._leave()
 
     def _leave(self) -> None:

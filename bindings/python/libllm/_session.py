@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from . import _abi
 from ._arrays import Borrowed, Scratch, borrow_floats, copy_floats
-from ._call import SLICE_US, Callbacks, Handle, call, check, may_call_back, new
+from ._call import SLICE, Callbacks, Handle, call, check, may_call_back, new
 from ._engine import STATE_TYPES, one_of
 from ._errors import error_of
 from ._model import Model
@@ -246,7 +246,7 @@ class Session:
 
     # ---- step: what computes
 
-    def step(self, seconds: float = SLICE_US / 1e6, *, no_wait: bool = False) -> bool:
+    def step(self, seconds: float = SLICE, *, no_wait: bool = False) -> bool:
         """At most one pass over the weights, of at most so many seconds; True while work is left: call again. It may
         return early at any time. 0 or less only collects what a GPU has done. Raises NumericError, OutOfMemoryError,
         DeviceLostError, BusyError, and what on_logits raised."""
@@ -430,7 +430,7 @@ def _logits_hook(hook: Callable[[Any], Any]) -> Callable[..., None]:
     return called
 
 
-def step(sessions: Sequence[Session], seconds: float = SLICE_US / 1e6, *, no_wait: bool = False) -> bool:
+def step(sessions: Sequence[Session], seconds: float = SLICE, *, no_wait: bool = False) -> bool:
     """Advances sessions of one model together, by at most one pass over the weights and so many seconds; True while
     work is left. Sessions that ended are passed over; a failed one makes every step raise until it is taken out, or
     mended by rewind or sync."""
