@@ -197,10 +197,11 @@ class Use:
 
 class Callbacks:
     """Python functions for C to call. The first exception that one of them raises is kept; after it none is called
-    any more."""
+    any more, nor after `stopped`."""
 
     def __init__(self, stop: Callable[[], None] | None = None) -> None:
         self.error: BaseException | None = None
+        self.stopped = False  # set by who wants the call to end
         self._stop = stop  # called when one raises
 
     def wrap(self, kind: Any, function: Callable[..., Any], failed: Any = None) -> Any:
@@ -208,7 +209,7 @@ class Callbacks:
         C may call it."""
 
         def called(*arguments: Any) -> Any:
-            if self.error is not None:
+            if self.error is not None or self.stopped:
                 return failed
             try:
                 return function(*arguments)

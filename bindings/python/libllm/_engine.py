@@ -8,7 +8,6 @@ import ctypes
 import os
 import queue
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from . import _abi
@@ -94,7 +93,6 @@ class Job:
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._stopped = threading.Event()
         self._kept: Any = None
         self.callbacks = Callbacks()
 
@@ -103,13 +101,13 @@ class Job:
 
         def tell(user: Any, fraction: float) -> int:
             self._news.put(fraction)
-            return self._stopped.is_set()
+            return 0
 
         self._kept = self.callbacks.wrap(kind, tell, 1)
         return self._kept
 
     def stop(self) -> None:
-        self._stopped.set()
+        self.callbacks.stopped = True
 
     def run(self, name: str, *arguments: Any) -> None:
         try:

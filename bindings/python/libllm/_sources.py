@@ -40,7 +40,7 @@ class OpenSources:
             view = memoryview(source).cast("B")
         except TypeError:
             if hasattr(source, "read") and hasattr(source, "seek"):
-                return self._reader(_FileReader(source))
+                return self._reader(_FileReader(source, self._callbacks))
             raise TypeError(
                 "a model comes from a path, bytes or a file opened for reading bytes, not from a "
                 f"{type(source).__name__}"
@@ -61,14 +61,17 @@ class OpenSources:
 class _FileReader:
     """A file object. Its position is moved."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, callbacks: Callbacks) -> None:
         self._file = file
+        self._callbacks = callbacks
         self.size = file.seek(0, os.SEEK_END)
 
     def read(self, user: Any, offset: int, out: int, n: int) -> int:
         self._file.seek(offset)
         while n > 0:
-            data = self._file.read(n)
+            if self._callbacks.stopped:
+                return _abi.LLM_E_CANCELLED
+            data = self._file.read(min(n, 1 << 20))
             if not isinstance(data, (bytes, bytearray)):
                 raise TypeError('the file must be opened for reading bytes ("rb")')
             if not data:

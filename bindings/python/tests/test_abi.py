@@ -89,7 +89,7 @@ def test_options_are_the_descriptors_fields():
 
 
 def test_everything_of_a_descriptor_has_a_parameter():
-    """A field that llm.h gains shall not be forgotten here. (Allocators and thread pools are no business of Python's.)"""
+    """A field that llm.h gains is not forgotten here. (Allocators and thread pools are no business of Python's.)"""
     known = {
         _abi.llm_engine_desc: "n_threads n_arenas n_chunk cpu_tier memory_limit logger vulkan allocator parallel",
         _abi.llm_model_desc: "device n_device_layers progress user pack pack_len",
