@@ -339,6 +339,40 @@ static void air_changes(llm_model *model)
     llm_session_free(u);
 }
 
+/* A token after another is the same commands once more: nothing is recorded, and the driver is called four times (submit, wait, reset, times). */
+static void test_again(void)
+{
+    llm_engine_desc desc = LLM_INIT(llm_engine_desc);
+    llm_engine *engine = NULL;
+    llm_model *gpu = NULL;
+    lm_backend *backend = NULL;
+    lm_vulkan_desc vulkan = { .get_proc = null_get_proc, .trust = true };
+    llm_status status;
+    int64_t most = 0;
+    int n = 0;
+    null_vk.real = NULL;
+    null_vk.fail_at = -1;
+    desc.n_threads = 1;
+    if (!CHECK(llm_engine_create(LLM_ABI, &desc, &engine, &error) == LLM_OK) ||
+        !CHECK_MSG(lm_vulkan_backend_open(&engine->host, &vulkan, &backend, &error) == LLM_OK && lm_engine_add_backend(engine, backend, &error) == LLM_OK, "%s", error.message) ||
+        !CHECK_MSG(model_new(engine, 2, &gpu) == LLM_OK, "%s", error.message))
+        return;
+    llm_session *s = session_new(gpu, LLM_STATE_TYPE_F16, 20, 1), *other = session_new(gpu, LLM_STATE_TYPE_F16, 20, 2);
+    do {
+        int64_t calls = null_vk.calls;
+        status = llm_session_step(&s, 1, LLM_FOREVER, 0, &error);
+        if (n++ > 1)                                        /* the prompt, a first token, and then */
+            most = null_vk.calls - calls > most ? null_vk.calls - calls : most;
+    } while (status == LLM_MORE);
+    CHECK_MSG(status == LLM_OK && n >= REPLY && most <= 4, "%d, %d steps, %d calls a token", status, n, (int)most);
+    CHECK(drain(&other, 1, LLM_FOREVER) == LLM_OK);
+    llm_session_free(s);
+    llm_session_free(other);
+    llm_model_free(gpu);
+    llm_engine_free(engine);
+    CHECK_MSG(null_vk.objects == 0 && null_vk.faults == 0, "%d objects are left", (int)null_vk.objects);
+}
+
 /* State that cannot double takes one page more, as long as the budget has room for that. */
 static void test_last_page(void)
 {
@@ -740,6 +774,7 @@ int main(void)
     file = tiny_make(&shape);
     test_bad_drivers();
     test_last_page();
+    test_again();
     test_beside();
     vulkan.flags = LLM_VULKAN_VALIDATE;
     engine = engine_new(&vulkan, 2);

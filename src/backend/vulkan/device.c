@@ -527,11 +527,11 @@ bool lm_vk_hung(lm_vk *vk)
 }
 
 /* Into vk->command. */
-static llm_status device_record(lm_vk *vk, llm_error *error)
+static llm_status device_record(lm_vk *vk, bool once, llm_error *error)
 {
     static const VkMemoryBarrier before = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
                                             .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT };
-    VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO, .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
+    VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO, .flags = once ? VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT : 0 };
     LM_TRY(lm_vk_alive(vk, error));
     VkResult result = vk->fn.BeginCommandBuffer(vk->command, &info);
     if (result != VK_SUCCESS)
@@ -541,18 +541,21 @@ static llm_status device_record(lm_vk *vk, llm_error *error)
     return LLM_OK;
 }
 
-llm_status lm_vk_begin(lm_vk *vk, llm_error *error) { return device_record(vk, error); }
+llm_status lm_vk_begin(lm_vk *vk, llm_error *error) { return device_record(vk, true, error); }
 
-/* vk->command is done, and off it goes. */
-static llm_status device_submit(lm_vk *vk, VkFence fence, llm_error *error)
+static llm_status device_end(lm_vk *vk, llm_error *error)
 {
-    VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &vk->command };
     VkResult result = vk->fn.EndCommandBuffer(vk->command);
-    if (result != VK_SUCCESS)
-        return lm_vk_fail(vk, result, "recording", error);
+    return result == VK_SUCCESS ? LLM_OK : lm_vk_fail(vk, result, "recording", error);
+}
+
+/* Off it goes. */
+static llm_status device_submit(lm_vk *vk, VkCommandBuffer command, VkFence fence, llm_error *error)
+{
+    VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &command };
     if (vk->host_lock)
         vk->host_lock(vk->host_user);
-    result = vk->fn.QueueSubmit(vk->queue, 1, &info, fence);
+    VkResult result = vk->fn.QueueSubmit(vk->queue, 1, &info, fence);
     if (vk->host_unlock)
         vk->host_unlock(vk->host_user);
     if (result != VK_SUCCESS)
@@ -580,7 +583,8 @@ static llm_status device_waited(lm_vk *vk, VkResult result, const VkFence *fence
 
 llm_status lm_vk_submit(lm_vk *vk, llm_error *error)
 {
-    LM_TRY(device_submit(vk, vk->fence, error));
+    LM_TRY(device_end(vk, error));
+    LM_TRY(device_submit(vk, vk->command, vk->fence, error));
     VkResult result = vk->fn.WaitForFences(vk->device, 1, &vk->fence, VK_TRUE, (uint64_t)device_patience_ns);
     return device_waited(vk, result, &vk->fence, &vk->own_stuck, error);
 }
@@ -631,10 +635,10 @@ void lm_vk_flight_free(lm_vk *vk, lm_vk_flight *f)
     memset(f, 0, sizeof *f);
 }
 
-llm_status lm_vk_flight_begin(lm_vk *vk, lm_vk_flight *f, llm_error *error)
+llm_status lm_vk_flight_begin(lm_vk *vk, lm_vk_flight *f, bool once, llm_error *error)
 {
     vk->command = f->command;
-    llm_status status = device_record(vk, error);
+    llm_status status = device_record(vk, once, error);
     if (status < 0) {
         vk->command = vk->own_command;
         return status;
@@ -646,21 +650,26 @@ llm_status lm_vk_flight_begin(lm_vk *vk, lm_vk_flight *f, llm_error *error)
     return LLM_OK;
 }
 
-llm_status lm_vk_flight_submit(lm_vk *vk, lm_vk_flight *f, double work, double ms, llm_error *error)
+llm_status lm_vk_flight_again(lm_vk *vk, lm_vk_flight *f, double work, double ms, llm_error *error)
 {
-    if (f->times)
-        vk->fn.CmdWriteTimestamp(vk->command, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, f->times, 1);
+    LM_TRY(lm_vk_alive(vk, error));
     f->began_ns = f->seen_ns = lm_now_ns();
     f->work = work;
     f->ms = ms;
-    llm_status status = device_submit(vk, f->fence, error);
-    vk->command = vk->own_command;
-    if (status < 0)
-        return status;
+    LM_TRY(device_submit(vk, f->command, f->fence, error));
     f->busy = true;
     f->next = vk->flights;
     vk->flights = f;
     return LLM_OK;
+}
+
+llm_status lm_vk_flight_submit(lm_vk *vk, lm_vk_flight *f, double work, double ms, llm_error *error)
+{
+    if (f->times)
+        vk->fn.CmdWriteTimestamp(vk->command, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, f->times, 1);
+    llm_status status = device_end(vk, error);
+    vk->command = vk->own_command;
+    return status < 0 ? status : lm_vk_flight_again(vk, f, work, ms, error);
 }
 
 /* How long it took, in ms; < 0: nobody knows. Without the queue's own word: as long as we waited, if we did all the time. */

@@ -126,6 +126,7 @@ void lm_vk_exec_close(lm_backend *backend, lm_exec *handle)
     if (!exec)
         return;
     lm_vk_lock(vk);
+    vk->changes++;
     for (lm_vk_exec **link = &vk->execs; *link; link = &(*link)->next)
         if (*link == exec) {
             *link = exec->next;

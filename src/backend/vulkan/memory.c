@@ -44,6 +44,7 @@ static uint32_t memory_type(const lm_vk *vk, uint32_t allowed, int where)
 void lm_vk_buffer_free(lm_vk *vk, lm_vk_buffer *buffer)
 {
     bool hung = lm_vk_hung(vk);
+    vk->changes++;
     if (buffer->buffer)
         lm_vk_forget(vk, buffer->buffer, 0, UINT64_MAX);    /* copies that a failed flush has left */
     if (buffer->buffer && !hung)

@@ -126,6 +126,7 @@ static llm_status pipelines_pool(lm_vk *vk, llm_error *error)
 void lm_vk_set_write(lm_vk *vk, int kind, const VkDescriptorBufferInfo *buffers, const lm_vk_set *set)
 {
     VkWriteDescriptorSet writes[3];
+    vk->changes++;
     for (uint32_t i = 0; i < pipelines_bindings[kind]; i++)
         writes[i] = (VkWriteDescriptorSet){ .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET, .dstSet = set->set, .dstBinding = i, .descriptorCount = 1,
                                             .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .pBufferInfo = &buffers[i] };
@@ -158,6 +159,7 @@ void lm_vk_set_free(lm_vk *vk, lm_vk_set *set)
 {
     if (!set->pool)
         return;
+    vk->changes++;
     if (!lm_vk_hung(vk)) {
         vk->fn.FreeDescriptorSets(vk->device, set->pool->pool, 1, &set->set);
         set->pool->used--;

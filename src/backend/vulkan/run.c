@@ -85,12 +85,22 @@ static void run_given(lm_vk *vk, lm_vk_run *run)
     vk->fn.CmdPipelineBarrier(vk->command, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &after, 0, NULL, 0, NULL);
 }
 
-/* One submission of about `ms`, off into the air. */
+/* One submission of about `ms`, off into the air. A whole pass in one is recorded so that the next pass of the same plan, which differs in nothing
+ * but the tables, is the same commands once more. */
 static llm_status run_submit(lm_vk *vk, lm_vk_run *run, uint32_t stop_op, double ms, llm_error *error)
 {
+    lm_vk_kept *kept = &run->arena->kept;
     double budget = LM_MAX(vk->rate * ms, 1), used = 0;
-    bool begun = false;
-    LM_TRY(lm_vk_flight_begin(vk, &run->arena->flight, error));
+    bool begun = false, whole = run->at == 0 && run->piece[0] == 0 && run->piece[1] == 0 && stop_op == LM_RUN_ALL_OPS && kept->work <= budget;
+    if (whole && kept->recorded == vk->changes) {
+        run->at = run->n_dispatches;
+        run->given = 0;
+        return lm_vk_flight_again(vk, &run->arena->flight, kept->work, ms, error);
+    }
+    kept->recorded = 0;
+    if (whole)
+        budget = 1e300;                                     /* however its parts are rounded */
+    LM_TRY(lm_vk_flight_begin(vk, &run->arena->flight, !whole, error));
     if (run->given)
         run_given(vk, run);
     run->given = 0;
@@ -104,7 +114,9 @@ static llm_status run_submit(lm_vk *vk, lm_vk_run *run, uint32_t stop_op, double
     }
     if (run->at == run->n_dispatches)
         run_logits(vk, run);
-    return lm_vk_flight_submit(vk, &run->arena->flight, used, ms, error);
+    LM_TRY(lm_vk_flight_submit(vk, &run->arena->flight, used, ms, error));
+    kept->recorded = whole ? vk->changes : 0;
+    return LLM_OK;
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------------------------- */
@@ -305,6 +317,33 @@ static llm_status run_pool(const lm_program *program, const lm_vk_pool *pool, ll
     return same ? LLM_OK : lm_fail(error, LLM_E_INTERNAL, "the pool was made for other streams than the program's");
 }
 
+/* Tiles of 64 keys, up to a power of two. */
+static uint32_t run_depth(uint64_t deepest)
+{
+    uint32_t depth = 0;
+    while (((uint64_t)64 << depth) < deepest)
+        depth++;
+    return depth;
+}
+
+/* The plan, if it is not there from the pass before. Under `gpu`, which is let go of where a pipeline must be made. */
+static llm_status run_plan(lm_vk *vk, lm_vk_plan *plan, lm_vk_arena *arena, llm_error *error)
+{
+    const lm_vk_kept want = { .exec = plan->exec, .pool = plan->pool, .n_rows = { plan->n_rows[0], plan->n_rows[1] }, .n_slots = plan->n_slots, .depth = run_depth(plan->deepest),
+                              .changes = vk->changes };
+    lm_vk_kept *kept = &arena->kept;
+    if (kept->exec == want.exec && kept->pool == want.pool && kept->n_rows[0] == want.n_rows[0] && kept->n_rows[1] == want.n_rows[1] && kept->n_slots == want.n_slots &&
+        kept->depth == want.depth && kept->changes == want.changes)
+        return LLM_OK;
+    memset(kept, 0, sizeof *kept);
+    LM_TRY(lm_vk_plan_make(plan, error));
+    *kept = want;
+    kept->n_dispatches = plan->n;
+    for (uint32_t i = 0; i < plan->n; i++)
+        kept->work += (double)plan->dispatches[i].work;
+    return LLM_OK;
+}
+
 llm_status lm_vk_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm_run_arena *handle, const lm_batch *batch, lm_run **out, llm_error *error)
 {
     lm_vk *vk = (lm_vk *)backend;
@@ -334,7 +373,7 @@ llm_status lm_vk_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm
     if (status == LLM_OK)
         status = run_pages(program, plan.pool, arena, batch, &tables, error);
     if (status == LLM_OK)
-        status = lm_vk_plan_make(&plan, error);
+        status = run_plan(vk, &plan, arena, error);
     lm_vk_unlock(vk);
     if (status != LLM_OK)
         return status;
@@ -344,7 +383,7 @@ llm_status lm_vk_run_begin(lm_backend *backend, lm_exec *exec, lm_pool *pool, lm
     run->active = 1;
     run->n_rows[LM_ROWS_ALL] = batch->n_rows;
     run->n_rows[LM_ROWS_OUT] = batch->n_out;
-    run->n_dispatches = plan.n;
+    run->n_dispatches = arena->kept.n_dispatches;
     run->mirrored = LM_NONE;
     run->given = program->given != 0;
     if (run->given)

@@ -97,6 +97,7 @@ void lm_vk_pool_close(lm_backend *backend, lm_pool *handle)
     if (!pool)
         return;
     lm_vk_lock(vk);
+    vk->changes++;
     for (uint32_t s = 0; s < pool->n_streams; s++) {
         lm_vk_set_free(vk, &pool->streams[s].set);
         lm_vk_buffer_free(vk, &pool->streams[s].buffer);

@@ -101,6 +101,7 @@ llm_status lm_vulkan_backend_open(lm_host *host, const lm_vulkan_desc *desc, lm_
     vk->submit_ms = desc->submit_ms ? desc->submit_ms : VULKAN_SUBMIT_MS;
     vk->rate = 1e5;                                         /* a slow processor's; doubled until it is the device's */
     vk->trust = desc->trust;
+    vk->changes = 1;
     llm_status status = vulkan_open(vk, desc, error);
     if (status < 0) {
         vulkan_close(&vk->base);

@@ -179,6 +179,7 @@ struct lm_vk {
     VkCommandBuffer own_command;                            /* for whoever holds `gpu` */
     VkFence fence;                                          /* of own_command */
     lm_vk_flight *flights, *stuck;
+    uint64_t changes;                                       /* under `gpu`: counts what may make recorded commands invalid: sets written or freed, buffers freed */
     uint32_t settling;                                      /* how many wait in lm_vk_lock: nothing takes off meanwhile */
     _Atomic uint32_t ended;                                 /* counts flights that have ended, and all else that somebody who parks here waits for */
     bool borrowed;                                          /* instance, device and queue are the host's */
@@ -241,11 +242,12 @@ void       lm_vk_lock(lm_vk *vk);                           /* no pass is in fli
 void       lm_vk_lock_busy(lm_vk *vk);                      /* some may be: nothing that they read is to be freed or changed */
 void       lm_vk_unlock(lm_vk *vk);
 /* Flights. begin, commands into vk->command, submit: returns at once, and `work` is what it holds. wait: LLM_OK: none is busy; LLM_MORE: it
- * still is at the deadline (of the clock of lm_now_ns; one that has passed: a look). While it waits `gpu` is let go of. */
+ * still is at the deadline (of the clock of lm_now_ns; one that has passed: a look). once: it is never submitted again. While it waits `gpu` is let go of. */
 llm_status lm_vk_flight_new(lm_vk *vk, lm_vk_flight *out, llm_error *error);
 void       lm_vk_flight_free(lm_vk *vk, lm_vk_flight *flight);
-llm_status lm_vk_flight_begin(lm_vk *vk, lm_vk_flight *flight, llm_error *error);
+llm_status lm_vk_flight_begin(lm_vk *vk, lm_vk_flight *flight, bool once, llm_error *error);
 llm_status lm_vk_flight_submit(lm_vk *vk, lm_vk_flight *flight, double work, double ms, llm_error *error);
+llm_status lm_vk_flight_again(lm_vk *vk, lm_vk_flight *flight, double work, double ms, llm_error *error);      /* what was recorded last, not to be submitted once only; vk->changes is what it was then */
 llm_status lm_vk_flight_wait(lm_vk *vk, lm_vk_flight *flight, int64_t deadline_ns, llm_error *error);
 void       lm_vk_flight_pause(lm_vk *vk, int64_t deadline_ns);      /* without `gpu`, until something ends; what stands in vk->settling is over then, or not */
 
@@ -351,6 +353,17 @@ typedef struct lm_vk_exec {
     bool compiled;                                          /* under `gpu` */
 } lm_vk_exec;
 
+/* What stands in an arena's list of dispatches, and in its command buffer: good for every pass of which all this is the same. */
+typedef struct lm_vk_kept {
+    const lm_vk_exec *exec;                                 /* NULL: nothing */
+    const lm_vk_pool *pool;
+    uint32_t n_rows[2], n_slots, depth;                     /* depth: the power of two of the deepest row's tiles of 64 keys */
+    uint64_t changes;                                       /* vk->changes, from before it was planned */
+    uint64_t recorded;                                      /* vk->changes when the command buffer was recorded, with all of the dispatches; 0: it was not */
+    uint32_t n_dispatches;
+    double work;                                            /* of them all */
+} lm_vk_kept;
+
 typedef struct lm_vk_arena {
     uint32_t max_rows, max_out, max_slots, max_pages;
     const lm_program *program;
@@ -361,6 +374,7 @@ typedef struct lm_vk_arena {
     lm_vk_flight flight;                                    /* of its run, or of one that was ended in the air */
     lm_vk_dispatch *dispatches;
     uint32_t max_dispatches;
+    lm_vk_kept kept;
     uint8_t *mirror;                                        /* values asked for in the middle of a pass; made when one is */
 } lm_vk_arena;
 
