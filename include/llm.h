@@ -582,12 +582,20 @@ enum {
                                                a page after each fork, or, of a sliding window, all that the fork shares; and scores
                                                where they are asked for) */
 };
+enum {                                      /* what happens when the context is full */
+    LLM_FULL_END = 0,                       /* a reply ends (LLM_END_CONTEXT), what is put in is refused (CONTEXT_FULL) */
+    LLM_FULL_SLIDE = 1                      /* the first n_keep tokens stay; of the others the older half is forgotten, or more if what is appended needs
+                                               more, and the rest is taken in anew: the reply goes on as if it had begun so. It pauses for
+                                               that. Text not yet read is never forgotten: a reply that nobody reads ends all the same. What
+                                               llm_session_sync is given must fit */
+};
 typedef struct llm_session_desc {
     uint32_t struct_size, flags;            /* LLM_SESSION_* */
     int32_t  n_ctx;                         /* bound in tokens, not a reservation; 0: the model's, at most 4096. Some models (Phi-3 128k) have
                                                two ways to see positions: the long one for all of a session whose n_ctx is more than
                                                <arch>.rope.scaling.original_context_length, however few tokens it holds */
     int32_t  state_type;                    /* LLM_STATE_TYPE_* */
+    int32_t  when_full, n_keep;             /* LLM_FULL_*; the first tokens that SLIDE keeps, at most half of n_ctx */
 } llm_session_desc;
 
 /* Begins an empty timeline. Pages of state are taken as tokens are taken in, unless LLM_SESSION_RESERVE asks for all of them now.
@@ -634,7 +642,7 @@ enum {
 typedef struct llm_generate_desc {
     uint32_t struct_size, flags;            /* LLM_GENERATE_* */
     uint64_t seed;                          /* a draw depends on (seed, position) alone */
-    int32_t  max_tokens;                    /* 0: until the context is full */
+    int32_t  max_tokens;                    /* 0: until an end, or the context is full */
     int32_t  reserved;
     const llm_sampler *sampler;             /* NULL: greedy */
     const llm_str *stops; size_t n_stops;   /* the reply's text ends before the first of these strings: LLM_END_STOP */
@@ -736,6 +744,7 @@ typedef struct llm_session_info {
     uint64_t n_generated, generate_us;
     uint64_t state_bytes;                   /* pages this session refers to, shared ones included */
     int32_t  n_ctx, state_type;
+    uint64_t n_slid;                        /* tokens that LLM_FULL_SLIDE has forgotten since the timeline was empty */
 } llm_session_info;
 /* Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_get_info(llm_session *s, llm_session_info *info, llm_error *error);
@@ -834,6 +843,20 @@ LLM_API llm_status llm_saved_get_info(llm_model *model, const llm_source *source
 /* The note that was saved along; n 0: none.
  * Fails: SPACE; as llm_saved_get_info. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_saved_note(llm_model *model, const llm_source *source, void *note, size_t cap, size_t *n, llm_error *error);
+
+/* Drops what the model remembers and keeps the tokens, 4 bytes each (8 with scores; 24 more for each that Mirostat or adaptive-p drew), the reply and its text:
+ * for sessions that wait. They are all pending then; the next steps take them in anew and come to the same bits (on a GPU: near them). What
+ * LLM_SESSION_RESERVE had reserved is given back too, for good.
+ * Fails: BUSY. Threads: exclusive. Since 0.1. */
+LLM_API llm_status llm_session_park(llm_session *s, llm_error *error);
+
+enum { LLM_TRIM_PARK = 1 };                 /* park sessions too */
+/* For a host that needs memory now: gives back what steps only keep to be quick (arenas of passes, room to sample in), and with LLM_TRIM_PARK then parks
+ * sessions that have nothing to do, whoever was stepped longest ago first, until `bytes` are free. Sessions in a call, in a pass or with work left are not touched. What was given
+ * back is taken again when it is needed: steps may answer MEMORY then, also of sessions with LLM_SESSION_RESERVE. What a session had lent (logits) ends when it is parked.
+ * *freed (or NULL): bytes given back to the allocator; pages on a GPU stay with the GPU, for other sessions.
+ * Fails: nothing else. Threads: shared; another thread's call on a session that is being parked waits for that. Since 0.1. */
+LLM_API llm_status llm_engine_trim(llm_engine *engine, uint64_t bytes, uint32_t flags, uint64_t *freed, llm_error *error);
 
 /* ---- chat: messages, and the text that a model was taught to answer -------------------------------------------- */
 

@@ -154,6 +154,7 @@
 #include "session/step.c"
 #include "session/save.c"
 #include "session/restore.c"
+#include "session/park.c"
 #include "session/chat.c"
 #include "session/estimate.c"
 #include "api/api_engine.c"

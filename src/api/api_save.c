@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * llm.h: saved sessions. */
+ * llm.h: saved sessions, memory given back. */
 #include "api/api.h"
 
 #include "session/save.h"
@@ -74,4 +74,22 @@ llm_status llm_saved_note(llm_model *model, const llm_source *source, void *note
     if (cap != 0)
         LM_API_NEED(note, error);
     return lm_api_done(lm_saved_note_get(model, source, note, cap, n, error), error);
+}
+
+llm_status llm_session_park(llm_session *s, llm_error *error)
+{
+    LM_API_NEED(s, error);
+    return lm_api_done(lm_session_park(s, error), error);
+}
+
+llm_status llm_engine_trim(llm_engine *engine, uint64_t bytes, uint32_t flags, uint64_t *freed, llm_error *error)
+{
+    uint64_t n = 0;
+    LM_API_NEED(engine, error);
+    if (flags & ~(uint32_t)LLM_TRIM_PARK)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "flags is 0x%x: an unknown LLM_TRIM_* is set", flags);
+    lm_sessions_trim(engine, bytes, (flags & LLM_TRIM_PARK) != 0, &n);
+    if (freed)
+        *freed = n;
+    return lm_api_done(LLM_OK, error);
 }

@@ -31,6 +31,22 @@ llm_status lm_ids_room(lm_host *host, lm_ids **block, size_t kept, size_t n, siz
     return LLM_OK;
 }
 
+void lm_ids_shrink(lm_host *host, lm_ids **block, size_t n)
+{
+    lm_ids *old = *block, *fresh = NULL;
+    if (!old || atomic_load(&old->refs) != 1 || old->cap == n)
+        return;
+    if (n != 0) {
+        if (!(fresh = lm_mem_raw(&host->mem, lm_ids_bytes(n), LLM_MEMORY_OTHER)))
+            return;
+        atomic_init(&fresh->refs, 1);
+        fresh->cap = n;
+        memcpy(fresh->ids, old->ids, n * sizeof(llm_token));
+    }
+    *block = fresh;
+    lm_ids_drop(host, old);
+}
+
 lm_ids *lm_ids_share(lm_ids *block)
 {
     if (block)
@@ -95,6 +111,22 @@ llm_status lm_memories_room(lm_host *host, lm_memories **block, size_t kept, siz
     *block = fresh;
     lm_memories_drop(host, old);
     return LLM_OK;
+}
+
+void lm_memories_shrink(lm_host *host, lm_memories **block, size_t n)
+{
+    lm_memories *old = *block, *fresh = NULL;
+    if (!old || atomic_load(&old->refs) != 1 || old->cap == n)
+        return;
+    if (n != 0) {
+        if (!(fresh = lm_mem_raw(&host->mem, sizeof *fresh + n * sizeof(lm_memory), LLM_MEMORY_OTHER)))
+            return;
+        atomic_init(&fresh->refs, 1);
+        fresh->cap = n;
+        memcpy(fresh->at, old->at, n * sizeof(lm_memory));
+    }
+    *block = fresh;
+    lm_memories_drop(host, old);
 }
 
 lm_memories *lm_memories_share(lm_memories *block)

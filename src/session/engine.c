@@ -24,6 +24,7 @@ static void engine_close(llm_engine *engine)
         engine->backends[i]->table->close(engine->backends[i]);
     lm_mem_free(&engine->host.mem, engine->lanes);
     lm_turnstile_destroy(&engine->turnstile);
+    lm_mutex_destroy(&engine->roll);
     lm_mutex_destroy(&engine->lock);
     lm_mem mem;                                             /* the block holds the allocator that frees it */
     lm_mem_init(&mem, &engine->host.mem.hooks, 0);
@@ -74,8 +75,15 @@ llm_status lm_engine_new(const llm_engine_desc *desc, llm_engine **out, llm_erro
         lm_mem_free(&mem, engine);
         return status;
     }
+    status = lm_mutex_init(&engine->roll, error);
+    if (status < 0) {
+        lm_mutex_destroy(&engine->lock);
+        lm_mem_free(&mem, engine);
+        return status;
+    }
     status = lm_turnstile_init(&engine->turnstile, error);
     if (status < 0) {
+        lm_mutex_destroy(&engine->roll);
         lm_mutex_destroy(&engine->lock);
         lm_mem_free(&mem, engine);
         return status;
@@ -350,4 +358,21 @@ void lm_engine_close_lanes(llm_engine *engine, const lm_exec *exec)
         engine_lane_close(engine, lane);
         lm_engine_give_lane(engine, lane);
     }
+}
+
+bool lm_engine_close_lane(llm_engine *engine)
+{
+    for (int32_t i = 0; i < engine->n_arenas; i++) {
+        lm_lane *lane = &engine->lanes[i];
+        lm_mutex_lock(&engine->lock);
+        bool idle = !lane->taken && lane->arena;
+        lane->taken = lane->taken || idle;
+        lm_mutex_unlock(&engine->lock);
+        if (!idle)
+            continue;
+        engine_lane_close(engine, lane);
+        lm_engine_give_lane(engine, lane);
+        return true;
+    }
+    return false;
 }

@@ -40,6 +40,8 @@ struct llm_engine {
     _Atomic uint32_t refs;
     lm_mutex lock;
     lm_turnstile turnstile;
+    lm_mutex roll;                      /* of the list of sessions; taken before `lock` */
+    llm_session *sessions;
     lm_backend *backends[LM_MAX_BACKENDS];      /* the CPU, and those of tests */
     uint32_t n_backends;
     lm_devices devices;                 /* GPUs: their ids follow those of the backends */
@@ -78,6 +80,8 @@ llm_status lm_engine_take_lane(llm_engine *engine, lm_backend *backend, const lm
 void lm_engine_give_lane(llm_engine *engine, lm_lane *lane);
 /* Closes the arenas of an exec that is about to go. None of its passes is in progress. */
 void lm_engine_close_lanes(llm_engine *engine, const lm_exec *exec);
+/* Closes one arena that no pass is in. false: there is none. */
+bool lm_engine_close_lane(llm_engine *engine);
 /* Bytes of the tables of a lane, as asked from lm_mem. */
 uint64_t lm_lane_tables_bytes(const lm_lane_need *need);
 

@@ -324,6 +324,17 @@ void lm_loaded_give_scratch(llm_model *model, lm_scratch *scratch)
     lm_mutex_unlock(&model->lock);
 }
 
+void lm_loaded_free_scratch(llm_model *model)
+{
+    lm_mutex_lock(&model->lock);
+    while (model->scratch) {
+        lm_scratch *next = model->scratch->next;
+        lm_mem_free(&model->engine->host.mem, model->scratch);
+        model->scratch = next;
+    }
+    lm_mutex_unlock(&model->lock);
+}
+
 /* ---- tokenizers of their own ------------------------------------------------------------------------------------------- */
 
 llm_status lm_loaded_tokenizer_new(llm_engine *engine, const llm_source *source, llm_tokenizer **out, llm_error *error)

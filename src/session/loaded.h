@@ -65,6 +65,7 @@ void lm_loaded_fingerprint(llm_model *model, uint64_t *out_model, uint64_t *out_
 llm_status lm_loaded_pool(llm_model *model, int32_t state_type, lm_pages **out, llm_error *error);
 llm_status lm_loaded_take_scratch(llm_model *model, lm_scratch **out, llm_error *error);
 void lm_loaded_give_scratch(llm_model *model, lm_scratch *scratch);
+void lm_loaded_free_scratch(llm_model *model);              /* what nobody uses now */
 uint64_t lm_scratch_bytes(uint32_t n_vocab);
 
 llm_status lm_loaded_tokenizer_new(llm_engine *engine, const llm_source *source, llm_tokenizer **out, llm_error *error);

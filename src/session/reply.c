@@ -147,7 +147,7 @@ int32_t lm_reply_accept(lm_reply *reply, const lm_tokenizer *tokenizer, llm_toke
             end = LLM_END_STOP;
     if (end == LLM_STATE_WORKING && reply_scan(reply, reply_token_text(reply, tokenizer, token, i)))
         end = LLM_END_STOP;
-    if (end == LLM_STATE_WORKING && reply->max_tokens != 0 && reply->n_drawn >= reply->max_tokens)
+    if (end == LLM_STATE_WORKING && reply->max_tokens != 0 && reply->n_drawn + reply->n_gone >= reply->max_tokens)
         end = LLM_END_LENGTH;
     if (end != LLM_STATE_WORKING)
         lm_reply_end(reply);
@@ -167,6 +167,30 @@ void lm_reply_cut(lm_reply *reply, size_t n_tokens)
         return;
     reply->n_bytes = reply->ready = reply->read;
     reply->final = true;
+}
+
+size_t lm_reply_may_forget(const lm_reply *reply, size_t keep, size_t wanted)
+{
+    if (reply->read == reply->n_bytes || reply->at_token >= keep + wanted)
+        return wanted;
+    return reply->at_token > keep ? reply->at_token - keep : 0;
+}
+
+void lm_reply_slide(lm_reply *reply, size_t keep, size_t n)
+{
+    size_t end = reply->begin + reply->n_drawn, from = LM_MAX(reply->begin, keep), to = LM_MIN(end, keep + n), gone = to > from ? to - from : 0;
+    reply->n_drawn -= gone;
+    reply->n_gone += gone;
+    if (reply->begin >= keep && reply->begin < keep + n)
+        reply->strip = false;                               /* the first token has gone */
+    if (reply->begin >= keep)
+        reply->begin = reply->begin >= keep + n ? reply->begin - n : keep;
+    if (reply->at_token >= keep + n) {
+        reply->at_token -= n;
+    } else {
+        reply->at_token = reply->begin + reply->n_drawn;    /* all is read */
+        reply->at_byte = 0;
+    }
 }
 
 /* Bytes of the text from the cursor on, as many as fit. */

@@ -18,6 +18,7 @@ typedef struct lm_reply {
     llm_str *stops; size_t n_stops;     /* into this block, as are all arrays here */
     llm_token *stop_tokens; size_t n_stop_tokens;
     size_t begin, n_drawn;              /* the reply's tokens are timeline[begin, begin + n_drawn) */
+    uint64_t n_gone;                    /* drawn, but forgotten since by a context that slid */
     uint64_t n_bytes;                   /* of text, before the end that a stop set */
     uint64_t ready, read;               /* bytes that can be read; that were */
     size_t at_token, at_byte;           /* where `read` is: token of the timeline, byte in it */
@@ -36,6 +37,10 @@ int32_t lm_reply_accept(lm_reply *reply, const lm_tokenizer *tokenizer, llm_toke
 void lm_reply_end(lm_reply *reply);
 /* The timeline was cut to n tokens: unread text beyond is dropped. */
 void lm_reply_cut(lm_reply *reply, size_t n_tokens);
+/* The most of `wanted` tokens from `keep` on that may be forgotten: text that is not read yet stays. */
+size_t lm_reply_may_forget(const lm_reply *reply, size_t keep, size_t wanted);
+/* timeline[keep, keep + n) was forgotten; what stood behind has moved down. */
+void lm_reply_slide(lm_reply *reply, size_t keep, size_t n);
 size_t lm_reply_read(lm_reply *reply, const lm_tokenizer *tokenizer, const llm_token *tokens, char *out, size_t cap);
 
 #endif

@@ -285,6 +285,7 @@ static void restore_swap(restore_plan *p)
     s->n_evaluated = p->use_state ? (size_t)p->saved.about.n_evaluated : 0;
     s->logits_at = logits ? s->n_evaluated : 0;
     s->anew = !p->use_state && p->saved.about.n_tokens != 0;
+    s->n_slid = p->saved.about.n_slid;
     s->ended = 0;
     s->failed = 0;
     s->reply_drawn = false;

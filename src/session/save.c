@@ -86,6 +86,7 @@ static llm_status save_plan_make(save_plan *p, llm_error *error)
     p->about.n_evaluated = p->state ? s->n_evaluated : 0;
     if (s->reply && s->reply->begin + s->reply->n_drawn == s->n_tokens)
         p->about.n_reply = s->reply->n_drawn;
+    p->about.n_slid = s->n_slid;
     p->about.n_ctx = s->n_ctx;
     p->about.n_vocab = model->n_vocab;
     p->about.row_flags = s->row_flags;

@@ -16,21 +16,29 @@
 #include "base/cpu.h"
 #include "base/half.h"
 #include "base/size.h"
+#include "base/thread.h"
 
 #include <string.h>
 
-enum { SESSION_DEFAULT_CTX = 4096, SESSION_MAX_CTX = 1 << 27 };
+enum { SESSION_DEFAULT_CTX = 4096, SESSION_MAX_CTX = 1 << 27, SESSION_TRIM_WAIT_NS = 1000000 };
 #define SESSION_SCORE_WANTED 0x7fc0beefu                    /* a NaN that says: asked for, not there yet */
 #define SESSION_SCORE_NONE 0x7fc00000u
 
 bool lm_session_claim(llm_session *s)
 {
-    return atomic_exchange(&s->busy, 1) == 0;
+    uint32_t was = LM_SESSION_FREE;
+    while (!atomic_compare_exchange_strong(&s->busy, &was, LM_SESSION_CALLED)) {
+        if (was == LM_SESSION_CALLED)
+            return false;
+        lm_park(&s->busy, LM_SESSION_TRIMMED, SESSION_TRIM_WAIT_NS);
+        was = LM_SESSION_FREE;
+    }
+    return true;
 }
 
 void lm_session_release(llm_session *s)
 {
-    atomic_store(&s->busy, 0);
+    atomic_store(&s->busy, LM_SESSION_FREE);
 }
 
 llm_status lm_session_enter(llm_session *s, llm_error *error)
@@ -62,6 +70,7 @@ void lm_session_close(llm_session *session)
 {
     llm_model *model = session->model;
     lm_host *host = &model->engine->host;
+    lm_session_leave_roll(session);
     if (session->pages) {
         lm_session_drop_pass(session);
         lm_page_table_free(session->pages, &session->table);
@@ -88,6 +97,7 @@ static llm_status session_alloc(llm_model *model, int32_t state_type, llm_sessio
         lm_session_close(session);
         return status;
     }
+    lm_session_enroll(session);
     *out = session;
     return LLM_OK;
 }
@@ -121,6 +131,10 @@ llm_status lm_session_check_desc(const llm_session_desc *desc, llm_error *error)
         return lm_fail(error, LLM_E_INVALID, "llm_session_desc.n_ctx is %d: expected 0 to %d", desc->n_ctx, SESSION_MAX_CTX);
     if (desc->state_type != LLM_STATE_TYPE_F16 && desc->state_type != LLM_STATE_TYPE_F32 && desc->state_type != LLM_STATE_TYPE_INT8)
         return lm_fail(error, LLM_E_INVALID, "llm_session_desc.state_type is %d: expected LLM_STATE_TYPE_*", desc->state_type);
+    if (desc->when_full != LLM_FULL_END && desc->when_full != LLM_FULL_SLIDE)
+        return lm_fail(error, LLM_E_INVALID, "llm_session_desc.when_full is %d: expected LLM_FULL_*", desc->when_full);
+    if (desc->n_keep < 0)
+        return lm_fail(error, LLM_E_INVALID, "llm_session_desc.n_keep is %d: expected 0 or more", desc->n_keep);
     return LLM_OK;
 }
 
@@ -132,13 +146,18 @@ uint32_t lm_session_n_ctx(const llm_session_desc *desc, uint32_t n_ctx_train)
 llm_status lm_session_new(llm_model *model, const llm_session_desc *desc, llm_session **out, llm_error *error)
 {
     LM_TRY(lm_session_check_desc(desc, error));
+    uint32_t n_ctx = lm_session_n_ctx(desc, model->model->n_ctx_train);
+    if ((uint32_t)desc->n_keep > n_ctx / 2)
+        return lm_fail(error, LLM_E_INVALID, "llm_session_desc.n_keep is %d: expected at most half of the context, %u", desc->n_keep, n_ctx / 2);
     if (!model->model->exec)
         return lm_fail(error, LLM_E_STATE, "the model was loaded for its vocabulary only (LLM_MODEL_VOCAB_ONLY)");
 
     llm_session *session = NULL;
     LM_TRY(session_alloc(model, desc->state_type, &session, error));
     session->flags = desc->flags;
-    session->n_ctx = lm_session_n_ctx(desc, model->model->n_ctx_train);
+    session->n_ctx = n_ctx;
+    session->when_full = desc->when_full;
+    session->n_keep = (uint32_t)desc->n_keep;
     session->row_flags = lm_program_row_flags(model->model->program, session->n_ctx);
     if (session->n_ctx > model->model->n_ctx_train)
         lm_log(&model->engine->host, LLM_LOG_WARN, "a session of %u tokens; the model was trained for %u", session->n_ctx, model->model->n_ctx_train);
@@ -161,6 +180,10 @@ llm_status lm_session_copy(llm_session *s, llm_session **out, llm_error *error)
     if (s->n_evaluated % LM_PAGE_POSITIONS != 0)
         lm_session_drop_pass(s);                            /* it writes into the page that will be shared */
     fork->n_ctx = s->n_ctx;
+    fork->when_full = s->when_full;
+    fork->n_keep = s->n_keep;
+    fork->n_slid = s->n_slid;
+    fork->anew = s->anew;
     fork->row_flags = s->row_flags;
     fork->n_tokens = s->n_tokens;
     fork->n_evaluated = s->n_evaluated;
@@ -269,6 +292,8 @@ static llm_status session_put(llm_session *s, size_t kept, const llm_token *toke
             s->scores[0] = lm_f32_from_bits(SESSION_SCORE_NONE);
     }
     s->n_tokens = kept + n;
+    if (kept == 0)
+        s->n_slid = 0;
     s->n_evaluated = LM_MIN(s->n_evaluated, kept);
     if (s->n_evaluated != 0 && s->logits_at != s->n_evaluated &&
         (s->n_evaluated == s->n_tokens || lm_session_wants_score(s, s->n_evaluated)))
@@ -280,6 +305,19 @@ static llm_status session_put(llm_session *s, size_t kept, const llm_token *toke
         s->reply_drawn = false;
     lm_session_check_window(s);
     return LLM_OK;
+}
+
+/* At the end, where a full context may slide first. All or nothing. */
+static llm_status session_add(llm_session *s, const llm_token *tokens, size_t n, bool score, llm_error *error)
+{
+    if (n > s->n_ctx - s->n_tokens && s->when_full == LLM_FULL_SLIDE) {
+        lm_host *host = &s->model->engine->host;            /* all that could fail, before anything is forgotten */
+        LM_TRY(lm_ids_room(host, &s->tokens, s->n_tokens, LM_MIN(s->n_tokens + n, (size_t)s->n_ctx), s->n_ctx, error));
+        if (score)
+            LM_TRY(lm_session_scores_room(s, s->n_ctx, error));
+        LM_TRY(lm_session_slide(s, n, error));
+    }
+    return session_put(s, s->n_tokens, tokens, n, score, error);
 }
 
 static void session_cut_pages(llm_session *s)
@@ -304,7 +342,7 @@ llm_status lm_session_append(llm_session *s, const llm_token *tokens, size_t n, 
     if (status == LLM_OK)
         status = session_check_tokens(s, tokens, n, error);
     if (status == LLM_OK && n != 0)
-        status = session_put(s, s->n_tokens, tokens, n, (flags & LLM_APPEND_SCORE) != 0, error);
+        status = session_add(s, tokens, n, (flags & LLM_APPEND_SCORE) != 0, error);
     return lm_session_leave(s, status);
 }
 
@@ -357,7 +395,7 @@ llm_status lm_session_append_text(llm_session *s, const char *text, size_t len, 
     if (status == LLM_OK)
         status = session_encode(s, text, len, flags, &tokens, &n, error);
     if (status == LLM_OK && n != 0)
-        status = session_put(s, s->n_tokens, tokens, n, (flags & LLM_APPEND_SCORE) != 0, error);
+        status = session_add(s, tokens, n, (flags & LLM_APPEND_SCORE) != 0, error);
     lm_mem_free(&s->model->engine->host.mem, tokens);
     return lm_session_leave(s, status);
 }
@@ -523,5 +561,6 @@ llm_status lm_session_info(llm_session *s, llm_session_info *info, llm_error *er
     info->flags = s->anew ? LLM_SESSION_ANEW : 0;
     info->n_ctx = (int32_t)s->n_ctx;
     info->state_type = s->state_type;
+    info->n_slid = s->n_slid;
     return lm_session_leave(s, LLM_OK);
 }

@@ -10,10 +10,12 @@
 #include "session/reply.h"
 #include "session/sampler.h"
 
+enum { LM_SESSION_FREE = 0, LM_SESSION_CALLED = 1, LM_SESSION_TRIMMED = 2 };        /* trimmed: whoever calls waits */
+
 struct llm_session {
     llm_model *model;                   /* held */
     lm_pages *pages;                    /* the model's pool of our state type */
-    _Atomic uint32_t busy, cancel;
+    _Atomic uint32_t busy, cancel;      /* busy: LM_SESSION_* */
     _Atomic int32_t state;              /* as llm_session_state answers; the three are published by lm_session_settle */
     _Atomic uint64_t shown_tokens, shown_pending;
     _Atomic(const void *) caller;       /* the step in progress that holds us */
@@ -40,7 +42,11 @@ struct llm_session {
     lm_page_table table;
     lm_reply *reply;                    /* or NULL: generate was never called */
     lm_lane *lane;                      /* the pass in progress that we are in */
-    uint64_t turn;                      /* number of our last pass: who waited longest goes first */
+    _Atomic uint64_t turn;              /* number of our last pass: who waited longest goes first */
+    llm_session *before, *after;        /* in the engine's list; under its roll */
+    int32_t when_full;                  /* LLM_FULL_* */
+    uint32_t n_keep;
+    uint64_t n_slid;                    /* tokens that stood behind the kept ones and were forgotten: a draw's position counts them */
     uint64_t n_prompt, prompt_ns, n_generated, generate_ns;
 };
 
@@ -66,6 +72,10 @@ llm_status lm_session_watch_scores(llm_session *s, void (*on_score)(void *user, 
 llm_status lm_session_best(llm_session *s, llm_token_score *out, size_t cap, size_t *n, llm_error *error);
 llm_status lm_session_info(llm_session *s, llm_session_info *info, llm_error *error);
 
+llm_status lm_session_park(llm_session *s, llm_error *error);
+/* Parks idle sessions, and before that gives back what is kept for speed, until the engine holds so many bytes less. *freed: how many. */
+void lm_sessions_trim(llm_engine *engine, uint64_t bytes, bool park, uint64_t *freed);
+
 /* ---- among the files of this folder: the session is claimed ---------------------------------------------------------------- */
 
 /* Claims it or answers E_BUSY; settles, gives it back and answers status. */
@@ -75,6 +85,11 @@ llm_status lm_session_leave(llm_session *s, llm_status status);
 void lm_session_check_window(llm_session *s);
 bool lm_session_claim(llm_session *s);
 void lm_session_release(llm_session *s);
+/* In the engine's list, as long as it lives. */
+void lm_session_enroll(llm_session *s);
+void lm_session_leave_roll(llm_session *s);
+/* Forgets the older half of what stands behind n_keep, or more where `need` tokens are to come. LLM_MORE: not allowed, or it would not help. */
+llm_status lm_session_slide(llm_session *s, size_t need, llm_error *error);
 /* Publishes state and counters. */
 void lm_session_settle(llm_session *s);
 /* The pass in progress, if any, is dropped: for all its sessions, which compute it anew. */

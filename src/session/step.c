@@ -436,7 +436,7 @@ static llm_status step_draw_with(llm_session *s, const lm_reply *reply, lm_room 
         reply->on_logits(reply->user, room->logits, (int32_t)n_vocab);
     if (reply->sampler) {
         const lm_memory *last = s->n_memories != 0 ? &s->memories->at[s->n_memories - 1] : NULL;
-        lm_draw draw = { .tokens = s->tokens->ids, .n_tokens = s->n_tokens, .seed = reply->seed, .position = s->n_tokens,
+        lm_draw draw = { .tokens = s->tokens->ids, .n_tokens = s->n_tokens, .seed = reply->seed, .position = s->n_tokens + s->n_slid,
                          .memory = last && last->kind == reply->sampler->remembers ? last : NULL };
         return lm_sampler_draw(reply->sampler, &draw, room, out, memory, error);
     }
@@ -458,6 +458,17 @@ static llm_status step_pick(llm_session *s, llm_token *out, lm_memory *memory, l
     return status;
 }
 
+/* The reply ends, or the context slides and it goes on when the rest has been taken in. */
+static llm_status step_full(llm_session *s, llm_error *error)
+{
+    llm_status status = lm_session_slide(s, 1, error);
+    if (status == LLM_MORE) {
+        lm_reply_end(s->reply);
+        s->ended = LLM_END_CONTEXT;
+    }
+    return status < 0 ? status : LLM_OK;
+}
+
 /* Draws a token if the reply wants one. All is taken in, and its logits are there. On failure the timeline is unchanged. */
 static llm_status step_draw(llm_session *s, llm_error *error)
 {
@@ -465,11 +476,8 @@ static llm_status step_draw(llm_session *s, llm_error *error)
     llm_token token = LLM_TOKEN_NONE;
     if (!reply || !reply->active || s->n_evaluated != s->n_tokens)
         return LLM_OK;
-    if (s->n_tokens == s->n_ctx) {
-        lm_reply_end(reply);
-        s->ended = LLM_END_CONTEXT;
-        return LLM_OK;
-    }
+    if (s->n_tokens == s->n_ctx)
+        return step_full(s, error);
     LM_TRY(lm_ids_room(&s->model->engine->host, &s->tokens, s->n_tokens, s->n_tokens + 1, s->n_ctx, error));
     if (reply->flags & LLM_GENERATE_SCORE)
         LM_TRY(lm_session_scores_room(s, s->n_tokens + 1, error));
@@ -478,6 +486,7 @@ static llm_status step_draw(llm_session *s, llm_error *error)
     if (remembers)
         LM_TRY(lm_memories_room(&s->model->engine->host, &s->memories, s->n_memories, s->n_memories + 1, error));
     LM_TRY(step_pick(s, &token, &memory, error));
+    memory.position = (uint32_t)s->n_tokens;                /* in the timeline, also where it has slid */
     if (remembers)
         s->memories->at[s->n_memories++] = memory;
     s->tokens->ids[s->n_tokens] = token;
@@ -490,12 +499,8 @@ static llm_status step_draw(llm_session *s, llm_error *error)
     s->reply_drawn = true;
     s->n_generated++;
     int32_t end = lm_reply_accept(reply, s->model->model->tokenizer, token);
-    if (end == LLM_STATE_WORKING && s->n_tokens == s->n_ctx) {
-        lm_reply_end(reply);
-        end = LLM_END_CONTEXT;
-    }
     s->ended = end == LLM_STATE_WORKING ? 0 : end;
-    return LLM_OK;
+    return end == LLM_STATE_WORKING && s->n_tokens == s->n_ctx ? step_full(s, error) : LLM_OK;
 }
 
 /* What a done pass left for one member. out: the number of its first row with logits; advanced past its rows. On failure the session

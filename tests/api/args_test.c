@@ -60,14 +60,14 @@ PIN(llm_sampler_desc, mirostat_eta, 112); PIN(llm_sampler_desc, adaptive_target,
 PIN(llm_sampler_desc, dry_breakers, 128); PIN(llm_sampler_desc, n_dry_breakers, 136); PIN(llm_sampler_desc, order, 144); PIN(llm_sampler_desc, n_order, 152);
 _Static_assert(LLM_STAGE_PENALTIES == 1 && LLM_STAGE_DRY == 2 && LLM_STAGE_TOP_N_SIGMA == 3 && LLM_STAGE_TOP_K == 4 && LLM_STAGE_TYPICAL == 5 && LLM_STAGE_TOP_P == 6 &&
                LLM_STAGE_MIN_P == 7 && LLM_STAGE_XTC == 8 && LLM_STAGE_TEMPERATURE == 9, "stages");
-PIN_SIZE(llm_session_desc, 16); PIN(llm_session_desc, flags, 4); PIN(llm_session_desc, n_ctx, 8); PIN(llm_session_desc, state_type, 12);
+PIN_SIZE(llm_session_desc, 24); PIN(llm_session_desc, when_full, 16); PIN(llm_session_desc, n_keep, 20); PIN(llm_session_desc, flags, 4); PIN(llm_session_desc, n_ctx, 8); PIN(llm_session_desc, state_type, 12);
 PIN_SIZE(llm_generate_desc, 88); PIN(llm_generate_desc, flags, 4); PIN(llm_generate_desc, seed, 8); PIN(llm_generate_desc, max_tokens, 16); PIN(llm_generate_desc, sampler, 24);
 PIN(llm_generate_desc, stops, 32); PIN(llm_generate_desc, n_stops, 40); PIN(llm_generate_desc, stop_tokens, 48); PIN(llm_generate_desc, n_stop_tokens, 56);
 PIN(llm_generate_desc, on_logits, 64); PIN(llm_generate_desc, user, 72); PIN(llm_generate_desc, reserved_ptr, 80);
 PIN_SIZE(llm_save_desc, 24); PIN(llm_save_desc, flags, 4); PIN(llm_save_desc, note, 8); PIN(llm_save_desc, note_len, 16);
 PIN_SIZE(llm_saved_info, 64); PIN(llm_saved_info, flags, 4); PIN(llm_saved_info, n_tokens, 8); PIN(llm_saved_info, n_evaluated, 16); PIN(llm_saved_info, n_reply, 24);
 PIN(llm_saved_info, file_bytes, 32); PIN(llm_saved_info, note_len, 40); PIN(llm_saved_info, n_ctx, 48); PIN(llm_saved_info, state_type, 52); PIN(llm_saved_info, version, 56); PIN(llm_saved_info, arithmetic, 60);
-PIN_SIZE(llm_session_info, 56); PIN(llm_session_info, flags, 4); PIN(llm_session_info, n_prompt, 8); PIN(llm_session_info, prompt_us, 16); PIN(llm_session_info, n_generated, 24);
+PIN_SIZE(llm_session_info, 64); PIN(llm_session_info, n_slid, 56); PIN(llm_session_info, flags, 4); PIN(llm_session_info, n_prompt, 8); PIN(llm_session_info, prompt_us, 16); PIN(llm_session_info, n_generated, 24);
 PIN(llm_session_info, generate_us, 32); PIN(llm_session_info, state_bytes, 40); PIN(llm_session_info, n_ctx, 48); PIN(llm_session_info, state_type, 52);
 PIN_SIZE(llm_chat_desc, 88); PIN(llm_chat_desc, flags, 4); PIN(llm_chat_desc, template_text, 8); PIN(llm_chat_desc, template_text_len, 16);
 PIN(llm_chat_desc, template_name, 24); PIN(llm_chat_desc, template_name_len, 32); PIN(llm_chat_desc, tools, 40); PIN(llm_chat_desc, tools_len, 48);
@@ -155,6 +155,8 @@ static void test_nulls(llm_engine *engine, llm_model *model)
     WRONG(LLM_E_INVALID, llm_session_watch_scores(NULL, NULL, NULL, &error));
     WRONG(LLM_E_INVALID, llm_session_best(s, NULL, 3, &n, &error));
     WRONG(LLM_E_INVALID, llm_session_get_info(s, NULL, &error));
+    WRONG(LLM_E_INVALID, llm_session_park(NULL, &error));
+    WRONG(LLM_E_INVALID, llm_engine_trim(NULL, 1, 0, NULL, &error));
     WRONG(LLM_E_INVALID, llm_session_save(NULL, "x", 1, NULL, &error));
     WRONG(LLM_E_INVALID, llm_session_save(s, NULL, 0, NULL, &error));
     WRONG(LLM_E_INVALID, llm_session_save(s, "", 0, NULL, &error));

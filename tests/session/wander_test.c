@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Random walks: sessions are appended to, rewound, synced, forked, freed, cancelled, saved and restored, generate, and are stepped in changing company with
+ * Random walks: sessions are appended to, rewound, synced, forked, freed, cancelled, saved, restored, parked, generate, and are stepped in changing company with
  * changing budgets. On the verify backend every pass is checked (pages, rows, state read before it is written); on the CPU each timeline's
  * logits must be those of a fresh session with the same tokens. */
 #include "../api/saving.h"
@@ -48,7 +48,7 @@ static void walk(llm_model *model, uint64_t seed, int n_moves, int compare)
         size_t have = llm_session_n_tokens(s[i]);
         llm_status status = LLM_OK;
         tiny_tokens(tokens, n, 400, walk_random(&r, 3));
-        switch (walk_random(&r, 10)) {
+        switch (walk_random(&r, 11)) {
         case 0: case 1:
             status = llm_session_append(s[i], tokens, n, walk_random(&r, 4) == 0 ? LLM_APPEND_SCORE : 0, &error);
             CHECK(status == LLM_OK || (status == LLM_E_CONTEXT_FULL && have + n > N_CTX));
@@ -91,6 +91,12 @@ static void walk(llm_model *model, uint64_t seed, int n_moves, int compare)
             free(f.data);
             break;
         }
+        case 8:
+            if (walk_random(&r, 2) == 0)
+                CHECK(llm_session_park(s[i], &error) == LLM_OK);
+            else
+                CHECK(llm_engine_trim(model->engine, walk_random(&r, 100000), LLM_TRIM_PARK, NULL, &error) == LLM_OK);
+            break;
         default: {
             llm_session *some[N];
             size_t m = 0, first = walk_random(&r, N);

@@ -474,6 +474,8 @@ LLM_STATE_TYPE_F16 = 0
 LLM_STATE_TYPE_F32 = 1
 LLM_STATE_TYPE_INT8 = 2
 LLM_SESSION_RESERVE = 1
+LLM_FULL_END = 0
+LLM_FULL_SLIDE = 1
 
 
 class llm_session_desc(Structure):
@@ -482,6 +484,8 @@ class llm_session_desc(Structure):
         ("flags", c_uint32),
         ("n_ctx", c_int32),
         ("state_type", c_int32),
+        ("when_full", c_int32),
+        ("n_keep", c_int32),
     ]
 
 
@@ -538,6 +542,7 @@ class llm_session_info(Structure):
         ("state_bytes", c_uint64),
         ("n_ctx", c_int32),
         ("state_type", c_int32),
+        ("n_slid", c_uint64),
     ]
 
 
@@ -590,6 +595,7 @@ class llm_saved_info(Structure):
     ]
 
 
+LLM_TRIM_PARK = 1
 LLM_CHAT_GIVEN = 1
 LLM_CHAT_MODEL = 2
 LLM_CHAT_BUILTIN = 3
@@ -796,6 +802,9 @@ FUNCTIONS = {
         POINTER(llm_error)]),
     "llm_saved_note": (llm_status, [POINTER(llm_model), POINTER(llm_source), c_void_p, c_size_t,
         POINTER(c_size_t), POINTER(llm_error)]),
+    "llm_session_park": (llm_status, [POINTER(llm_session), POINTER(llm_error)]),
+    "llm_engine_trim": (llm_status, [POINTER(llm_engine), c_uint64, c_uint32, POINTER(c_uint64),
+        POINTER(llm_error)]),
     "llm_chat_create": (llm_status, [POINTER(llm_model), POINTER(llm_chat_desc), POINTER(POINTER(llm_chat)),
         POINTER(llm_error)]),
     "llm_chat_free": (None, [POINTER(llm_chat)]),
