@@ -200,21 +200,45 @@ uint64_t lm_cpu_pool_page_bytes(const lm_backend *backend, const lm_pool *handle
     return bytes;
 }
 
+/* n items of `item` bytes, a known number: between a row and places `stride` items apart. */
+#define CPU_PAGES_ITEMS(type)                                                       \
+    for (size_t d = 0; d < n; d++) {                                                \
+        uint8_t *a = ours + d * stride * sizeof(type), *b = row + d * sizeof(type); \
+        memcpy(out ? b : a, out ? a : b, sizeof(type));                             \
+    }
+static void cpu_pages_items(uint8_t *ours, size_t stride, uint8_t *row, size_t n, size_t item, bool out)
+{
+    if (stride == 1)
+        memcpy(out ? row : ours, out ? ours : row, n * item);
+    else if (item == sizeof(uint16_t))
+        CPU_PAGES_ITEMS(uint16_t)
+    else
+        CPU_PAGES_ITEMS(uint32_t)
+}
+#undef CPU_PAGES_ITEMS
+
+/* The same of int8: its scale, then its levels. */
+static void cpu_pages_levels(bool is_v, uint32_t dim, size_t at, uint8_t *group, uint8_t *row, bool out)
+{
+    memcpy(out ? row : group + at * sizeof(float), out ? group + at * sizeof(float) : row, sizeof(float));
+    row += sizeof(float);
+    for (size_t d = 0; d < dim; d++) {
+        uint8_t *ours = group + (is_v ? lm_i8_v_at(at, d, dim) : lm_i8_k_at(at, d));
+        *(out ? &row[d] : ours) = *(out ? ours : &row[d]);
+    }
+    for (size_t d = dim; !out && !is_v && d < lm_i8_padded(dim); d++)
+        group[lm_i8_k_at(at, d)] = 0;
+}
+
 /* One head at one position between its row of the canonical layout and `part`, its K or V of all the page's positions. */
 static void cpu_pages_row(int32_t state_type, bool is_v, uint32_t dim, size_t p, uint8_t *part, uint8_t *row, bool out)
 {
-    size_t item = state_type == LLM_STATE_TYPE_INT8 ? 1 : state_type == LLM_STATE_TYPE_F16 ? 2 : 4, at = p % LM_KEYS;
+    size_t item = state_type == LLM_STATE_TYPE_F16 ? 2 : 4, at = p % LM_KEYS;
     uint8_t *group = part + p / LM_KEYS * cpu_pages_group(state_type, is_v, dim);
-    if (state_type == LLM_STATE_TYPE_INT8) {
-        memcpy(out ? row : group + at * sizeof(float), out ? group + at * sizeof(float) : row, sizeof(float));
-        row += sizeof(float);
-        for (size_t d = dim; !out && !is_v && d < lm_i8_padded(dim); d++)
-            group[lm_i8_k_at(at, d)] = 0;
-    }
-    for (size_t d = 0; d < dim; d++, row += item) {
-        size_t i = state_type == LLM_STATE_TYPE_INT8 ? is_v ? lm_i8_v_at(at, d, dim) : lm_i8_k_at(at, d) : (is_v ? at * dim + d : d * LM_KEYS + at) * item;
-        memcpy(out ? row : group + i, out ? group + i : row, item);
-    }
+    if (state_type == LLM_STATE_TYPE_INT8)
+        cpu_pages_levels(is_v, dim, at, group, row, out);
+    else
+        cpu_pages_items(group + (is_v ? at * dim : at) * item, is_v ? 1 : LM_KEYS, row, dim, item, out);
 }
 
 /* Between the canonical layout, stream by stream K [position][head] then V [position][head], and ours. */
