@@ -252,6 +252,14 @@ class Engine:
 
         return Tokenizer(source, engine=self)
 
+    def trim(self) -> int:
+        """For a program that needs memory now: gives back what steps only keep to be quick, and returns how many bytes
+        these were. They are taken again when needed. Sessions that wait give more: Session.park."""
+        freed = ctypes.c_uint64()  # without LLM_TRIM_PARK: it would take memory that borrowed arrays look at
+        with self._handle as engine:
+            check("llm_engine_trim", engine, 0xFFFFFFFFFFFFFFFF, 0, ctypes.byref(freed))
+        return freed.value
+
     def estimate(
         self,
         source: Sources,

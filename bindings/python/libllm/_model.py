@@ -210,11 +210,19 @@ class Model:
 
     # ---- what it does
 
-    def session(self, *, n_ctx: int = 0, state_type: str = "f16", reserve: bool = False) -> Session:
+    def session(
+        self,
+        *,
+        n_ctx: int = 0,
+        state_type: str = "f16",
+        reserve: bool = False,
+        when_full: str = "end",
+        n_keep: int = 0,
+    ) -> Session:
         """Session(self, ...)."""
         from ._session import Session
 
-        return Session(self, n_ctx=n_ctx, state_type=state_type, reserve=reserve)
+        return Session(self, n_ctx=n_ctx, state_type=state_type, reserve=reserve, when_full=when_full, n_keep=n_keep)
 
     def generate(
         self,

@@ -50,6 +50,7 @@ class SessionInfo(NamedTuple):
     state_bytes: int  # pages that this session refers to, shared ones included
     n_ctx: int
     state_type: str
+    n_slid: int  # tokens that sliding has forgotten
 
 
 class GenerateOptions(SamplerOptions, total=False):
@@ -75,18 +76,31 @@ class Session:
     n_ctx       a bound in tokens, not a reservation; 0: the model's, at most 4096
     state_type  of what the model remembers: "f16"; "f32"; "int8", half of f16's memory
     reserve     takes all memory for n_ctx now
+    when_full   "end": a reply ends, what is put in is refused; "slide": the first n_keep tokens (at most half of n_ctx)
+                stay, the older half of the others is forgotten, and the rest is taken in anew
 
     One thread at a time uses a session, any thread (a second one gets BusyError); cancel, state, n_tokens, n_pending
     may be used from any thread at any time. Different sessions run in parallel: the interpreter's lock is free while
     the library computes.
     """
 
-    def __init__(self, model: Model, *, n_ctx: int = 0, state_type: str = "f16", reserve: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        n_ctx: int = 0,
+        state_type: str = "f16",
+        reserve: bool = False,
+        when_full: str = "end",
+        n_keep: int = 0,
+    ) -> None:
         desc = new(
             _abi.llm_session_desc,
             n_ctx=n_ctx,
             state_type=one_of("state_type", state_type, STATE_TYPES),
             flags=_abi.LLM_SESSION_RESERVE if reserve else 0,
+            when_full=one_of("when_full", when_full, {"end": _abi.LLM_FULL_END, "slide": _abi.LLM_FULL_SLIDE}),
+            n_keep=n_keep,
         )
         self._begin_life(model)
         with model._handle as pointer:
@@ -164,6 +178,12 @@ class Session:
         with self._change() as s:
             check("llm_session_rewind", s, n_tokens)
         self._reply += 1
+
+    def park(self) -> None:
+        """Drops what the model remembers and keeps the tokens, a few bytes each: for sessions that wait. All are pending
+        then; the next steps take them in anew and come to the same bits. Raises BusyError."""
+        with self._change() as s:
+            check("llm_session_park", s)
 
     def fork(self) -> Session:
         """A second session with the same timeline; memory is shared until one of them writes. The fork does not
@@ -405,6 +425,7 @@ class Session:
             info.state_bytes,
             info.n_ctx,
             types.get(info.state_type, str(info.state_type)),
+            info.n_slid,
         )
 
 

@@ -93,7 +93,7 @@ def test_everything_of_a_descriptor_has_a_parameter():
     known = {
         _abi.llm_engine_desc: "n_threads n_arenas n_chunk cpu_tier memory_limit logger vulkan allocator parallel",
         _abi.llm_model_desc: "device n_device_layers progress user pack pack_len",
-        _abi.llm_session_desc: "n_ctx state_type",
+        _abi.llm_session_desc: "n_ctx state_type when_full n_keep",
         _abi.llm_quantize_desc: "file_type importance progress user",
         _abi.llm_importance_desc: "dataset dataset_len n_chunks chunk_tokens",
         _abi.llm_chat_desc: "template_text template_text_len template_name template_name_len tools tools_len "

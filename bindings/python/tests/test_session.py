@@ -101,6 +101,33 @@ def test_full_context(model):
     assert session.state is State.END_CONTEXT and session.n_tokens == 16
 
 
+def test_sliding(model):
+    session = model.session(n_ctx=32, when_full="slide", n_keep=4)
+    session.append("Once upon a time")
+    kept = session.tokens[:4]
+    assert session.generate(max_tokens=100, ignore_end=True).text() and session.state is State.END_LENGTH
+    assert session.info.n_slid > 0 and session.tokens[:4] == kept
+    with pytest.raises(ValueError, match="when_full"):
+        model.session(when_full="explode")
+
+
+def test_parking(model):
+    session = model.session()
+    text = model.generate("Once upon a time", max_tokens=12).text()
+    session.append("Once upon a time")
+    session.run()
+    logits = session.logits()
+    with pytest.raises(BufferError):
+        session.park()
+    assert model.engine.trim() >= 0
+    assert logits.tolist() == session.logits(copy=True).tolist()  # not trimmed away
+    del logits
+    before = session.info.state_bytes
+    session.park()
+    assert session.info.state_bytes < before and session.n_pending == session.n_tokens
+    assert session.generate(max_tokens=12).text() == text
+
+
 def test_state_types(model):
     for kind in ("f16", "f32", "int8"):
         with model.session(state_type=kind, n_ctx=64, reserve=True) as session:
