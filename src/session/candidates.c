@@ -9,7 +9,49 @@
 
 LM_EXACT_ARITHMETIC
 
-enum { CANDIDATES_HEAP_MOST = 1024, CANDIDATES_FIRST_PREFIX = 256, CANDIDATES_BLOCK = 256 };
+enum { CANDIDATES_HEAP_MOST = 1024, CANDIDATES_FIRST_PREFIX = 256, CANDIDATES_BLOCK = 256, CANDIDATES_LANES = 8, CANDIDATES_BEST_LANES = 32, CANDIDATES_BEST_BLOCK = 2048 };
+
+/* ---- all logits ---------------------------------------------------------------------------------------------------------- */
+
+/* Loops that compilers turn into vectors: no branch, and results in lanes. */
+bool lm_logits_finite(const float *logits, uint32_t n)
+{
+    uint32_t lanes[CANDIDATES_LANES] = { 0 }, whole = n / CANDIDATES_LANES * CANDIDATES_LANES, bad = 0;
+    for (uint32_t i = 0; i < whole; i += CANDIDATES_LANES)
+        for (uint32_t k = 0; k < CANDIDATES_LANES; k++)     /* where the exponent is all ones the sum carries into the sign */
+            lanes[k] |= (lm_bits_from_f32(logits[i + k]) & 0x7fffffffu) + 0x00800000u;
+    for (uint32_t k = 0; k < CANDIDATES_LANES; k++)
+        bad |= lanes[k];
+    for (uint32_t i = whole; i < n; i++)
+        bad |= (lm_bits_from_f32(logits[i]) & 0x7fffffffu) + 0x00800000u;
+    return bad >> 31 == 0;
+}
+
+uint32_t lm_logits_best(const float *logits, uint32_t n)
+{
+    float best = logits[0];
+    uint32_t at = 0;                                        /* the block that the best stands in */
+    for (uint32_t i = 0; i < n; i += CANDIDATES_BEST_BLOCK) {
+        uint32_t end = LM_MIN(n - i, (uint32_t)CANDIDATES_BEST_BLOCK), whole = end / CANDIDATES_BEST_LANES * CANDIDATES_BEST_LANES;
+        float most[CANDIDATES_BEST_LANES], block = best;
+        for (uint32_t k = 0; k < CANDIDATES_BEST_LANES; k++)
+            most[k] = best;
+        for (uint32_t j = 0; j < whole; j += CANDIDATES_BEST_LANES)
+            for (uint32_t k = 0; k < CANDIDATES_BEST_LANES; k++)
+                most[k] = logits[i + j + k] > most[k] ? logits[i + j + k] : most[k];
+        for (uint32_t k = 0; k < CANDIDATES_BEST_LANES; k++)
+            block = most[k] > block ? most[k] : block;
+        for (uint32_t j = whole; j < end; j++)
+            block = logits[i + j] > block ? logits[i + j] : block;
+        if (block > best) {
+            best = block;
+            at = i;
+        }
+    }
+    while (at < n && !(logits[at] == best))
+        at++;
+    return at < n ? at : 0;
+}
 
 /* ---- selection ----------------------------------------------------------------------------------------------------------- */
 

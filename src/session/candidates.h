@@ -55,6 +55,10 @@ double lm_choice_weigh(lm_choice *c);
  * so many are sorted then; *sorted: how many are already. */
 uint32_t lm_choice_prefix(lm_choice *c, double mass, bool strict, uint32_t *sorted);
 
+/* Over all logits, as fast as they can be read. Is none NaN or infinite? The first of the largest; NaN is passed over, but for the first logit. */
+bool lm_logits_finite(const float *logits, uint32_t n);
+uint32_t lm_logits_best(const float *logits, uint32_t n);
+
 /* Moves the k best candidates to the front, best first (higher logit, then lower id). spare: room for n. n log n on any input. */
 void lm_candidates_best(lm_candidate *candidates, lm_candidate *spare, uint32_t n, uint32_t k);
 

@@ -268,10 +268,7 @@ double lm_logits_log_sum(const float *logits, uint32_t n, float *max)
 
 llm_status lm_sampler_argmax(const float *logits, uint32_t n, llm_token *out, llm_error *error)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best])
-            best = i;
+    uint32_t best = lm_logits_best(logits, n);
     if (logits[best] == -INFINITY)
         return lm_fail(error, LLM_E_NUMERIC, "no token is left to draw: every logit is -infinity");
     *out = (llm_token)best;

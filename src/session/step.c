@@ -417,10 +417,7 @@ static llm_status step_run(step_call *call, lm_lane *lane, llm_error *why)
 
 static llm_status step_check_logits(const float *logits, uint32_t n, llm_error *error)
 {
-    uint32_t bad = 0;
-    for (uint32_t i = 0; i < n; i++)
-        bad |= (lm_bits_from_f32(logits[i]) & 0x7f800000u) == 0x7f800000u;
-    if (!bad)
+    if (lm_logits_finite(logits, n))
         return LLM_OK;
     for (uint32_t i = 0; i < n; i++)
         if ((lm_bits_from_f32(logits[i]) & 0x7f800000u) == 0x7f800000u)

@@ -277,10 +277,33 @@ static void test_numeric(void)
     CHECK(lm_sampler_argmax(tie, 4, &token, &error) == LLM_OK && token == 1);
 }
 
+/* The first of the largest, and whether all are finite: beside the plain loop, on all lengths, with ties, zeros of both signs and what is no number. */
+static void test_all_logits(void)
+{
+    static const float values[] = { 0.0f, -0.0f, 1.0f, -1.0f, 2.5f, -3e38f, 1e-42f, -INFINITY, INFINITY, NAN };
+    uint32_t seed = 1;
+    float logits[5000];
+    for (uint32_t n = 1; n <= 5000; n += n < 200 ? 1 : 337)
+        for (uint32_t set = 2; set <= 10; set++) {
+            uint32_t best = 0, bad = 0;
+            for (uint32_t i = 0; i < n; i++) {
+                seed = seed * 1664525u + 1013904223u;
+                logits[i] = values[(seed >> 16) % set];
+                bad += !isfinite(logits[i]);
+            }
+            for (uint32_t i = 1; i < n; i++)
+                if (logits[i] > logits[best])
+                    best = i;
+            CHECK_MSG(lm_logits_best(logits, n) == best, "%u of %u: %u", n, set, lm_logits_best(logits, n));
+            CHECK(lm_logits_finite(logits, n) == (bad == 0));
+        }
+}
+
 int main(void)
 {
     lm_mem_init(&engine.host.mem, NULL, 0);
     atomic_init(&engine.refs, 1);
+    test_all_logits();
     test_gold();
     test_draws();
     test_selection();
