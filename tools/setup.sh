@@ -1,24 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# setup.sh build|test|all: installs what building, testing, or every check needs, on Debian 12 and its relatives. What is there
-# already is left alone.
+# setup.sh build|test|all|editor: installs what building, testing, every check, or the check of the editor example needs, on Debian 12 and
+# its relatives. What is there already is left alone.
 set -eu
 build="gcc libc6-dev cmake ninja-build libedit-dev"
 # The Vulkan backend: headers, shader compiler, a driver that computes on the processor, the validation layers.
 vulkan="libvulkan-dev glslang-tools mesa-vulkan-drivers vulkan-validationlayers"
 test="$build g++ python3 pkg-config $vulkan"
 all="$test clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64 python3-venv"
+# The editor example: JSON, a Vim, and a window to take its picture in.
+editor="$build python3 libcjson-dev vim xvfb xterm fonts-dejavu-core fonts-dejavu-extra"
 
 case "${1:-}" in
     build) packages=$build have="cc cmake ninja" ;;
     test) packages=$test have="cc cmake ninja c++ python3 pkg-config" ;;
     all) packages=$all have="cc cmake ninja c++ python3 pkg-config clang aarch64-linux-gnu-gcc qemu-aarch64 x86_64-w64-mingw32-gcc" ;;
-    *) echo "usage: setup.sh build|test|all" >&2; exit 2 ;;
+    editor) packages=$editor have="cc cmake ninja python3 vim Xvfb xterm" ;;
+    *) echo "usage: setup.sh build|test|all|editor" >&2; exit 2 ;;
 esac
 
 files=/usr/include/histedit.h
 case "$1" in
     test | all) have="$have glslangValidator" files="$files /usr/include/vulkan/vulkan_core.h /usr/share/vulkan/icd.d /usr/share/vulkan/explicit_layer.d" ;;
+    editor) files="$files /usr/include/cjson/cJSON.h /usr/share/fonts/truetype/dejavu/DejaVuSansMono-Oblique.ttf" ;;
 esac
 
 missing=

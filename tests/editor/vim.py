@@ -32,7 +32,7 @@ class Vim:
         vim = ["vim", "-u", "NONE", "-i", "NONE", "-N"]
         for command in commands:
             vim += ["--cmd", command]
-        vim += ["-c", f"runtime plugin/llm_complete.vim", "-c", f"let g:test = ch_open('unix:{address}')", file]
+        vim += ["-c", "runtime plugin/llm_complete.vim", "-c", f"let g:test = ch_open('unix:{address}')", file]
         environment = dict(os.environ, TERM="xterm-256color", LC_ALL="C.UTF-8")
         self.leader, self.seen = None, ""
         if terminal:
@@ -46,7 +46,6 @@ class Vim:
         self.socket, _ = listener.accept()
         self.socket.settimeout(60)
         listener.close()
-        self.lines = self.socket.makefile("r", encoding="utf-8")
         self.asked = 0
 
     @staticmethod
@@ -69,12 +68,15 @@ class Vim:
         if self.leader is not None:
             os.write(self.leader, text.encode())
         else:
-            self.socket.sendall(json.dumps(["call", "feedkeys", [text, "t"]]).encode())
+            self.tell("call", "feedkeys", [text, "t"])
+
+    def tell(self, *command):
+        self.socket.sendall(json.dumps(command).encode())
 
     def ask(self, expression):
         """What the expression is in Vim, now."""
         self.asked -= 1
-        self.socket.sendall(json.dumps(["expr", expression, self.asked]).encode())
+        self.tell("expr", expression, self.asked)
         decoder, text = json.JSONDecoder(), ""
         while True:                                     # answers are not ended by a newline
             text += self.socket.recv(1 << 20).decode()
@@ -96,7 +98,7 @@ class Vim:
         return None
 
     def close(self):
-        self.socket.sendall(json.dumps(["ex", "qall!"]).encode())
+        self.tell("ex", "qall!")
         try:
             self.program.wait(10)
         except subprocess.TimeoutExpired:
