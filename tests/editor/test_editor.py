@@ -125,8 +125,8 @@ def cancelling():
     for i in range(2, 32):                                          # a cancel, early and late, also while the prompt is taken in
         c.complete(1000 + i, "Other words.", max_tokens=1)          # so that there is a prompt to take in
         c.say(id=i, prefix="The crow was clever. " * (1 + i), one_line=False, max_tokens=200)
-        if i % 2:
-            c.hear()
+        if i % 2 and "end" in c.hear():
+            continue
         time.sleep(0.0005 * (i % 8))
         started = time.monotonic()
         c.say(cancel=True)
@@ -230,9 +230,8 @@ def in_vim(folder, lines_model):
     ghost = v.ask(f"{info}.ghost")
     check(ghost.startswith(expected), f"the ghost is what the command tells: {ghost!r}, {expected!r}")
     check(v.ask("prop_list(1)") != [] and v.ask("getline(1)") == STORY, "and no part of the text")
-    v.ask("execute('redraw')")
-    time.sleep(0.1)
-    check("Everybody" in v.seen and "Everybody" not in v.ask("getline(1)"), "it stands on the screen")
+    words = [word for word in ghost.split() if len(word) > 4]       # some of them are one token, and so not cut by the terminal's codes
+    check(any(v.shows(word, 2) for word in words), "it stands on the screen")
     request = said()[-1]
     check(request["prefix"] == STORY and request["suffix"] == "\nAnd they all were friends.", f"prefix and suffix are sent: {request}")
     v.keys("\t")
@@ -250,13 +249,13 @@ def in_vim(folder, lines_model):
     v.keys("\x1bggcc" + STORY)
     for _ in range(10):
         number = v.ask(f"{info}.number")
-        v.keys(" x")
+        v.keys(" T")
         if not v.until(f"{info}.number > {number} && ({info}.ghost != '' || !{info}.busy)"):
             check(False, "an answer begins")
             break
         number = v.ask(f"{info}.number")
         started = time.monotonic()
-        v.keys("\x08")
+        v.keys("\x08\x08")
         while v.ask(f"{info}.ghost") != "" and time.monotonic() < started + 20:
             pass
         if v.until(f"{info}.last.id >= {number}"):
@@ -267,11 +266,11 @@ def in_vim(folder, lines_model):
     check(ended > 0 and {"cancel": True} in said(), "typing cancels")
 
     v.keys("\x1bgg0i")                                              # within a line a model that cannot fill in is not asked
-    time.sleep(0.5)
-    n = len(said())
+    number = v.ask(f"{info}.number")
     v.keys("z")
+    v.until("getline(1)[0] ==# 'z'")
     time.sleep(0.5)
-    check(len(said()) == n, "not asked within a line")
+    check(v.ask(f"{info}.number") == number, "not asked within a line")
     v.keys("\x1b:LlmComplete off\r")
     check(v.until(f"!{info}.on") == 1, "off")
     v.keys("o\tx\x1b")

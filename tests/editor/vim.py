@@ -87,7 +87,7 @@ class Vim:
             assert number == self.asked, (number, self.asked)
             return answer
 
-    def until(self, expression, seconds=20):
+    def until(self, expression, seconds=120):
         """Asks until the answer is true. Returns it, or None."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -96,6 +96,13 @@ class Vim:
                 return answer
             time.sleep(0.01)
         return None
+
+    def shows(self, word, seconds=10):
+        """Whether the terminal was given it."""
+        end = time.monotonic() + seconds
+        while word not in self.seen and time.monotonic() < end:
+            time.sleep(0.01)
+        return word in self.seen
 
     def close(self):
         self.tell("ex", "qall!")
