@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
@@ -95,6 +96,7 @@ class Vim:
             if answer:
                 return answer
             time.sleep(0.01)
+        print(f"in {seconds} s this did not come true: {expression}; there is {self.ask('LlmCompleteInfo()')}", file=sys.stderr)
         return None
 
     def shows(self, word, seconds=10):
