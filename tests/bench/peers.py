@@ -67,7 +67,7 @@ def measure(a, model, threads, depth, peers):
         try:
             for name, run, command in everybody if i % 2 == 0 else reversed(everybody):
                 if run:
-                    got[name] = run(a, command, model, threads, depth)
+                    got.setdefault(name, {}).update(run(a, command, model, threads, depth))     # alone and many at once may share a name
                 else:
                     answer = ours(a, command, model, threads, depth, i == 0)
                     got[name] = {test: r["tokens_per_second"] for test, r in answer.items()}
