@@ -29,6 +29,7 @@ from ._errors import (
     InvalidError,
     LimitError,
     LLMError,
+    MismatchError,
     NoDeviceError,
     NotFoundError,
     NumericError,
@@ -38,7 +39,7 @@ from ._errors import (
     VersionError,
 )
 from ._library import load_library
-from ._model import Metadata, Model, ModelInfo, TensorInfo
+from ._model import Metadata, Model, ModelInfo, SavedInfo, TensorInfo
 from ._reply import AsyncReply, Reply
 from ._sampler import Sampler, SamplerOptions
 from ._session import GenerateOptions, Session, SessionInfo, State, step
@@ -65,6 +66,7 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "LLMError",
+    "MismatchError",
     "LimitError",
     "Metadata",
     "Model",
@@ -77,6 +79,7 @@ __all__ = [
     "Reply",
     "Sampler",
     "SamplerOptions",
+    "SavedInfo",
     "Session",
     "SessionInfo",
     "State",

@@ -103,6 +103,10 @@ class NotFoundError(LLMError, FileNotFoundError):
         self.errno = errno.ENOENT
 
 
+class MismatchError(LLMError, ValueError):
+    """A saved session of another model."""
+
+
 class InternalError(LLMError):
     """A fault of the library: please report it."""
 
@@ -123,6 +127,7 @@ _CLASSES: dict[int, type[LLMError]] = {
     _abi.LLM_E_NUMERIC: NumericError,
     _abi.LLM_E_LIMIT: LimitError,
     _abi.LLM_E_NOT_FOUND: NotFoundError,
+    _abi.LLM_E_MISMATCH: MismatchError,
     _abi.LLM_E_INTERNAL: InternalError,
 }
 _NAMES = {value: name for name, value in vars(_abi).items() if name.startswith("LLM_E_")}

@@ -11,7 +11,7 @@ from . import _abi
 from ._call import Handle, call, check, fetch_text, new, text_of
 from ._engine import Engine, Job, Progress, model_desc
 from ._errors import NotFoundError
-from ._sources import OpenSink, OpenSources, Sources, Target
+from ._sources import OpenSink, OpenSources, Source, Sources, Target
 from ._tokenizer import Text, Tokenizer
 
 if TYPE_CHECKING:
@@ -41,6 +41,17 @@ class TensorInfo(NamedTuple):
     type: str  # "Q4_0"
     dims: tuple[int, ...]  # the first is the contiguous one
     bytes: int
+
+
+class SavedInfo(NamedTuple):
+    n_tokens: int  # of the timeline
+    n_evaluated: int  # of those, with their state in the file
+    n_reply: int  # the last tokens, as many as the last reply has drawn
+    n_ctx: int  # of the session that was saved
+    same_model: bool  # as the one that was asked
+    same_vocabulary: bool
+    state: bool  # with state that this model can use
+    note: bytes
 
 
 class Model:
@@ -207,6 +218,33 @@ class Model:
         )
         with self._handle as model:
             job.run("llm_model_write_importance", model, ctypes.byref(sink.struct), ctypes.byref(desc))
+
+    # ---- saved sessions
+
+    def saved(self, source: Source) -> SavedInfo:
+        """What a saved session is, by its first bytes: a path, bytes, or a file opened for reading bytes. Raises
+        FileError, NotFoundError, FormatError, VersionError."""
+        job = Job(None)
+        sources = OpenSources(source, job.callbacks)
+        info = new(_abi.llm_saved_info)
+        with self._handle as m:
+            job.run("llm_saved_get_info", m, sources.array[0], ctypes.byref(info))
+        return SavedInfo(
+            info.n_tokens,
+            info.n_evaluated,
+            info.n_reply,
+            info.n_ctx,
+            bool(info.flags & _abi.LLM_SAVED_SAME_MODEL),
+            bool(info.flags & _abi.LLM_SAVED_SAME_VOCABULARY),
+            bool(info.flags & _abi.LLM_SAVED_STATE),
+            self._note(sources, job, info.note_len),
+        )
+
+    def _note(self, sources: OpenSources, job: Job, length: int) -> bytes:
+        note, n = ctypes.create_string_buffer(max(length, 1)), ctypes.c_size_t()
+        with self._handle as m:
+            job.run("llm_saved_note", m, sources.array[0], note, length, ctypes.byref(n))
+        return note.raw[: n.value]
 
     # ---- what it does
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 from . import _abi
 from ._arrays import Borrowed, Scratch, borrow_floats, copy_floats
 from ._call import SLICE, Callbacks, Handle, call, check, may_call_back, new
-from ._engine import STATE_TYPES, one_of
+from ._engine import STATE_TYPES, Job, one_of
 from ._errors import error_of
 from ._model import Model
 from ._sampler import Sampler, SamplerOptions, strings
+from ._sources import OpenSink, OpenSources, Source, Target
 from ._tokenizer import Text, encoded, token_array
 
 if TYPE_CHECKING:
@@ -193,6 +194,41 @@ class Session:
         with self._handle as s:
             check("llm_session_fork", s, ctypes.byref(made._handle.pointer))
         return made
+
+    # ---- saved
+
+    def save(self, target: Target, *, state: bool = True, note: bytes = b"") -> None:
+        """Writes the timeline to a path, where it is there whole or not at all, or to a file opened for writing bytes.
+
+        state: with what the model remembers of it; without, the file is small, and the tokens are taken in anew. note:
+        bytes of yours that go along, at most 16 MiB (saved_note). Not the reply in progress: its tokens alone. Raises
+        FileError, NotFoundError (no such folder), DeviceLostError, LimitError, BusyError.
+        """
+        job = Job(None)
+        sink = OpenSink(target, job.callbacks)
+        kept = ctypes.create_string_buffer(note, len(note)) if note else None
+        desc = new(_abi.llm_save_desc, flags=0 if state else _abi.LLM_SAVE_TOKENS_ONLY, note_len=len(note))
+        desc.note = ctypes.addressof(kept) if kept is not None else None
+        with self._handle as s:
+            job.run("llm_session_save_to", s, ctypes.byref(sink.struct), ctypes.byref(desc))
+
+    def restore(self, source: Source, *, need_state: bool = False, other_model: bool = False) -> None:
+        """Makes the timeline what was saved: from a path, bytes, or a file opened for reading bytes. On failure nothing
+        has changed.
+
+        Where the state cannot be used (another state type) all tokens are pending, and the next steps take them in
+        anew; need_state: UnsupportedError instead. other_model: takes the tokens of another model with the same
+        vocabulary too. Raises FileError, NotFoundError, FormatError, VersionError, MismatchError (another model),
+        ContextFullError, BusyError.
+        """
+        job = Job(None)
+        sources = OpenSources(source, job.callbacks)
+        flags = (_abi.LLM_RESTORE_NEED_STATE if need_state else 0) | (
+            _abi.LLM_RESTORE_OTHER_MODEL if other_model else 0
+        )
+        with self._change() as s:
+            job.run("llm_session_restore_from", s, sources.array[0], flags)
+        self._reply += 1
 
     # ---- replies
 

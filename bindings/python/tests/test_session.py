@@ -367,3 +367,51 @@ def test_chat(model):
     )
     own.add("user", "héllo")
     assert own.render() == "Say: héllo 2026"
+
+
+def test_saved(model, session, tmp_path):
+    path = tmp_path / "story.llm"
+    session.append("Once upon a time", score=True)
+    session.run()
+    session.save(path, note=b"a note")
+    expected = [float(x) for x in session.logits(copy=True)]
+    info = model.saved(path)
+    assert (info.n_tokens, info.note) == (session.n_tokens, b"a note")
+    assert info.same_model and info.same_vocabulary and info.state
+
+    for source in (str(path), path.read_bytes(), path.open("rb")):
+        with model.session() as other:
+            other.append("something else")
+            other.restore(source)
+            assert other.tokens == session.tokens and other.n_pending == 0
+            assert [float(x) for x in other.logits(copy=True)] == expected
+
+    with open(tmp_path / "small.llm", "wb") as file:
+        session.save(file, state=False)
+    with model.session() as other:
+        with pytest.raises(libllm.UnsupportedError):
+            other.restore(tmp_path / "small.llm", need_state=True)
+        assert other.n_tokens == 0
+        other.restore(tmp_path / "small.llm")
+        assert other.n_pending == other.n_tokens == session.n_tokens
+        other.run()
+        assert [float(x) for x in other.logits(copy=True)] == expected
+        tokens = other.tokens
+        with pytest.raises(libllm.FormatError):
+            other.restore(path.read_bytes()[:-1])
+        with pytest.raises(libllm.NotFoundError):
+            other.restore(tmp_path / "none.llm")
+        borrowed = other.logits()
+        with pytest.raises(BufferError):
+            other.restore(path)
+        del borrowed
+        assert other.tokens == tokens
+    with pytest.raises(libllm.NotFoundError):
+        session.save(tmp_path / "no folder" / "x.llm")
+
+    class Full:
+        def write(self, data):
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        session.save(Full())
