@@ -6,7 +6,7 @@
         --peer "llama.cpp=PATH/llama-bench" --peer "ik=PATH/llama-bench" --peer "ik-rtr=PATH/llama-bench -rtr 1" \\
         [--batched "llama.cpp=PATH/llama-batched-bench"]
         [--ours "avx512=--cpu-mask avx512"] [-t 1,2] [-p 512] [-n 128] [-d 0] [--sessions 8] [--state f16] [--rounds 9]
-        [--pause 0] [--json] [--plot depths.svg]
+        [--device vulkan] [--pause 0] [--json] [--plot depths.svg]
 
 llama-bench and llama-batched-bench are the measuring programs of llama.cpp and ik_llama.cpp (build them, or link their sources to prebuilt
 libraries). A peer that is not there is left out. In a round each runs once, one right after the other, who is first changing from round to round; a
@@ -33,7 +33,7 @@ def ours(a, options, model, threads, depth, ceilings):
     sessions = ["--sessions", f"1,{a.sessions}"] if a.sessions > 1 else []
     answer = json.loads(read([*shlex.split(a.libllm), "bench", "-m", model, "-t", str(threads), "-p", str(a.prompt), "-n", str(a.predict), "-d", str(depth), "-r", "1",
                               "-c", str(depth + a.prompt + a.predict + 64), "--state-type", a.state, "-q", "--json", *sessions,
-                              *options,
+                              *options, *(["--device", a.device] if a.device else []),
                               *([] if ceilings else ["--no-ceilings"])]))
     return {r["test"] if r["sessions"] == 1 else f"decode x{r['sessions']}": r for r in answer["results"]}
 
@@ -41,7 +41,7 @@ def ours(a, options, model, threads, depth, ceilings):
 def bench(a, command, model, threads, depth):
     state = {"f32": "f32", "f16": "f16", "int8": "q8_0"}[a.state]
     done = read([*command, "-m", model, "-t", str(threads), "-p", str(a.prompt), "-n", str(a.predict), "-r", "1", "-o", "json",
-                 *(["-d", str(depth)] if depth else []), *([] if state == "f16" else ["-ctk", state, "-ctv", state, "-fa", "1"])])
+                 *(["-ngl", "99"] if a.device else []), *(["-d", str(depth)] if depth else []), *([] if state == "f16" else ["-ctk", state, "-ctv", state, "-fa", "1"])])
     return {"prefill" if r["n_prompt"] else "decode": r["avg_ts"] for r in json.loads(done)}
 
 
@@ -150,12 +150,15 @@ def main():
     p.add_argument("--sessions", type=int, default=1, help="decode also so many sessions together")
     p.add_argument("--state", choices=["f32", "f16", "int8"], default="f16")
     p.add_argument("--rounds", type=int, default=9)
+    p.add_argument("--device", help="ours on this device of libllm devices; peers, builds for GPUs then, on theirs with all layers")
     p.add_argument("--pause", type=float, default=0, help="seconds between two measurements")
     p.add_argument("--json", action="store_true")
     p.add_argument("--plot", metavar="FILE.svg")
     a = p.parse_args()
     a.ours = [("ours", [])] + [(name, shlex.split(options)) for name, _, options in (words.partition("=") for words in a.ours)]
     peers = [(name, bench, command) for name, command in a.peer if command]
+    if a.device:
+        os.environ.setdefault("GGML_VK_VISIBLE_DEVICES", "0")       # llama.cpp takes no processor that plays a GPU unless told to
     if a.sessions > 1:
         peers += [(name, batched, command) for name, command in a.batched if command]
     for name in [name for name, command in [*a.peer, *a.batched] if not command]:
