@@ -504,6 +504,11 @@ typedef struct llm_token_info {
  * Owns: bytes are borrowed until the tokenizer goes. Fails: INVALID for an id outside the vocabulary. Threads: shared. Since 0.1. */
 LLM_API llm_status llm_tokenizer_token(const llm_tokenizer *t, llm_token token, llm_token_info *out, llm_error *error);
 
+/* ---- grammar: which texts a reply may be ----------------------------------------------------------------------- */
+
+enum { LLM_GRAMMAR_GBNF = 1, LLM_GRAMMAR_JSON_SCHEMA = 2, LLM_GRAMMAR_REGEX = 3 };
+enum { LLM_GRAMMAR_COMPACT = 1 };           /* JSON without white space */
+
 /* ---- sampler: an immutable recipe. All zero: greedy. Zero turns a stage off ------------------------------------ */
 
 enum {                                      /* stages of a recipe, in their usual order */
