@@ -267,6 +267,14 @@ static bool schema_is_list(lm_schema *s, const lm_node *value)
     return false;
 }
 
+static bool schema_is_array(lm_schema *s, const lm_node *value)
+{
+    if (value->kind == LM_NODE_ARRAY)
+        return true;
+    lm_schema_wrong(s, value, "an array");
+    return false;
+}
+
 static bool schema_is_object(lm_schema *s, const lm_node *value)
 {
     if (value->kind == LM_NODE_OBJECT)
@@ -443,7 +451,7 @@ static void schema_say(lm_schema *s, lm_case *now, const schema_todo *from, cons
         now->whole |= whole;
         break;
     case LM_WORD_ENUM:
-        if (schema_is_list(s, value))
+        if (schema_is_array(s, value))
             *list = schema_also(s, *list, from, SCHEMA_DO_ANY_VALUE, value, false);
         break;
     case LM_WORD_CONST:
@@ -592,7 +600,7 @@ static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, cons
         return;
     }
     case LM_WORD_ENUM:
-        for (const lm_node *one = schema_is_list(s, value) ? value->child : NULL; one; one = one->next)
+        for (const lm_node *one = schema_is_array(s, value) ? value->child : NULL; one; one = one->next)
             list = schema_also(s, list, from, SCHEMA_DO_VALUE, one, true);
         schema_walk(s, now, list, depth);
         return;
@@ -839,8 +847,13 @@ void lm_schema_build(lm_net *net, const char *text, size_t len)
     if (!s.root)
         return;
     const lm_node *draft = lm_node_member(s.root, "$schema");
-    for (size_t i = 0; draft && draft->kind == LM_NODE_STRING && i + 8 <= draft->text.len; i++)
-        s.old |= memcmp(draft->text.ptr + i, "draft-0", 7) == 0;
+    bool known = !draft;
+    for (size_t i = 0; draft && draft->kind == LM_NODE_STRING && i < draft->text.len; i++) {
+        s.old |= draft->text.len - i > 7 && memcmp(draft->text.ptr + i, "draft-0", 7) == 0;
+        known |= draft->text.len - i > 16 && memcmp(draft->text.ptr + i, "json-schema.org/", 16) == 0;
+    }
+    if (!known)
+        lm_schema_refuse(&s, draft, "names another language than JSON Schema's drafts");
     lm_claims_add(&s, &claims, (lm_claim){ s.root, false, false });
     lm_schema_rule(&s, &claims);
     for (lm_shared_rule *rule = s.rules; rule && net->c->status >= 0; rule = rule->next)

@@ -324,7 +324,9 @@ static void shape_list(lm_schema *s, const lm_case *one, uint32_t from, uint32_t
     uint32_t rows = LM_MAX(1u, LM_MAX(a.prefix, LM_MAX(a.min, a.max == UINT32_MAX ? 0 : a.max))), kinds = 1;
     rows = a.max == 0 ? 0 : rows;
     if (a.contains)
-        kinds = 1 + LM_MAX(a.least, a.most == UINT32_MAX ? 0 : a.most);
+        kinds = 1 + (a.most == UINT32_MAX ? a.least : a.most);
+    if (a.contains && a.least > a.most)
+        return;
     if ((uint64_t)(rows + 1) * kinds > LM_NET_MOST_STATES) {
         lm_compile_fail(s->c, LLM_E_LIMIT, LLM_NUL, "an array's numbers of items come to more than %d states", LM_NET_MOST_STATES);
         return;
