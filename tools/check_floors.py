@@ -28,6 +28,7 @@ MAY_USE = {
     "files": LOW,
     "text": ["base"],
     "text/chat": ["text/*", "base"],
+    "text/grammar": ["base"],
     "ops": LOW,
     "kernels": LOW,
     "kernels/ref": ["kernels/*"] + LOW,
@@ -41,7 +42,7 @@ MAY_USE = {
     "backend/split": ["backend/*", "ops"] + LOW,
     "graph": ["backend/backend.h", "ops"] + LOW,
     "model": ["graph", "files", "text", "backend/backend.h", "ops"] + LOW,
-    "session": ["model", "files/saved.h", "graph", "text", "text/chat/conversation.h", "text/chat/answer.h", "backend/backend.h", "ops"] + LOW,
+    "session": ["model", "files/saved.h", "graph", "text", "text/chat/conversation.h", "text/chat/answer.h", "text/grammar/grammar.h", "backend/backend.h", "ops"] + LOW,
     "api": ["session", "model", "graph", "text", "files", "backend/backend.h", "ops"] + LOW,
 }
 ONE_FOLDER = {"model": "model"}     # model/arch belongs to model

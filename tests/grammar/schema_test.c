@@ -43,10 +43,10 @@ static void put_string(text *t, llm_str s)
 }
 
 /* The order of an object's members: permutation number *turn of them; what is left of the number goes on to the next object. */
-static void put_node(lm_compile *c, text *t, const lm_node *node, uint64_t *turn)
+static void put_node(lm_compile *c, text *t, const lm_jvalue *node, uint64_t *turn)
 {
     static const char *const words[] = { "null", "false", "true" };
-    const lm_node *children[12];
+    const lm_jvalue *children[12];
     uint32_t n = 0;
     lm_decimal d;
     switch (node->kind) {
@@ -61,7 +61,7 @@ static void put_node(lm_compile *c, text *t, const lm_node *node, uint64_t *turn
         return;
     case LM_NODE_ARRAY:
         put(t, "[", 1);
-        for (const lm_node *one = node->child; one; one = one->next) {
+        for (const lm_jvalue *one = node->child; one; one = one->next) {
             put_node(c, t, one, turn);
             if (one->next)
                 put(t, ",", 1);
@@ -71,7 +71,7 @@ static void put_node(lm_compile *c, text *t, const lm_node *node, uint64_t *turn
     case LM_NODE_OBJECT:
         put(t, "{", 1);
         if (node->n > 12) {                                 /* as they stand */
-            for (const lm_node *one = node->child; one; one = one->next) {
+            for (const lm_jvalue *one = node->child; one; one = one->next) {
                 put_string(t, one->key);
                 put(t, ":", 1);
                 put_node(c, t, one, turn);
@@ -81,7 +81,7 @@ static void put_node(lm_compile *c, text *t, const lm_node *node, uint64_t *turn
             put(t, "}", 1);
             return;
         }
-        for (const lm_node *one = node->child; one; one = one->next)
+        for (const lm_jvalue *one = node->child; one; one = one->next)
             children[n++] = one;
         while (n > 0) {
             uint32_t k = (uint32_t)(*turn % n);
@@ -100,12 +100,12 @@ static void put_node(lm_compile *c, text *t, const lm_node *node, uint64_t *turn
     }
 }
 
-static uint64_t n_orders(const lm_node *node)
+static uint64_t n_orders(const lm_jvalue *node)
 {
     uint64_t n = 1;
     for (uint32_t i = 2; node->kind == LM_NODE_OBJECT && i <= node->n && i <= 12; i++)
         n *= i;
-    for (const lm_node *one = node->child; one; one = one->next)
+    for (const lm_jvalue *one = node->child; one; one = one->next)
         n *= n_orders(one);
     return n;
 }
@@ -128,15 +128,15 @@ static text reasons;
 
 static bool is_of(const char *path, const char *part) { return strstr(path, part) != NULL; }
 
-static void run_group(const char *name, lm_compile *c, const lm_node *group, bool old, count *sum)
+static void run_group(const char *name, lm_compile *c, const lm_jvalue *group, bool old, count *sum)
 {
-    const lm_node *schema = lm_node_member(group, "schema"), *tests = lm_node_member(group, "tests"), *what = lm_node_member(group, "description");
+    const lm_jvalue *schema = lm_jvalue_member(group, "schema"), *tests = lm_jvalue_member(group, "tests"), *what = lm_jvalue_member(group, "description");
     text source = { 0 }, instance = { 0 };
     uint64_t turn;
-    if (old && schema->kind == LM_NODE_OBJECT && !lm_node_member(schema, "$schema")) {
+    if (old && schema->kind == LM_NODE_OBJECT && !lm_jvalue_member(schema, "$schema")) {
         const char *head = "{\"$schema\":\"http://json-schema.org/draft-07/schema#\"";
         put(&source, head, strlen(head));
-        for (const lm_node *one = schema->child; one; one = one->next) {
+        for (const lm_jvalue *one = schema->child; one; one = one->next) {
             put(&source, ",", 1);
             put_string(&source, one->key);
             put(&source, ":", 1);
@@ -165,9 +165,9 @@ static void run_group(const char *name, lm_compile *c, const lm_node *group, boo
         sum->taken++;
         if (a && !CHECK(lm_matcher_new(&mem, a, NULL, 0, &m, &error) == LLM_OK))
             m = NULL;
-        for (const lm_node *test = tests->child; test; test = test->next) {
-            const lm_node *data = lm_node_member(test, "data"), *told = lm_node_member(test, "description");
-            bool valid = lm_node_member(test, "valid")->kind == LM_NODE_TRUE, accepted = false;
+        for (const lm_jvalue *test = tests->child; test; test = test->next) {
+            const lm_jvalue *data = lm_jvalue_member(test, "data"), *told = lm_jvalue_member(test, "description");
+            bool valid = lm_jvalue_member(test, "valid")->kind == LM_NODE_TRUE, accepted = false;
             uint64_t orders = n_orders(data);
             for (uint64_t i = 0; m && i < orders && i < 20000 && !accepted; i++) {
                 turn = i;
@@ -224,10 +224,10 @@ int main(int argc, char **argv)
         llm_error error = { 0 };
         lm_compile c = { .error = &error, .text = json, .len = size };
         lm_arena_init(&c.arena, &mem, LLM_MEMORY_OTHER);
-        lm_node *root = json ? lm_document_read(&c, json, size) : NULL;
+        lm_jvalue *root = json ? lm_document_read(&c, json, size) : NULL;
         count sum = { 0 };
         if (CHECK_MSG(root != NULL, "%s: %s", path, error.message))
-            for (const lm_node *group = root->child; group; group = group->next)
+            for (const lm_jvalue *group = root->child; group; group = group->next)
                 run_group(name, &c, group, old, &sum);
         CHECK_MSG(c.status >= 0, "%s: %s", path, error.message);
         put(&table, line, (size_t)snprintf(line, sizeof line, "| %s | %u | %u | %u + %u |\n", name, sum.taken, sum.refused, sum.valid, sum.invalid));

@@ -132,8 +132,8 @@ lm_dfa *lm_decimal_compare(lm_compile *c, const lm_decimal *bound, uint32_t acce
             if (rel == 1 && (i < ints ? behind != 0 : k < behind))          /* digits of the bound are left, the last is no 0 */
                 rel = 0;
             /* The numbers themselves: of other signs, of both negative, of both positive. */
-            uint32_t is = minus && !bound->negative && !zero ? LM_LESS : !minus && bound->negative ? LM_MORE
-                          : rel == 1 ? LM_EQUAL : (rel == 2) != minus ? LM_MORE : LM_LESS;
+            uint32_t is = minus && !bound->negative && !zero ? LM_IS_LESS : !minus && bound->negative ? LM_IS_MORE
+                          : rel == 1 ? LM_IS_EQUAL : (rel == 2) != minus ? LM_IS_MORE : LM_IS_LESS;
             dfa->accept[base + i] = (accepted & is) != 0 && !(i < ints && k == 0);
         }
     }

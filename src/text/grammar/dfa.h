@@ -34,7 +34,7 @@ typedef struct lm_decimal { bool negative; const char *digits; uint32_t n; int32
 bool lm_decimal_read(lm_compile *c, llm_str number, lm_decimal *out);   /* a JSON number; LIMIT: too long for us */
 bool lm_decimal_is_whole(const lm_decimal *d);
 /* Numbers that compare so: bits. */
-enum { LM_LESS = 1, LM_EQUAL = 2, LM_MORE = 4 };
+enum { LM_IS_LESS = 1, LM_IS_EQUAL = 2, LM_IS_MORE = 4 };
 lm_dfa *lm_decimal_compare(lm_compile *c, const lm_decimal *bound, uint32_t accepted);
 lm_dfa *lm_decimal_multiple(lm_compile *c, const lm_decimal *of);
 /* The shortest way to write it. */

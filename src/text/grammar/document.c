@@ -97,7 +97,7 @@ static bool document_digits(document_reader *r)
     return r->at > from || document_fail(r, "expected a digit");
 }
 
-static bool document_number(document_reader *r, lm_node *node)
+static bool document_number(document_reader *r, lm_jvalue *node)
 {
     const char *from = r->at;
     r->at += *r->at == '-';
@@ -121,19 +121,19 @@ static bool document_number(document_reader *r, lm_node *node)
     return true;
 }
 
-static bool document_value(document_reader *r, lm_node *node);
+static bool document_value(document_reader *r, lm_jvalue *node);
 
-static bool document_children(document_reader *r, lm_node *node)
+static bool document_children(document_reader *r, lm_jvalue *node)
 {
     char end = *r->at == '{' ? '}' : ']';
-    lm_node **link = &node->child;
+    lm_jvalue **link = &node->child;
     node->kind = end == '}' ? LM_NODE_OBJECT : LM_NODE_ARRAY;
     r->at++;
     for (;; link = &(*link)->next) {
         document_space(r);
         if (node->n == 0 && r->at < r->end && *r->at == end)
             break;
-        lm_node *child = lm_compile_new(r->c, 1, sizeof *child);
+        lm_jvalue *child = lm_compile_new(r->c, 1, sizeof *child);
         if (!child || !lm_compile_work(r->c, 1))
             return false;
         if (end == '}') {
@@ -141,7 +141,7 @@ static bool document_children(document_reader *r, lm_node *node)
                 return document_fail(r, "expected a key in quotes");
             if (!document_string(r, &child->key))
                 return false;
-            if (!lm_compile_work(r->c, node->n / 4) || lm_node_find(node, child->key))
+            if (!lm_compile_work(r->c, node->n / 4) || lm_jvalue_find(node, child->key))
                 return r->c->status >= 0 && document_fail(r, "this key stands here for the second time");
             document_space(r);
             if (r->at == r->end || *r->at != ':')
@@ -164,7 +164,7 @@ static bool document_children(document_reader *r, lm_node *node)
     return true;
 }
 
-static bool document_value(document_reader *r, lm_node *node)
+static bool document_value(document_reader *r, lm_jvalue *node)
 {
     static const char *const words[] = { "null", "false", "true" };
     document_space(r);
@@ -193,10 +193,10 @@ static bool document_value(document_reader *r, lm_node *node)
     return document_number(r, node);
 }
 
-lm_node *lm_document_read(lm_compile *c, const char *text, size_t len)
+lm_jvalue *lm_document_read(lm_compile *c, const char *text, size_t len)
 {
     document_reader r = { c, text, text, text + len, 0 };
-    lm_node *root = lm_compile_new(c, 1, sizeof *root);
+    lm_jvalue *root = lm_compile_new(c, 1, sizeof *root);
     if (!root || !document_value(&r, root))
         return NULL;
     document_space(&r);
@@ -205,16 +205,16 @@ lm_node *lm_document_read(lm_compile *c, const char *text, size_t len)
     return root;
 }
 
-const lm_node *lm_node_find(const lm_node *object, llm_str key)
+const lm_jvalue *lm_jvalue_find(const lm_jvalue *object, llm_str key)
 {
     if (object && object->kind == LM_NODE_OBJECT)
-        for (const lm_node *child = object->child; child; child = child->next)
+        for (const lm_jvalue *child = object->child; child; child = child->next)
             if (lm_str_same(child->key, key))
                 return child;
     return NULL;
 }
 
-const lm_node *lm_node_member(const lm_node *object, const char *key)
+const lm_jvalue *lm_jvalue_member(const lm_jvalue *object, const char *key)
 {
-    return lm_node_find(object, (llm_str){ key, strlen(key) });
+    return lm_jvalue_find(object, (llm_str){ key, strlen(key) });
 }

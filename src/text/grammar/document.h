@@ -7,18 +7,18 @@
 
 enum { LM_NODE_NULL, LM_NODE_FALSE, LM_NODE_TRUE, LM_NODE_NUMBER, LM_NODE_STRING, LM_NODE_ARRAY, LM_NODE_OBJECT };
 
-typedef struct lm_node {
+typedef struct lm_jvalue {
     int kind;
     uint32_t n;                         /* children */
     size_t at;                          /* its byte in the text */
     llm_str key;                        /* of a member */
     llm_str text;                       /* STRING: decoded; NUMBER: as it stands there */
-    struct lm_node *child, *next, *parent;
-} lm_node;
+    struct lm_jvalue *child, *next, *parent;
+} lm_jvalue;
 
-lm_node *lm_document_read(lm_compile *c, const char *text, size_t len);     /* NULL: failed */
-const lm_node *lm_node_member(const lm_node *object, const char *key);      /* NULL: none, or no object */
-const lm_node *lm_node_find(const lm_node *object, llm_str key);
+lm_jvalue *lm_document_read(lm_compile *c, const char *text, size_t len);     /* NULL: failed */
+const lm_jvalue *lm_jvalue_member(const lm_jvalue *object, const char *key);      /* NULL: none, or no object */
+const lm_jvalue *lm_jvalue_find(const lm_jvalue *object, llm_str key);
 static inline bool lm_str_same(llm_str a, llm_str b) { return a.len == b.len && (a.len == 0 || __builtin_memcmp(a.ptr, b.ptr, a.len) == 0); }
 
 #endif

@@ -9,7 +9,7 @@ void lm_set_add(lm_compile *c, lm_set *set, uint32_t lo, uint32_t hi)
 {
     if (set->n == set->cap) {
         size_t cap = set->cap ? set->cap * 2 : 4;
-        lm_range *at = lm_compile_new(c, cap, sizeof *at);
+        lm_interval *at = lm_compile_new(c, cap, sizeof *at);
         if (!at)
             return;
         if (set->n)
@@ -17,12 +17,12 @@ void lm_set_add(lm_compile *c, lm_set *set, uint32_t lo, uint32_t hi)
         set->at = at;
         set->cap = cap;
     }
-    set->at[set->n++] = (lm_range){ lo, hi };
+    set->at[set->n++] = (lm_interval){ lo, hi };
 }
 
 static int exprs_order(const void *a, const void *b)
 {
-    uint32_t x = ((const lm_range *)a)->lo, y = ((const lm_range *)b)->lo;
+    uint32_t x = ((const lm_interval *)a)->lo, y = ((const lm_interval *)b)->lo;
     return x < y ? -1 : x > y;
 }
 

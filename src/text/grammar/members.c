@@ -16,8 +16,8 @@ typedef struct members_object {
     members_name *names; uint32_t n_names, cap_names;
     uint32_t min, max;                  /* members; max UINT32_MAX: none */
     bool closed;                        /* a constant: nothing but what is named */
-    const lm_node *other;               /* OTHER: a member must be there that this schema does not name; or NULL */
-    const lm_node *patterns[MEMBERS_MOST_PATTERNS]; uint32_t n_patterns;
+    const lm_jvalue *other;               /* OTHER: a member must be there that this schema does not name; or NULL */
+    const lm_jvalue *patterns[MEMBERS_MOST_PATTERNS]; uint32_t n_patterns;
     lm_dfa *allowed;                    /* by propertyNames; NULL: all */
     uint32_t kinds, counts;             /* states of a row: [other was there][members, at most counts - 1] */
 } members_object;
@@ -45,14 +45,14 @@ static members_name *members_add(members_object *o, llm_str name)
     return &o->names[o->n_names++];
 }
 
-static void members_add_all(members_object *o, const lm_node *object)
+static void members_add_all(members_object *o, const lm_jvalue *object)
 {
-    for (const lm_node *one = object ? object->child : NULL; one && o->s->c->status >= 0; one = one->next)
+    for (const lm_jvalue *one = object ? object->child : NULL; one && o->s->c->status >= 0; one = one->next)
         members_add(o, one->key);
 }
 
 /* What propertyNames says, as a set of names. */
-static void members_allow(members_object *o, const lm_node *schema)
+static void members_allow(members_object *o, const lm_jvalue *schema)
 {
     lm_schema *s = o->s;
     lm_claims claims = { 0 };
@@ -69,9 +69,9 @@ static void members_allow(members_object *o, const lm_node *schema)
     o->allowed = o->allowed ? lm_dfa_join(s->c, o->allowed, all, LM_DFA_AND) : all;
 }
 
-static void members_add_patterns(members_object *o, const lm_node *patterns)
+static void members_add_patterns(members_object *o, const lm_jvalue *patterns)
 {
-    for (const lm_node *one = patterns ? patterns->child : NULL; one; one = one->next) {
+    for (const lm_jvalue *one = patterns ? patterns->child : NULL; one; one = one->next) {
         uint32_t i = 0;
         while (i < o->n_patterns && !lm_str_same(o->patterns[i]->key, one->key))
             i++;
@@ -97,8 +97,8 @@ static bool members_facts(members_object *o)
     for (uint32_t i = 0; facts[i] && s->c->status >= 0; i++) {
         const lm_fact *fact = facts[i];
         if (fact->word == LM_WORD_PROPERTIES || fact->word == LM_WORD_OTHER) {
-            members_add_all(o, lm_node_member(fact->node, "properties"));
-            members_add_patterns(o, lm_node_member(fact->node, "patternProperties"));
+            members_add_all(o, lm_jvalue_member(fact->node, "properties"));
+            members_add_patterns(o, lm_jvalue_member(fact->node, "patternProperties"));
         }
         if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_OBJECT)
             members_add_all(o, fact->node);
@@ -118,7 +118,7 @@ static bool members_facts(members_object *o)
             name->required |= fact->word == LM_WORD_REQUIRED;
             name->absent |= fact->word == LM_WORD_ABSENT;
         } else if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_OBJECT) {
-            for (const lm_node *one = fact->node->child; one && (name = members_add(o, one->key)) != NULL; one = one->next)
+            for (const lm_jvalue *one = fact->node->child; one && (name = members_add(o, one->key)) != NULL; one = one->next)
                 name->required = true;
             o->closed = true;
         } else if (fact->word == LM_WORD_NAMES) {
@@ -137,7 +137,7 @@ static bool members_facts(members_object *o)
     return s->c->status >= 0 && (o->max == UINT32_MAX || o->min <= o->max);
 }
 
-static bool members_matches(members_object *o, const lm_node *pattern, llm_str name)
+static bool members_matches(members_object *o, const lm_jvalue *pattern, llm_str name)
 {
     lm_dfa *dfa = lm_schema_pattern(o->s, pattern, pattern->key, true);
     return dfa && lm_dfa_has(dfa, name.ptr, name.len);
@@ -160,18 +160,18 @@ static lm_claims members_claims(members_object *o, const llm_str *name, uint32_t
         if (fact->word == LM_WORD_MEMBER && name && lm_str_same(fact->name, *name))
             lm_claims_add(s, &claims, fact->claim);
         if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_OBJECT && name) {
-            const lm_node *value = lm_node_find(fact->node, *name);
+            const lm_jvalue *value = lm_jvalue_find(fact->node, *name);
             if (value)
                 lm_claims_add(s, &claims, (lm_claim){ value, true, false });
         }
         if (fact->word != LM_WORD_PROPERTIES)
             continue;
-        const lm_node *value = name ? lm_node_find(lm_node_member(fact->node, "properties"), *name) : NULL, *patterns = lm_node_member(fact->node, "patternProperties");
-        const lm_node *more = lm_node_member(fact->node, "additionalProperties");
+        const lm_jvalue *value = name ? lm_jvalue_find(lm_jvalue_member(fact->node, "properties"), *name) : NULL, *patterns = lm_jvalue_member(fact->node, "patternProperties");
+        const lm_jvalue *more = lm_jvalue_member(fact->node, "additionalProperties");
         bool known = value != NULL;
         if (value)
             lm_claims_add(s, &claims, (lm_claim){ value, false, false });
-        for (const lm_node *one = patterns ? patterns->child : NULL; one; one = one->next)
+        for (const lm_jvalue *one = patterns ? patterns->child : NULL; one; one = one->next)
             if (matched >> members_pattern(o, one->key) & 1) {
                 lm_claims_add(s, &claims, (lm_claim){ one, false, false });
                 known = true;
@@ -185,10 +185,10 @@ static lm_claims members_claims(members_object *o, const llm_str *name, uint32_t
 /* Whether a member is one that `other` does not name. */
 static bool members_is_other(members_object *o, const llm_str *name, uint32_t matched)
 {
-    const lm_node *patterns = o->other ? lm_node_member(o->other, "patternProperties") : NULL;
-    if (!o->other || (name && lm_node_find(lm_node_member(o->other, "properties"), *name)))
+    const lm_jvalue *patterns = o->other ? lm_jvalue_member(o->other, "patternProperties") : NULL;
+    if (!o->other || (name && lm_jvalue_find(lm_jvalue_member(o->other, "properties"), *name)))
         return false;
-    for (const lm_node *one = patterns ? patterns->child : NULL; one; one = one->next)
+    for (const lm_jvalue *one = patterns ? patterns->child : NULL; one; one = one->next)
         if (matched >> members_pattern(o, one->key) & 1)
             return false;
     return true;

@@ -220,7 +220,7 @@ void lm_net_chars(lm_net *net, uint32_t from, uint32_t to, uint32_t lo, uint32_t
         net_utf8(net, from, to, lo, hi);
         return;
     }
-    static const lm_range plain[] = { { 0x20, 0x21 }, { 0x23, 0x5b }, { 0x5d, LM_CHAR_LAST } };
+    static const lm_interval plain[] = { { 0x20, 0x21 }, { 0x23, 0x5b }, { 0x5d, LM_CHAR_LAST } };
     for (uint32_t cp = lo; cp <= hi && cp <= '\\'; cp++)
         if (cp < 0x20 || cp == '"' || cp == '\\')
             net_escaped(net, from, to, cp);

@@ -59,8 +59,8 @@ void lm_net_chars(lm_net *net, uint32_t from, uint32_t to, uint32_t lo, uint32_t
 
 /* ---- expr.c: regular expressions as trees ---- */
 
-typedef struct lm_range { uint32_t lo, hi; } lm_range;
-typedef struct lm_set { lm_range *at; size_t n, cap; } lm_set;
+typedef struct lm_interval { uint32_t lo, hi; } lm_interval;
+typedef struct lm_set { lm_interval *at; size_t n, cap; } lm_set;
 void lm_set_add(lm_compile *c, lm_set *set, uint32_t lo, uint32_t hi);
 void lm_set_settle(lm_compile *c, lm_set *set, bool negated);     /* sorted, merged */
 

@@ -82,10 +82,10 @@ static bool regex_unicode(regex_reader *r, uint32_t *out)        /* behind \u */
 
 static void regex_class_set(lm_compile *c, char name, lm_set *out)
 {
-    static const lm_range digits[] = { { '0', '9' } }, words[] = { { '0', '9' }, { 'A', 'Z' }, { '_', '_' }, { 'a', 'z' } };
-    static const lm_range spaces[] = { { 9, 13 }, { 32, 32 }, { 0xa0, 0xa0 }, { 0x1680, 0x1680 }, { 0x2000, 0x200a }, { 0x2028, 0x2029 },
+    static const lm_interval digits[] = { { '0', '9' } }, words[] = { { '0', '9' }, { 'A', 'Z' }, { '_', '_' }, { 'a', 'z' } };
+    static const lm_interval spaces[] = { { 9, 13 }, { 32, 32 }, { 0xa0, 0xa0 }, { 0x1680, 0x1680 }, { 0x2000, 0x200a }, { 0x2028, 0x2029 },
                                        { 0x202f, 0x202f }, { 0x205f, 0x205f }, { 0x3000, 0x3000 }, { 0xfeff, 0xfeff } };
-    const lm_range *at = (name | 32) == 'd' ? digits : (name | 32) == 'w' ? words : spaces;
+    const lm_interval *at = (name | 32) == 'd' ? digits : (name | 32) == 'w' ? words : spaces;
     size_t n = (name | 32) == 'd' ? LM_COUNT(digits) : (name | 32) == 'w' ? LM_COUNT(words) : LM_COUNT(spaces);
     lm_set set = { 0 };
     for (size_t i = 0; i < n; i++)

@@ -38,17 +38,17 @@ static int schema_word_of(llm_str key)
     return LM_WORD_NONE;
 }
 
-void lm_schema_refuse(lm_schema *s, const lm_node *value, const char *why)
+void lm_schema_refuse(lm_schema *s, const lm_jvalue *value, const char *why)
 {
     lm_compile_fail(s->c, LLM_E_UNSUPPORTED, value->at, "\"%.*s\" %s", (int)LM_MIN(value->key.len, (size_t)60), value->key.ptr ? value->key.ptr : "", why);
 }
 
-void lm_schema_wrong(lm_schema *s, const lm_node *value, const char *expected)
+void lm_schema_wrong(lm_schema *s, const lm_jvalue *value, const char *expected)
 {
     lm_compile_fail(s->c, LLM_E_FORMAT, value->at, "\"%.*s\": expected %s", (int)LM_MIN(value->key.len, (size_t)60), value->key.ptr ? value->key.ptr : "", expected);
 }
 
-bool lm_schema_count(lm_schema *s, const lm_node *value, uint32_t *out)
+bool lm_schema_count(lm_schema *s, const lm_jvalue *value, uint32_t *out)
 {
     lm_decimal d;
     *out = 0;
@@ -123,7 +123,7 @@ uint32_t lm_schema_rule(lm_schema *s, lm_claims *claims)
     return rule->rule;
 }
 
-lm_dfa *lm_schema_pattern(lm_schema *s, const lm_node *node, llm_str pattern, bool anywhere)
+lm_dfa *lm_schema_pattern(lm_schema *s, const lm_jvalue *node, llm_str pattern, bool anywhere)
 {
     for (lm_shared_dfa *d = s->dfas; d; d = d->next)
         if (d->anywhere == anywhere && lm_str_same(d->pattern, pattern))
@@ -175,9 +175,9 @@ static llm_str schema_step(lm_schema *s, const char **at, const char *end)
     return (llm_str){ text, n };
 }
 
-static const lm_node *schema_follow(lm_schema *s, const lm_node *ref)
+static const lm_jvalue *schema_follow(lm_schema *s, const lm_jvalue *ref)
 {
-    const lm_node *at = s->root, *id = lm_node_member(s->root, "$id");
+    const lm_jvalue *at = s->root, *id = lm_jvalue_member(s->root, "$id");
     if (ref->kind != LM_NODE_STRING) {
         lm_schema_wrong(s, ref, "a string");
         return NULL;
@@ -199,9 +199,9 @@ static const lm_node *schema_follow(lm_schema *s, const lm_node *ref)
     while (c < end && at && s->c->status >= 0) {
         c++;
         llm_str step = schema_step(s, &c, end);
-        const lm_node *next = NULL;
+        const lm_jvalue *next = NULL;
         if (at->kind == LM_NODE_OBJECT)
-            next = lm_node_find(at, step);
+            next = lm_jvalue_find(at, step);
         else if (at->kind == LM_NODE_ARRAY) {
             size_t i = 0;
             for (size_t k = 0; k < step.len && i < at->n; k++)
@@ -211,7 +211,7 @@ static const lm_node *schema_follow(lm_schema *s, const lm_node *ref)
                 next = next->next;
         }
         at = next;
-        if (at && at->kind == LM_NODE_OBJECT && lm_node_member(at, "$id") && c < end) {
+        if (at && at->kind == LM_NODE_OBJECT && lm_jvalue_member(at, "$id") && c < end) {
             lm_schema_refuse(s, ref, "through a schema with an $id of its own is not supported");
             return NULL;
         }
@@ -229,12 +229,12 @@ typedef struct schema_todo {
     const struct schema_todo *next, *from;      /* from: the schema that said so */
     int kind;
     bool negated;
-    const lm_node *node;
+    const lm_jvalue *node;
 } schema_todo;
 
 static void schema_walk(lm_schema *s, lm_case now, const schema_todo *list, uint32_t depth);
 
-static const schema_todo *schema_also(lm_schema *s, const schema_todo *list, const schema_todo *from, int kind, const lm_node *node, bool negated)
+static const schema_todo *schema_also(lm_schema *s, const schema_todo *list, const schema_todo *from, int kind, const lm_jvalue *node, bool negated)
 {
     schema_todo *item = lm_compile_new(s->c, 1, sizeof *item);
     if (item)
@@ -242,7 +242,7 @@ static const schema_todo *schema_also(lm_schema *s, const schema_todo *list, con
     return item;
 }
 
-static lm_fact *schema_fact(lm_schema *s, lm_case *now, int word, const lm_node *node, bool negated)
+static lm_fact *schema_fact(lm_schema *s, lm_case *now, int word, const lm_jvalue *node, bool negated)
 {
     lm_fact *fact = lm_compile_new(s->c, 1, sizeof *fact);
     if (!fact)
@@ -252,14 +252,14 @@ static lm_fact *schema_fact(lm_schema *s, lm_case *now, int word, const lm_node 
     return fact;
 }
 
-static void schema_name_fact(lm_schema *s, lm_case *now, int word, const lm_node *node, llm_str name)
+static void schema_name_fact(lm_schema *s, lm_case *now, int word, const lm_jvalue *node, llm_str name)
 {
     lm_fact *fact = schema_fact(s, now, word, node, false);
     if (fact)
         fact->name = name;
 }
 
-static bool schema_is_list(lm_schema *s, const lm_node *value)
+static bool schema_is_list(lm_schema *s, const lm_jvalue *value)
 {
     if (value->kind == LM_NODE_ARRAY && value->n > 0)
         return true;
@@ -267,7 +267,7 @@ static bool schema_is_list(lm_schema *s, const lm_node *value)
     return false;
 }
 
-static bool schema_is_array(lm_schema *s, const lm_node *value)
+static bool schema_is_array(lm_schema *s, const lm_jvalue *value)
 {
     if (value->kind == LM_NODE_ARRAY)
         return true;
@@ -275,7 +275,7 @@ static bool schema_is_array(lm_schema *s, const lm_node *value)
     return false;
 }
 
-static bool schema_is_object(lm_schema *s, const lm_node *value)
+static bool schema_is_object(lm_schema *s, const lm_jvalue *value)
 {
     if (value->kind == LM_NODE_OBJECT)
         return true;
@@ -283,10 +283,10 @@ static bool schema_is_object(lm_schema *s, const lm_node *value)
     return false;
 }
 
-static bool schema_is_names(lm_schema *s, const lm_node *value)
+static bool schema_is_names(lm_schema *s, const lm_jvalue *value)
 {
     bool good = value->kind == LM_NODE_ARRAY;
-    for (const lm_node *name = good ? value->child : NULL; name; name = name->next)
+    for (const lm_jvalue *name = good ? value->child : NULL; name; name = name->next)
         good = good && name->kind == LM_NODE_STRING;
     if (!good)
         lm_schema_wrong(s, value, "an array of strings");
@@ -294,7 +294,7 @@ static bool schema_is_names(lm_schema *s, const lm_node *value)
 }
 
 /* Types by name. whole: numbers only without something behind the point. */
-static uint32_t schema_types(lm_schema *s, const lm_node *value, bool *whole)
+static uint32_t schema_types(lm_schema *s, const lm_jvalue *value, bool *whole)
 {
     static const struct { const char *name; uint32_t types; } names[] = {
         { "null", LM_TYPE_NULL }, { "boolean", LM_TYPE_FALSE | LM_TYPE_TRUE }, { "number", LM_TYPE_NUMBER }, { "integer", LM_TYPE_NUMBER },
@@ -302,7 +302,7 @@ static uint32_t schema_types(lm_schema *s, const lm_node *value, bool *whole)
     uint32_t types = 0;
     bool broken = false;
     *whole = false;
-    for (const lm_node *one = value->kind == LM_NODE_ARRAY ? value->child : value; one; one = value->kind == LM_NODE_ARRAY ? one->next : NULL) {
+    for (const lm_jvalue *one = value->kind == LM_NODE_ARRAY ? value->child : value; one; one = value->kind == LM_NODE_ARRAY ? one->next : NULL) {
         size_t i = 0;
         while (i < LM_COUNT(names) && !(one->kind == LM_NODE_STRING && strlen(names[i].name) == one->text.len && memcmp(names[i].name, one->text.ptr, one->text.len) == 0))
             i++;
@@ -318,21 +318,21 @@ static uint32_t schema_types(lm_schema *s, const lm_node *value, bool *whole)
     return types;
 }
 
-static uint32_t schema_type_of(const lm_node *value)
+static uint32_t schema_type_of(const lm_jvalue *value)
 {
     return 1u << value->kind;
 }
 
 /* True if nothing satisfies both: by what they plainly say of types, constants and required members. False says nothing. */
-static bool schema_apart(lm_schema *s, const lm_node *a, const lm_node *b, uint32_t depth);
+static bool schema_apart(lm_schema *s, const lm_jvalue *a, const lm_jvalue *b, uint32_t depth);
 
-static const lm_node *schema_resolved(lm_schema *s, const lm_node *node)
+static const lm_jvalue *schema_resolved(lm_schema *s, const lm_jvalue *node)
 {
     for (int i = 0; i < 8; i++) {
-        const lm_node *ref = node->n == 1 ? lm_node_member(node, "$ref") : NULL;
+        const lm_jvalue *ref = node->n == 1 ? lm_jvalue_member(node, "$ref") : NULL;
         if (!ref)
             break;
-        const lm_node *to = schema_follow(s, ref);
+        const lm_jvalue *to = schema_follow(s, ref);
         if (!to)
             break;
         node = to;
@@ -340,68 +340,68 @@ static const lm_node *schema_resolved(lm_schema *s, const lm_node *node)
     return node;
 }
 
-static uint32_t schema_plain_types(lm_schema *s, const lm_node *node)
+static uint32_t schema_plain_types(lm_schema *s, const lm_jvalue *node)
 {
-    const lm_node *type = lm_node_member(node, "type"), *one = lm_node_member(node, "const"), *some = lm_node_member(node, "enum");
+    const lm_jvalue *type = lm_jvalue_member(node, "type"), *one = lm_jvalue_member(node, "const"), *some = lm_jvalue_member(node, "enum");
     bool whole;
     uint32_t types = type ? schema_types(s, type, &whole) : LM_TYPE_ANY, found = 0;
     if (one)
         types &= schema_type_of(one);
-    for (const lm_node *value = some && some->kind == LM_NODE_ARRAY ? some->child : NULL; value; value = value->next)
+    for (const lm_jvalue *value = some && some->kind == LM_NODE_ARRAY ? some->child : NULL; value; value = value->next)
         found |= schema_type_of(value);
     return some ? types & found : types;
 }
 
-static bool schema_strings_meet(const lm_node *a, const lm_node *b)      /* const or enum each; strings among them */
+static bool schema_strings_meet(const lm_jvalue *a, const lm_jvalue *b)      /* const or enum each; strings among them */
 {
-    for (const lm_node *x = a->kind == LM_NODE_ARRAY ? a->child : a; x; x = a->kind == LM_NODE_ARRAY ? x->next : NULL)
-        for (const lm_node *y = b->kind == LM_NODE_ARRAY ? b->child : b; y; y = b->kind == LM_NODE_ARRAY ? y->next : NULL)
+    for (const lm_jvalue *x = a->kind == LM_NODE_ARRAY ? a->child : a; x; x = a->kind == LM_NODE_ARRAY ? x->next : NULL)
+        for (const lm_jvalue *y = b->kind == LM_NODE_ARRAY ? b->child : b; y; y = b->kind == LM_NODE_ARRAY ? y->next : NULL)
             if (x->kind != LM_NODE_STRING || y->kind != LM_NODE_STRING || lm_str_same(x->text, y->text))
                 return true;
     return false;
 }
 
-static bool schema_requires(const lm_node *node, llm_str name)
+static bool schema_requires(const lm_jvalue *node, llm_str name)
 {
-    const lm_node *required = lm_node_member(node, "required");
-    for (const lm_node *one = required && required->kind == LM_NODE_ARRAY ? required->child : NULL; one; one = one->next)
+    const lm_jvalue *required = lm_jvalue_member(node, "required");
+    for (const lm_jvalue *one = required && required->kind == LM_NODE_ARRAY ? required->child : NULL; one; one = one->next)
         if (one->kind == LM_NODE_STRING && lm_str_same(one->text, name))
             return true;
     return false;
 }
 
-static bool schema_forbids(const lm_node *node, llm_str name)
+static bool schema_forbids(const lm_jvalue *node, llm_str name)
 {
-    const lm_node *more = lm_node_member(node, "additionalProperties");
-    return more && more->kind == LM_NODE_FALSE && !lm_node_member(node, "patternProperties") && !lm_node_find(lm_node_member(node, "properties"), name);
+    const lm_jvalue *more = lm_jvalue_member(node, "additionalProperties");
+    return more && more->kind == LM_NODE_FALSE && !lm_jvalue_member(node, "patternProperties") && !lm_jvalue_find(lm_jvalue_member(node, "properties"), name);
 }
 
-static bool schema_apart(lm_schema *s, const lm_node *a, const lm_node *b, uint32_t depth)
+static bool schema_apart(lm_schema *s, const lm_jvalue *a, const lm_jvalue *b, uint32_t depth)
 {
     a = schema_resolved(s, a);
     b = schema_resolved(s, b);
     if (depth > 8 || a->kind != LM_NODE_OBJECT || b->kind != LM_NODE_OBJECT || !lm_compile_work(s->c, 1 + a->n + b->n))
         return false;
-    if ((s->old && (lm_node_member(a, "$ref") || lm_node_member(b, "$ref"))))
+    if ((s->old && (lm_jvalue_member(a, "$ref") || lm_jvalue_member(b, "$ref"))))
         return false;
     uint32_t types = schema_plain_types(s, a) & schema_plain_types(s, b);
     if (types == 0)
         return true;
-    const lm_node *x = lm_node_member(a, "const"), *y = lm_node_member(b, "const");
-    x = x ? x : lm_node_member(a, "enum");
-    y = y ? y : lm_node_member(b, "enum");
+    const lm_jvalue *x = lm_jvalue_member(a, "const"), *y = lm_jvalue_member(b, "const");
+    x = x ? x : lm_jvalue_member(a, "enum");
+    y = y ? y : lm_jvalue_member(b, "enum");
     if (x && y && !schema_strings_meet(x, y))
         return true;
     if (types != LM_TYPE_OBJECT)
         return false;
     for (int turn = 0; turn < 2; turn++) {
-        const lm_node *p = turn ? b : a, *q = turn ? a : b, *required = lm_node_member(p, "required");
-        for (const lm_node *name = required && required->kind == LM_NODE_ARRAY ? required->child : NULL; name; name = name->next) {
+        const lm_jvalue *p = turn ? b : a, *q = turn ? a : b, *required = lm_jvalue_member(p, "required");
+        for (const lm_jvalue *name = required && required->kind == LM_NODE_ARRAY ? required->child : NULL; name; name = name->next) {
             if (name->kind != LM_NODE_STRING)
                 continue;
             if (schema_forbids(q, name->text))
                 return true;
-            const lm_node *mine = lm_node_find(lm_node_member(p, "properties"), name->text), *yours = lm_node_find(lm_node_member(q, "properties"), name->text);
+            const lm_jvalue *mine = lm_jvalue_find(lm_jvalue_member(p, "properties"), name->text), *yours = lm_jvalue_find(lm_jvalue_member(q, "properties"), name->text);
             if (mine && yours && schema_requires(q, name->text) && schema_apart(s, mine, yours, depth + 1))
                 return true;
         }
@@ -412,10 +412,10 @@ static bool schema_apart(lm_schema *s, const lm_node *a, const lm_node *b, uint3
 /* ---- what a keyword says ---------------------------------------------------------------------------------------------------- */
 
 /* Only the first of keywords that are looked at together counts. */
-static bool schema_first(const lm_node *value, const char *const *group, size_t n)
+static bool schema_first(const lm_jvalue *value, const char *const *group, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const lm_node *other = lm_node_member(value->parent, group[i]);
+        const lm_jvalue *other = lm_jvalue_member(value->parent, group[i]);
         if (other)
             return other == value;
     }
@@ -425,9 +425,9 @@ static const char *const schema_members_group[] = { "properties", "patternProper
 static const char *const schema_items_group[] = { "items", "prefixItems", "additionalItems" };
 
 /* A schema's keyword holds. */
-static void schema_say(lm_schema *s, lm_case *now, const schema_todo *from, const lm_node *value, const schema_todo **list)
+static void schema_say(lm_schema *s, lm_case *now, const schema_todo *from, const lm_jvalue *value, const schema_todo **list)
 {
-    const lm_node *owner = value->parent;
+    const lm_jvalue *owner = value->parent;
     int word = schema_word_of(value->key);
     bool whole;
     switch (word) {
@@ -441,7 +441,7 @@ static void schema_say(lm_schema *s, lm_case *now, const schema_todo *from, cons
             lm_schema_refuse(s, value, "inside of a schema is not supported");
         break;
     case LM_WORD_REF: {
-        const lm_node *to = schema_follow(s, value);
+        const lm_jvalue *to = schema_follow(s, value);
         if (to)
             *list = schema_also(s, *list, from, SCHEMA_DO_SCHEMA, to, false);
         break;
@@ -458,7 +458,7 @@ static void schema_say(lm_schema *s, lm_case *now, const schema_todo *from, cons
         *list = schema_also(s, *list, from, SCHEMA_DO_VALUE, value, false);
         break;
     case LM_WORD_ALL_OF:
-        for (const lm_node *one = schema_is_list(s, value) ? value->child : NULL; one; one = one->next)
+        for (const lm_jvalue *one = schema_is_list(s, value) ? value->child : NULL; one; one = one->next)
             *list = schema_also(s, *list, from, SCHEMA_DO_SCHEMA, one, false);
         break;
     case LM_WORD_ANY_OF: case LM_WORD_ONE_OF:
@@ -469,15 +469,15 @@ static void schema_say(lm_schema *s, lm_case *now, const schema_todo *from, cons
         *list = schema_also(s, *list, from, SCHEMA_DO_SCHEMA, value, true);
         break;
     case LM_WORD_IF:
-        if (lm_node_member(owner, "then") || lm_node_member(owner, "else"))
+        if (lm_jvalue_member(owner, "then") || lm_jvalue_member(owner, "else"))
             *list = schema_also(s, *list, from, SCHEMA_DO_IF, owner, false);
         break;
     case LM_WORD_REQUIRED:
-        for (const lm_node *name = schema_is_names(s, value) ? value->child : NULL; name; name = name->next)
+        for (const lm_jvalue *name = schema_is_names(s, value) ? value->child : NULL; name; name = name->next)
             schema_name_fact(s, now, LM_WORD_REQUIRED, value, name->text);
         break;
     case LM_WORD_DEPENDENT_REQUIRED: case LM_WORD_DEPENDENT_SCHEMAS: case LM_WORD_DEPENDENCIES:
-        for (const lm_node *one = schema_is_object(s, value) ? value->child : NULL; one; one = one->next)
+        for (const lm_jvalue *one = schema_is_object(s, value) ? value->child : NULL; one; one = one->next)
             *list = schema_also(s, *list, from, SCHEMA_DO_DEPEND, one, false);
         break;
     case LM_WORD_PROPERTIES: case LM_WORD_PATTERNS: case LM_WORD_MORE_MEMBERS:
@@ -505,16 +505,16 @@ static lm_case schema_only(lm_case now, uint32_t types)
     return now;
 }
 
-static void schema_deny_items(lm_schema *s, lm_case now, const lm_node *owner, const schema_todo *list, uint32_t depth)
+static void schema_deny_items(lm_schema *s, lm_case now, const lm_jvalue *owner, const schema_todo *list, uint32_t depth)
 {
-    const lm_node *prefix = lm_node_member(owner, "prefixItems"), *items = lm_node_member(owner, "items"), *rest = items;
+    const lm_jvalue *prefix = lm_jvalue_member(owner, "prefixItems"), *items = lm_jvalue_member(owner, "items"), *rest = items;
     now = schema_only(now, LM_TYPE_ARRAY);
     if (!prefix && items && items->kind == LM_NODE_ARRAY) {
         prefix = items;
-        rest = lm_node_member(owner, "additionalItems");
+        rest = lm_jvalue_member(owner, "additionalItems");
     }
     uint32_t i = 0;
-    for (const lm_node *one = prefix ? prefix->child : NULL; one && now.types; one = one->next, i++) {
+    for (const lm_jvalue *one = prefix ? prefix->child : NULL; one && now.types; one = one->next, i++) {
         lm_case branch = now;
         lm_fact *fact = schema_fact(s, &branch, LM_WORD_ELEMENT, one, false);
         if (fact) {
@@ -535,12 +535,12 @@ static void schema_deny_items(lm_schema *s, lm_case now, const lm_node *owner, c
     schema_walk(s, now, list, depth + 1);
 }
 
-static void schema_deny_members(lm_schema *s, lm_case now, const lm_node *owner, const schema_todo *list, uint32_t depth)
+static void schema_deny_members(lm_schema *s, lm_case now, const lm_jvalue *owner, const schema_todo *list, uint32_t depth)
 {
-    const lm_node *properties = lm_node_member(owner, "properties"), *more = lm_node_member(owner, "additionalProperties");
-    const lm_node *patterns = lm_node_member(owner, "patternProperties");
+    const lm_jvalue *properties = lm_jvalue_member(owner, "properties"), *more = lm_jvalue_member(owner, "additionalProperties");
+    const lm_jvalue *patterns = lm_jvalue_member(owner, "patternProperties");
     now = schema_only(now, LM_TYPE_OBJECT);
-    for (const lm_node *one = properties && now.types ? properties->child : NULL; one; one = one->next) {
+    for (const lm_jvalue *one = properties && now.types ? properties->child : NULL; one; one = one->next) {
         if (one->kind == LM_NODE_TRUE)
             continue;
         lm_case branch = now;
@@ -567,9 +567,9 @@ static void schema_deny_members(lm_schema *s, lm_case now, const lm_node *owner,
 }
 
 /* A schema's keyword does not hold. */
-static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, const lm_node *value, const schema_todo *list, uint32_t depth)
+static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, const lm_jvalue *value, const schema_todo *list, uint32_t depth)
 {
-    const lm_node *owner = value->parent;
+    const lm_jvalue *owner = value->parent;
     int word = schema_word_of(value->key);
     uint32_t types;
     bool whole;
@@ -584,7 +584,7 @@ static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, cons
         lm_schema_refuse(s, value, "inside of a schema is not supported");
         return;
     case LM_WORD_REF: {
-        const lm_node *to = schema_follow(s, value);
+        const lm_jvalue *to = schema_follow(s, value);
         if (to)
             schema_walk(s, now, schema_also(s, list, from, SCHEMA_DO_SCHEMA, to, true), depth);
         return;
@@ -600,7 +600,7 @@ static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, cons
         return;
     }
     case LM_WORD_ENUM:
-        for (const lm_node *one = schema_is_array(s, value) ? value->child : NULL; one; one = one->next)
+        for (const lm_jvalue *one = schema_is_array(s, value) ? value->child : NULL; one; one = one->next)
             list = schema_also(s, list, from, SCHEMA_DO_VALUE, one, true);
         schema_walk(s, now, list, depth);
         return;
@@ -612,7 +612,7 @@ static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, cons
             schema_walk(s, now, schema_also(s, list, from, SCHEMA_DO_ANY, value, true), depth);
         return;
     case LM_WORD_ANY_OF:
-        for (const lm_node *one = schema_is_list(s, value) ? value->child : NULL; one; one = one->next)
+        for (const lm_jvalue *one = schema_is_list(s, value) ? value->child : NULL; one; one = one->next)
             list = schema_also(s, list, from, SCHEMA_DO_SCHEMA, one, true);
         schema_walk(s, now, list, depth);
         return;
@@ -624,19 +624,19 @@ static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, cons
         schema_walk(s, now, schema_also(s, list, from, SCHEMA_DO_SCHEMA, value, false), depth);
         return;
     case LM_WORD_IF:
-        if (lm_node_member(owner, "then") || lm_node_member(owner, "else"))
+        if (lm_jvalue_member(owner, "then") || lm_jvalue_member(owner, "else"))
             schema_walk(s, now, schema_also(s, list, from, SCHEMA_DO_IF, owner, true), depth);
         return;
     case LM_WORD_REQUIRED:
         now = schema_only(now, LM_TYPE_OBJECT);
-        for (const lm_node *name = schema_is_names(s, value) ? value->child : NULL; name && now.types; name = name->next) {
+        for (const lm_jvalue *name = schema_is_names(s, value) ? value->child : NULL; name && now.types; name = name->next) {
             lm_case branch = now;
             schema_name_fact(s, &branch, LM_WORD_ABSENT, value, name->text);
             schema_walk(s, branch, list, depth);
         }
         return;
     case LM_WORD_DEPENDENT_REQUIRED: case LM_WORD_DEPENDENT_SCHEMAS: case LM_WORD_DEPENDENCIES:
-        for (const lm_node *one = schema_is_object(s, value) ? value->child : NULL; one; one = one->next)
+        for (const lm_jvalue *one = schema_is_object(s, value) ? value->child : NULL; one; one = one->next)
             schema_walk(s, now, schema_also(s, list, from, SCHEMA_DO_NOT_DEPEND, one, false), depth);
         return;
     case LM_WORD_PROPERTIES: case LM_WORD_PATTERNS: case LM_WORD_MORE_MEMBERS:
@@ -651,7 +651,7 @@ static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, cons
         return;
     case LM_WORD_CONTAINS:
         now = schema_only(now, LM_TYPE_ARRAY);
-        if (now.types && (lm_node_member(owner, "minContains") || lm_node_member(owner, "maxContains")))
+        if (now.types && (lm_jvalue_member(owner, "minContains") || lm_jvalue_member(owner, "maxContains")))
             lm_schema_refuse(s, value, "with counts cannot be negated (not, oneOf, if)");
         else {
             lm_fact *fact = schema_fact(s, &now, LM_WORD_EACH, value, false);
@@ -677,7 +677,7 @@ static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, cons
     }
 }
 
-static void schema_value(lm_schema *s, lm_case *now, const lm_node *value, bool negated)
+static void schema_value(lm_schema *s, lm_case *now, const lm_jvalue *value, bool negated)
 {
     uint32_t type = schema_type_of(value);
     if (!negated)
@@ -695,14 +695,14 @@ static void schema_value(lm_schema *s, lm_case *now, const lm_node *value, bool 
 
 static void schema_depend(lm_schema *s, lm_case now, const schema_todo *item, const schema_todo *list, uint32_t depth)
 {
-    const lm_node *node = item->node;
+    const lm_jvalue *node = item->node;
     bool names = node->kind == LM_NODE_ARRAY;
     if (names && !schema_is_names(s, node))
         return;
     lm_case there = schema_only(now, LM_TYPE_OBJECT);
     schema_name_fact(s, &there, LM_WORD_REQUIRED, node, node->key);
     if (item->kind == SCHEMA_DO_NOT_DEPEND) {
-        for (const lm_node *name = names ? node->child : NULL; name && there.types; name = name->next) {
+        for (const lm_jvalue *name = names ? node->child : NULL; name && there.types; name = name->next) {
             lm_case branch = there;
             schema_name_fact(s, &branch, LM_WORD_ABSENT, node, name->text);
             schema_walk(s, branch, list, depth);
@@ -713,28 +713,28 @@ static void schema_depend(lm_schema *s, lm_case now, const schema_todo *item, co
     }
     schema_name_fact(s, &now, LM_WORD_ABSENT, node, node->key);
     schema_walk(s, now, list, depth);
-    for (const lm_node *name = names ? node->child : NULL; name; name = name->next)
+    for (const lm_jvalue *name = names ? node->child : NULL; name; name = name->next)
         schema_name_fact(s, &there, LM_WORD_REQUIRED, node, name->text);
     schema_walk(s, there, names ? list : schema_also(s, list, item, SCHEMA_DO_SCHEMA, node, false), depth);
 }
 
 static void schema_one(lm_schema *s, lm_case now, const schema_todo *item, const schema_todo *list, uint32_t depth)
 {
-    const lm_node *all = item->node;
+    const lm_jvalue *all = item->node;
     if (item->kind == SCHEMA_DO_NOT_ONE) {                  /* none, or two */
         const schema_todo *none = list;
-        for (const lm_node *a = all->child; a; a = a->next) {
+        for (const lm_jvalue *a = all->child; a; a = a->next) {
             none = schema_also(s, none, item, SCHEMA_DO_SCHEMA, a, true);
-            for (const lm_node *b = a->next; b; b = b->next)
+            for (const lm_jvalue *b = a->next; b; b = b->next)
                 if (!schema_apart(s, a, b, 0))
                     schema_walk(s, now, schema_also(s, schema_also(s, list, item, SCHEMA_DO_SCHEMA, a, false), item, SCHEMA_DO_SCHEMA, b, false), depth);
         }
         schema_walk(s, now, none, depth);
         return;
     }
-    for (const lm_node *one = all->child; one && s->c->status >= 0; one = one->next) {
+    for (const lm_jvalue *one = all->child; one && s->c->status >= 0; one = one->next) {
         const schema_todo *then = list;
-        for (const lm_node *other = all->child; other; other = other->next)
+        for (const lm_jvalue *other = all->child; other; other = other->next)
             if (other != one && !schema_apart(s, one, other, 0))
                 then = schema_also(s, then, item, SCHEMA_DO_SCHEMA, other, true);
         schema_walk(s, now, schema_also(s, then, item, SCHEMA_DO_SCHEMA, one, false), depth);
@@ -743,9 +743,9 @@ static void schema_one(lm_schema *s, lm_case now, const schema_todo *item, const
 
 static void schema_if(lm_schema *s, lm_case now, const schema_todo *item, const schema_todo *list, uint32_t depth)
 {
-    const lm_node *test = lm_node_member(item->node, "if");
+    const lm_jvalue *test = lm_jvalue_member(item->node, "if");
     for (int turn = 0; turn < 2; turn++) {
-        const lm_node *then = lm_node_member(item->node, turn ? "else" : "then");
+        const lm_jvalue *then = lm_jvalue_member(item->node, turn ? "else" : "then");
         const schema_todo *todo = list;
         if (!then && item->negated)
             continue;
@@ -758,7 +758,7 @@ static void schema_if(lm_schema *s, lm_case now, const schema_todo *item, const 
 /* The beginning of a schema: false if nothing satisfies it, or on failure. */
 static bool schema_enter(lm_schema *s, const schema_todo *item)
 {
-    const lm_node *node = item->node;
+    const lm_jvalue *node = item->node;
     uint32_t n = 0;
     if (node->kind == LM_NODE_TRUE || node->kind == LM_NODE_FALSE)
         return (node->kind == LM_NODE_TRUE) != item->negated;
@@ -771,8 +771,8 @@ static bool schema_enter(lm_schema *s, const schema_todo *item)
             lm_compile_fail(s->c, LLM_E_FORMAT, node->at, "this schema refers to itself for one and the same value");
             return false;
         }
-    const lm_node *ref = s->old && node->n > 1 ? lm_node_member(node, "$ref") : NULL;
-    for (const lm_node *other = ref ? node->child : NULL; other; other = other->next)
+    const lm_jvalue *ref = s->old && node->n > 1 ? lm_jvalue_member(node, "$ref") : NULL;
+    for (const lm_jvalue *other = ref ? node->child : NULL; other; other = other->next)
         if (other != ref && schema_word_of(other->key) != LM_WORD_NOTE) {
             lm_schema_refuse(s, other, "beside $ref does not count in this draft: leave it out");
             return false;
@@ -798,11 +798,11 @@ static void schema_walk(lm_schema *s, lm_case now, const schema_todo *list, uint
             return;
         }
         list = item->next;
-        const lm_node *node = item->node;
+        const lm_jvalue *node = item->node;
         if (item->kind == SCHEMA_DO_SCHEMA) {
             if (!schema_enter(s, item))
                 return;
-            for (const lm_node *value = node->child; value && s->c->status >= 0 && node->kind == LM_NODE_OBJECT; value = value->next)
+            for (const lm_jvalue *value = node->child; value && s->c->status >= 0 && node->kind == LM_NODE_OBJECT; value = value->next)
                 if (item->negated)
                     schema_deny(s, now, item, value, list, depth);
                 else
@@ -813,7 +813,7 @@ static void schema_walk(lm_schema *s, lm_case now, const schema_todo *list, uint
             schema_value(s, &now, node, item->negated);
         } else if (item->kind == SCHEMA_DO_ANY || item->kind == SCHEMA_DO_ANY_VALUE) {
             int kind = item->kind == SCHEMA_DO_ANY ? SCHEMA_DO_SCHEMA : SCHEMA_DO_VALUE;
-            for (const lm_node *one = node->child; one && s->c->status >= 0; one = one->next)
+            for (const lm_jvalue *one = node->child; one && s->c->status >= 0; one = one->next)
                 schema_walk(s, now, schema_also(s, list, item, kind, one, item->negated), depth + 1);
             return;
         } else {
@@ -846,7 +846,7 @@ void lm_schema_build(lm_net *net, const char *text, size_t len)
     s.root = lm_document_read(net->c, text, len);
     if (!s.root)
         return;
-    const lm_node *draft = lm_node_member(s.root, "$schema");
+    const lm_jvalue *draft = lm_jvalue_member(s.root, "$schema");
     bool known = !draft;
     for (size_t i = 0; draft && draft->kind == LM_NODE_STRING && i < draft->text.len; i++) {
         s.old |= draft->text.len - i > 7 && memcmp(draft->text.ptr + i, "draft-0", 7) == 0;

@@ -10,7 +10,7 @@
 
 enum { LM_TYPE_NULL = 1, LM_TYPE_FALSE = 2, LM_TYPE_TRUE = 4, LM_TYPE_NUMBER = 8, LM_TYPE_STRING = 16, LM_TYPE_ARRAY = 32, LM_TYPE_OBJECT = 64, LM_TYPE_ANY = 127 };
 
-typedef enum lm_word {                  /* keywords */
+typedef enum lm_keyword {                  /* keywords */
     LM_WORD_NONE, LM_WORD_NOTE, LM_WORD_REF, LM_WORD_ID, LM_WORD_TYPE, LM_WORD_ENUM, LM_WORD_CONST, LM_WORD_ALL_OF, LM_WORD_ANY_OF, LM_WORD_ONE_OF,
     LM_WORD_NOT, LM_WORD_IF, LM_WORD_THEN, LM_WORD_ELSE,
     LM_WORD_MINIMUM, LM_WORD_MAXIMUM, LM_WORD_ABOVE, LM_WORD_BELOW, LM_WORD_MULTIPLE,
@@ -27,16 +27,16 @@ typedef enum lm_word {                  /* keywords */
     LM_WORD_EACH,                       /* the claim holds of every item */
     LM_WORD_SOME,                       /* the claim holds of some item */
     LM_WORD_OTHER                       /* a member is there that the schema's properties and patternProperties do not name */
-} lm_word_id;
+} lm_keyword_id;
 
-typedef struct lm_claim { const lm_node *node; bool value, negated; } lm_claim;
+typedef struct lm_claim { const lm_jvalue *node; bool value, negated; } lm_claim;
 typedef struct lm_claims { lm_claim *at; uint32_t n, cap; } lm_claims;
 
 typedef struct lm_fact {
     struct lm_fact *next;
     int word;
     bool negated;
-    const lm_node *node;                /* the keyword's value; of PROPERTIES, ITEMS, CONTAINS, OTHER the schema in which they stand; VALUE: it */
+    const lm_jvalue *node;                /* the keyword's value; of PROPERTIES, ITEMS, CONTAINS, OTHER the schema in which they stand; VALUE: it */
     llm_str name;                       /* REQUIRED, ABSENT, MEMBER */
     uint32_t index;
     lm_claim claim;
@@ -55,7 +55,7 @@ typedef struct lm_shared_dfa { struct lm_shared_dfa *next; llm_str pattern; bool
 typedef struct lm_schema {
     lm_compile *c;
     lm_net *net;
-    const lm_node *root;
+    const lm_jvalue *root;
     bool old;                           /* a draft in which other keywords beside $ref do not count */
     uint32_t n_cases;                   /* of the claims in progress */
     lm_case *cases;
@@ -65,14 +65,14 @@ typedef struct lm_schema {
 } lm_schema;
 
 /* A message about a keyword. */
-void lm_schema_refuse(lm_schema *s, const lm_node *value, const char *why);     /* UNSUPPORTED */
-void lm_schema_wrong(lm_schema *s, const lm_node *value, const char *expected); /* FORMAT */
-bool lm_schema_count(lm_schema *s, const lm_node *value, uint32_t *out);        /* a count of at least 0 */
+void lm_schema_refuse(lm_schema *s, const lm_jvalue *value, const char *why);     /* UNSUPPORTED */
+void lm_schema_wrong(lm_schema *s, const lm_jvalue *value, const char *expected); /* FORMAT */
+bool lm_schema_count(lm_schema *s, const lm_jvalue *value, uint32_t *out);        /* a count of at least 0 */
 void lm_claims_add(lm_schema *s, lm_claims *claims, lm_claim claim);
 uint32_t lm_schema_rule(lm_schema *s, lm_claims *claims);
 /* What the claims come to, any of which will do: NULL also if there are none. */
 lm_case *lm_schema_cases(lm_schema *s, const lm_claims *claims);
-lm_dfa *lm_schema_pattern(lm_schema *s, const lm_node *node, llm_str pattern, bool anywhere);
+lm_dfa *lm_schema_pattern(lm_schema *s, const lm_jvalue *node, llm_str pattern, bool anywhere);
 
 /* shape.c */
 void lm_shape_build(lm_schema *s, const lm_case *one, uint32_t from, uint32_t to);

@@ -93,7 +93,7 @@ static void shape_number(lm_schema *s, const lm_case *one, uint32_t from, uint32
         return;
     all = lm_schema_pattern(s, s->root, (llm_str){ pattern, strlen(pattern) }, true);
     for (const lm_fact *fact = one->facts; fact && all; fact = fact->next) {
-        static const uint8_t compares[] = { LM_EQUAL | LM_MORE, LM_LESS | LM_EQUAL, LM_MORE, LM_LESS };
+        static const uint8_t compares[] = { LM_IS_EQUAL | LM_IS_MORE, LM_IS_LESS | LM_IS_EQUAL, LM_IS_MORE, LM_IS_LESS };
         bool bound = fact->word >= LM_WORD_MINIMUM && fact->word <= LM_WORD_BELOW, multiple = fact->word == LM_WORD_MULTIPLE;
         lm_decimal d;
         if (!bound && !multiple && !(fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_NUMBER))
@@ -113,7 +113,7 @@ static void shape_number(lm_schema *s, const lm_case *one, uint32_t from, uint32
         else if (multiple)
             all = lm_dfa_join(s->c, all, lm_decimal_multiple(s->c, &d), fact->negated ? LM_DFA_BUT_NOT : LM_DFA_AND);
         else if (fact->negated)
-            all = lm_dfa_join(s->c, all, lm_decimal_compare(s->c, &d, LM_EQUAL), LM_DFA_BUT_NOT);
+            all = lm_dfa_join(s->c, all, lm_decimal_compare(s->c, &d, LM_IS_EQUAL), LM_DFA_BUT_NOT);
         else {
             llm_str text = lm_decimal_text(s->c, &d);
             all = lm_dfa_join(s->c, all, lm_dfa_of_text(s->c, text.ptr, text.len), LM_DFA_AND);
@@ -124,7 +124,7 @@ static void shape_number(lm_schema *s, const lm_case *one, uint32_t from, uint32
 
 /* ---- strings ---------------------------------------------------------------------------------------------------------------- */
 
-static lm_dfa *shape_format(lm_schema *s, const lm_node *node)
+static lm_dfa *shape_format(lm_schema *s, const lm_jvalue *node)
 {
     for (size_t i = 0; node->kind == LM_NODE_STRING && i < LM_COUNT(shape_formats); i++)
         if (strlen(shape_formats[i].name) == node->text.len && memcmp(shape_formats[i].name, node->text.ptr, node->text.len) == 0)
@@ -217,7 +217,7 @@ static bool shape_array_facts(lm_schema *s, const lm_case *one, shape_array *a)
     uint32_t n;
     *a = (shape_array){ .max = UINT32_MAX, .most = UINT32_MAX };
     for (const lm_fact *fact = one->facts; fact && s->c->status >= 0; fact = fact->next) {
-        const lm_node *prefix, *least, *most;
+        const lm_jvalue *prefix, *least, *most;
         switch (fact->word) {
         case LM_WORD_MIN_ITEMS: case LM_WORD_MAX_ITEMS:
             if (!lm_schema_count(s, fact->node, &n))
@@ -243,8 +243,8 @@ static bool shape_array_facts(lm_schema *s, const lm_case *one, shape_array *a)
             }
             break;
         case LM_WORD_ITEMS:
-            prefix = lm_node_member(fact->node, "prefixItems");
-            prefix = prefix ? prefix : lm_node_member(fact->node, "items");
+            prefix = lm_jvalue_member(fact->node, "prefixItems");
+            prefix = prefix ? prefix : lm_jvalue_member(fact->node, "items");
             if (prefix && prefix->kind == LM_NODE_ARRAY)
                 a->prefix = LM_MAX(a->prefix, prefix->n);
             break;
@@ -260,8 +260,8 @@ static bool shape_array_facts(lm_schema *s, const lm_case *one, shape_array *a)
             }
             a->contains = fact;
             a->least = 1;
-            least = a->some ? NULL : lm_node_member(fact->node, "minContains");
-            most = a->some ? NULL : lm_node_member(fact->node, "maxContains");
+            least = a->some ? NULL : lm_jvalue_member(fact->node, "minContains");
+            most = a->some ? NULL : lm_jvalue_member(fact->node, "maxContains");
             if ((least && !lm_schema_count(s, least, &a->least)) || (most && !lm_schema_count(s, most, &a->most)))
                 return false;
             break;
@@ -280,7 +280,7 @@ static lm_claims shape_item_claims(lm_schema *s, const lm_case *one, uint32_t i)
         if ((fact->word == LM_WORD_ELEMENT && fact->index == i) || fact->word == LM_WORD_EACH)
             lm_claims_add(s, &claims, fact->claim);
         if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_ARRAY) {
-            const lm_node *item = fact->node->child;
+            const lm_jvalue *item = fact->node->child;
             for (uint32_t k = 0; item && k < i; k++)
                 item = item->next;
             if (item)
@@ -288,14 +288,14 @@ static lm_claims shape_item_claims(lm_schema *s, const lm_case *one, uint32_t i)
         }
         if (fact->word != LM_WORD_ITEMS)
             continue;
-        const lm_node *prefix = lm_node_member(fact->node, "prefixItems"), *rest = lm_node_member(fact->node, "items");
+        const lm_jvalue *prefix = lm_jvalue_member(fact->node, "prefixItems"), *rest = lm_jvalue_member(fact->node, "items");
         if (!prefix && rest && rest->kind == LM_NODE_ARRAY) {
             prefix = rest;
-            rest = lm_node_member(fact->node, "additionalItems");
+            rest = lm_jvalue_member(fact->node, "additionalItems");
         } else if (!rest && !prefix) {                      /* additionalItems alone says nothing */
             continue;
         }
-        const lm_node *item = prefix ? prefix->child : NULL;
+        const lm_jvalue *item = prefix ? prefix->child : NULL;
         for (uint32_t k = 0; item && k < i; k++)
             item = item->next;
         item = item ? item : rest;
@@ -344,7 +344,7 @@ static void shape_list(lm_schema *s, const lm_case *one, uint32_t from, uint32_t
         lm_claims claims = i < a.prefix ? shape_item_claims(s, one, i) : behind;
         if (i == a.prefix)
             claims = behind = shape_item_claims(s, one, i);
-        lm_claim has = { a.contains ? lm_node_member(a.contains->node, "contains") : NULL, false, false };
+        lm_claim has = { a.contains ? lm_jvalue_member(a.contains->node, "contains") : NULL, false, false };
         if (a.some)
             has = a.contains->claim;
         lm_claim lacks = { has.node, has.value, !has.negated };
