@@ -304,6 +304,8 @@ void lm_gbnf_build(lm_net *net, const char *text, size_t len)
     gbnf_reader r = { net->c, net, text, text, text + len, 0 };
     llm_str name;
     gbnf_rule(&r, (llm_str){ "root", 4 }, true);
+    if (net->c->status < 0)
+        return;
     net->rules[0].at = LLM_NUL;
     gbnf_find_rules(&r);
     uint8_t *seen = lm_compile_new(net->c, net->n_rules + 1, 1);
