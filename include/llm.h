@@ -67,7 +67,7 @@
  *            A GPU promises less: the same bits for the same passes (chunk, sessions stepped together) on the same device, driver and
  *            plan (llm_model_plan), near the CPU's.
  *
- * What comes later and is absent today: grammars, adapters, images and embeddings, draft models.
+ * What comes later and is absent today: adapters, images and embeddings, draft models.
  * They will be new functions and new fields; nothing here changes for them.
  *
  * The library never aborts, exits, prints, reads the environment, installs signal handlers or keeps mutable globals.
@@ -143,7 +143,7 @@ LLM_API uint32_t    llm_version(void);
 LLM_API const char *llm_status_name(llm_status status);
 
 enum { LLM_FEATURE_CPU = 1, LLM_FEATURE_VULKAN = 2, LLM_FEATURE_STATE_INT8 = 3, LLM_FEATURE_PACK = 4, LLM_FEATURE_CHAT = 5,
-       LLM_FEATURE_SAVE = 6 };
+       LLM_FEATURE_SAVE = 6, LLM_FEATURE_GRAMMAR = 7 };
 /* 1 if this build has the LLM_FEATURE_*, else 0; numbers it does not know are 0 too.
  * Fails: nothing. Threads: anytime. Since 0.1. */
 LLM_API int32_t     llm_has(int32_t feature);
@@ -159,6 +159,7 @@ typedef struct llm_token_score { llm_token token; float log_prob; } llm_token_sc
 typedef struct llm_engine    llm_engine;    /* shared */
 typedef struct llm_model     llm_model;     /* shared */
 typedef struct llm_tokenizer llm_tokenizer; /* shared */
+typedef struct llm_grammar   llm_grammar;   /* shared */
 typedef struct llm_sampler   llm_sampler;   /* shared: a recipe; what it remembers lives in the session */
 typedef struct llm_session   llm_session;   /* exclusive */
 typedef struct llm_chat      llm_chat;      /* exclusive */
@@ -508,6 +509,40 @@ LLM_API llm_status llm_tokenizer_token(const llm_tokenizer *t, llm_token token, 
 
 enum { LLM_GRAMMAR_GBNF = 1, LLM_GRAMMAR_JSON_SCHEMA = 2, LLM_GRAMMAR_REGEX = 3 };
 enum { LLM_GRAMMAR_COMPACT = 1 };           /* JSON without white space */
+/* Makes a grammar for a vocabulary. A reply whose sampler has it is a text of the grammar, whatever the model would like to say: tokens that
+ * cannot lead to one are never drawn, no choice of the others is a dead end, and end tokens are drawn where the text may end.
+ *
+ *   JSON_SCHEMA  drafts 2020-12 and 7. Members come in the order of `properties`, others behind them. What cannot be kept exactly is refused by
+ *                its name, not passed over; docs/STRUCTURED.md has the list, and says how values are written. "true" is any JSON.
+ *   REGEX        the whole reply matches. As ECMA-262 with the flag u, without assertions, backreferences, \b and \p.
+ *   GBNF         llama.cpp's grammars, from the rule root; without tokens as items.
+ *
+ * Text from strangers will do: grammars that are too large (1 MiB, 262,144 states, 16 million steps) or would never end are refused. Tables
+ * grow as they are needed, up to 64 MiB, and are shared by all that use the grammar. llm_error.offset is the byte of the text that is wrong.
+ *
+ *   ```c
+ *   llm_status json_sampler(const llm_model *model, const char *schema, llm_sampler **out, llm_error *error)
+ *   {
+ *       llm_sampler_desc recipe = LLM_INIT(llm_sampler_desc);
+ *       llm_grammar *grammar = NULL;
+ *       llm_status status = llm_grammar_create(llm_model_tokenizer(model), LLM_GRAMMAR_JSON_SCHEMA, 0, schema, LLM_NUL, &grammar, error);
+ *       if (status == LLM_OK) {
+ *           recipe.temperature = 0.8f;
+ *           recipe.grammar = grammar;
+ *           status = llm_sampler_create(llm_model_tokenizer(model), &recipe, out, error);
+ *       }
+ *       llm_grammar_free(grammar);                                 // the sampler keeps what it needs
+ *       return status;
+ *   }
+ *   ```
+ *
+ * Owns: *out. Fails: FORMAT (the grammar is wrong); UNSUPPORTED; LIMIT; INVALID (no text satisfies it, or none that this vocabulary can
+ * write byte by byte). Threads: shared. Since 0.1. */
+LLM_API llm_status llm_grammar_create(const llm_tokenizer *t, int32_t kind, uint32_t flags, const char *text, size_t len, llm_grammar **out,
+                                      llm_error *error);
+/* Gives the handle up; samplers keep the grammar.
+ * Owns: takes grammar. Fails: nothing. Threads: shared. Since 0.1. */
+LLM_API void       llm_grammar_free(llm_grammar *grammar);
 
 /* ---- sampler: an immutable recipe. All zero: greedy. Zero turns a stage off ------------------------------------ */
 
@@ -541,10 +576,14 @@ typedef struct llm_sampler_desc {
     uint32_t reserved_2;
     const llm_str *dry_breakers; size_t n_dry_breakers; /* repetitions end at these texts; NULL: "\n" ":" "\"" "*"; at most 32 of 40 bytes */
     const uint8_t *order; size_t n_order;   /* LLM_STAGE_*, each at most once; NULL: as below */
+    const llm_grammar *grammar;             /* of this vocabulary: which tokens may be drawn, before all stages; NULL: any */
+    const void *reserved_ptr;
 } llm_sampler_desc;
 /* Order of stages: bias, then penalties, DRY, top_n_sigma, top_k, typical_p, top_p, min_p, XTC, temperature, then the draw. `order` says
  * another: what it does not name is not done (without the temperature stage: 1). Mirostat or adaptive-p take the place of the draw;
- * where order is NULL, Mirostat has the temperature alone before it. Each stage sees what the ones before it left.
+ * where order is NULL, Mirostat has the temperature alone before it. Each stage sees what the ones before it left. A
+ * grammar's mask comes before all of them. What it leaves no choice about is appended without a draw (docs/STRUCTURED.md says when; with
+ * LLM_GENERATE_SCORE each token is drawn). Contexts do not slide under a grammar.
  *
  * The same recipe serves any session of models with this vocabulary, many at once; what it remembers is the session's timeline, so
  * rewind and fork cannot confuse it. What Mirostat and adaptive-p learn stands there beside each token they drew; tokens that were
@@ -698,7 +737,8 @@ LLM_API llm_status llm_session_step(llm_session *const *sessions, size_t n, int6
 
 enum {
     LLM_STATE_READY = 0, LLM_STATE_WORKING = 1,             /* nothing to do; a step would do something */
-    LLM_END_TOKEN = 2, LLM_END_STOP = 3, LLM_END_LENGTH = 4, LLM_END_CONTEXT = 5, LLM_END_CANCELLED = 6
+    LLM_END_TOKEN = 2, LLM_END_STOP = 3, LLM_END_LENGTH = 4, LLM_END_CONTEXT = 5, LLM_END_CANCELLED = 6,
+    LLM_END_GRAMMAR = 7                     /* the text is whole, and its grammar allows nothing more: no end token is drawn */
 };
 /* LLM_STATE_*, LLM_END_* (how the reply ended), or the error < 0 that stopped this session.
  * Fails: nothing. Threads: anytime. Since 0.1. */

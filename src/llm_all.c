@@ -163,6 +163,7 @@
 #include "session/placing.c"
 #include "session/loaded.c"
 #include "session/reply.c"
+#include "session/grammar.c"
 #include "session/session.c"
 #include "session/step.c"
 #include "session/save.c"

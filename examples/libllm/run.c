@@ -102,7 +102,7 @@ static int run_reply(run_state *run)
 
 static void run_numbers(run_state *run)
 {
-    static const char *const ends[] = { "ready", "working", "end token", "stop text", "length (-n)", "context full (-c)", "interrupted" };
+    static const char *const ends[] = { "ready", "working", "end token", "stop text", "length (-n)", "context full (-c)", "interrupted", "grammar" };
     llm_session_info info = LLM_INIT(llm_session_info);
     int32_t state = llm_session_state(run->session);
 
@@ -111,7 +111,7 @@ static void run_numbers(run_state *run)
     fprintf(stderr, "loaded in %.2f s; prompt %llu tokens, %.2f tokens/s; reply %llu tokens, %.2f tokens/s; end: %s",
             run->opened.load_seconds, (unsigned long long)info.n_prompt, info.prompt_us ? 1e6 * (double)info.n_prompt / (double)info.prompt_us : 0,
             (unsigned long long)info.n_generated, info.generate_us ? 1e6 * (double)info.n_generated / (double)info.generate_us : 0,
-            state >= 0 && state <= LLM_END_CANCELLED ? ends[state] : llm_status_name(state));
+            state >= 0 && state <= LLM_END_GRAMMAR ? ends[state] : llm_status_name(state));
     if (run->args->temperature > 0)
         fprintf(stderr, "; seed %llu", (unsigned long long)run->args->seed);
     fputc('\n', stderr);

@@ -2,8 +2,10 @@
  * From options to a sampler. What the user did not say is as the model's file says (general.sampling.*), then as the defaults say. */
 #include "tool.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* 0 means the default to the library; here it means 0. */
@@ -85,6 +87,30 @@ static void sampling_from_file(tool_args *args, const llm_model *model)
     }
 }
 
+/* The one grammar that the options name, or NULL. */
+static int sampling_grammar(const tool_args *args, const llm_model *model, llm_grammar **out)
+{
+    const char *path = args->json_schema ? args->json_schema : args->grammar, *text = args->regex;
+    int32_t kind = args->json_schema ? LLM_GRAMMAR_JSON_SCHEMA : args->grammar ? LLM_GRAMMAR_GBNF : LLM_GRAMMAR_REGEX;
+    size_t len = LLM_NUL;
+    char *read = NULL;
+    llm_error error;
+
+    if ((args->json_schema != NULL) + (args->grammar != NULL) + (args->regex != NULL) > 1) {
+        fprintf(stderr, "libllm %s: --json-schema, --grammar and --regex: one of them\n", args->name);
+        return TOOL_USAGE;
+    }
+    if (!path && !text)
+        return TOOL_OK;
+    if (path && (text = read = tool_read_file(path, &len)) == NULL) {
+        fprintf(stderr, "libllm %s: cannot read %s: %s\n", args->name, path, strerror(errno));
+        return TOOL_FAILED;
+    }
+    llm_status status = llm_grammar_create(llm_model_tokenizer(model), kind, 0, text, len, out, &error);
+    free(read);
+    return status == LLM_OK ? TOOL_OK : tool_fail(args, path ? path : "--regex", &error);
+}
+
 int sampling_make(const tool_args *given, const llm_model *model, llm_sampler **out)
 {
     tool_args args = *given;
@@ -126,7 +152,14 @@ int sampling_make(const tool_args *given, const llm_model *model, llm_sampler **
         desc.order = order;
         desc.n_order = (size_t)sampling_order(args.samplers, order);
     }
-    if (llm_sampler_create(llm_model_tokenizer(model), &desc, out, &error) != LLM_OK)
+    llm_grammar *grammar = NULL;
+    int result = sampling_grammar(&args, model, &grammar);
+    if (result != TOOL_OK)
+        return result;
+    desc.grammar = grammar;
+    llm_status status = llm_sampler_create(llm_model_tokenizer(model), &desc, out, &error);
+    llm_grammar_free(grammar);
+    if (status != LLM_OK)
         return tool_fail(&args, "cannot make the sampler", &error);
     return TOOL_OK;
 }

@@ -38,6 +38,7 @@ typedef struct tool_args {
     llm_str     dry_breakers[TOOL_MAX_STOPS];
     int         n_dry_breakers;
     bool        no_dry_breakers;
+    const char *json_schema, *grammar, *regex;      /* two files and an expression; one of them */
     const char *samplers;               /* names with ';' between them; NULL: the usual order */
     uint64_t    seed;
     bool        seed_given, ignore_end, parse_special, hide_prompt, json, full, hash, no_ceilings, quiet, verbose;

@@ -30,7 +30,7 @@ const char *llm_status_name(llm_status status)
 int32_t llm_has(int32_t feature)
 {
     return feature == LLM_FEATURE_CPU || feature == LLM_FEATURE_STATE_INT8 || feature == LLM_FEATURE_PACK || feature == LLM_FEATURE_CHAT ||
-           feature == LLM_FEATURE_SAVE ||
+           feature == LLM_FEATURE_SAVE || feature == LLM_FEATURE_GRAMMAR ||
            (feature == LLM_FEATURE_VULKAN && lm_vulkan_built());
 }
 

@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: MIT
- * llm.h: samplers. */
+ * llm.h: grammars and samplers. */
 #include "api/api.h"
 
+#include "session/grammar.h"
 #include "session/loaded.h"
 #include "session/sampler.h"
 
 #include "base/cpu.h"
+
+llm_status llm_grammar_create(const llm_tokenizer *t, int32_t kind, uint32_t flags, const char *text, size_t len, llm_grammar **out, llm_error *error)
+{
+    LM_API_NEED(t, error);
+    LM_API_NEED(text, error);
+    LM_API_NEED(out, error);
+    LM_TRY(lm_api_text(text, &len, "text", error));
+    return lm_api_done(lm_grammar_new(t->engine, t->tokenizer, kind, flags, text, len, out, error), error);
+}
+
+void llm_grammar_free(llm_grammar *grammar)
+{
+    lm_grammar_drop(grammar);
+}
 
 llm_status llm_sampler_create(const llm_tokenizer *t, const llm_sampler_desc *desc, llm_sampler **out, llm_error *error)
 {

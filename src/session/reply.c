@@ -24,6 +24,8 @@ static llm_status reply_check(const llm_model *model, const llm_generate_desc *d
         return lm_fail(error, LLM_E_INVALID, "llm_generate_desc.max_tokens is %d: expected 0 or more", desc->max_tokens);
     if (desc->sampler && desc->sampler->n_vocab != n_vocab)
         return lm_fail(error, LLM_E_INVALID, "the sampler was made for %u tokens: this model has %u", desc->sampler->n_vocab, n_vocab);
+    if (desc->sampler && desc->sampler->desc.grammar && !model->model->tokenizer)
+        return lm_fail(error, LLM_E_STATE, "the sampler has a grammar: this model has no tokenizer");
     if ((desc->n_stops != 0 && !desc->stops) || (desc->n_stop_tokens != 0 && !desc->stop_tokens))
         return lm_fail(error, LLM_E_INVALID, "llm_generate_desc: stops or stop_tokens is NULL where its count is not 0");
     if (desc->n_stops > REPLY_MAX_STOPS || desc->n_stop_tokens > REPLY_MAX_STOPS)
@@ -97,8 +99,7 @@ void lm_reply_free(lm_host *host, lm_reply *reply)
     lm_mem_free(&host->mem, reply);
 }
 
-/* What a token of the reply adds to its text. i: its place in the timeline. */
-static llm_str reply_token_text(const lm_reply *reply, const lm_tokenizer *tokenizer, llm_token token, size_t i)
+llm_str lm_reply_text(const lm_reply *reply, const lm_tokenizer *tokenizer, llm_token token, size_t i)
 {
     llm_str text = { "", 0 };
     if (tokenizer)
@@ -145,7 +146,7 @@ int32_t lm_reply_accept(lm_reply *reply, const lm_tokenizer *tokenizer, llm_toke
     for (size_t s = 0; s < reply->n_stop_tokens && end == LLM_STATE_WORKING; s++)
         if (reply->stop_tokens[s] == token)
             end = LLM_END_STOP;
-    if (end == LLM_STATE_WORKING && reply_scan(reply, reply_token_text(reply, tokenizer, token, i)))
+    if (end == LLM_STATE_WORKING && reply_scan(reply, lm_reply_text(reply, tokenizer, token, i)))
         end = LLM_END_STOP;
     if (end == LLM_STATE_WORKING && reply->max_tokens != 0 && reply->n_drawn + reply->n_gone >= reply->max_tokens)
         end = LLM_END_LENGTH;
@@ -200,7 +201,7 @@ static size_t reply_gather(const lm_reply *reply, const lm_tokenizer *tokenizer,
     size_t n = 0, at = reply->at_byte;
     cap = left < cap ? (size_t)left : cap;
     for (size_t i = reply->at_token; n < cap; i++, at = 0) {
-        llm_str text = reply_token_text(reply, tokenizer, tokens[i], i);
+        llm_str text = lm_reply_text(reply, tokenizer, tokens[i], i);
         size_t take = LM_MIN(text.len - at, cap - n);
         if (take)
             memcpy(out + n, text.ptr + at, take);
@@ -213,7 +214,7 @@ static void reply_advance(lm_reply *reply, const lm_tokenizer *tokenizer, const 
 {
     reply->read += n;
     while (n > 0) {
-        size_t left = reply_token_text(reply, tokenizer, tokens[reply->at_token], reply->at_token).len - reply->at_byte;
+        size_t left = lm_reply_text(reply, tokenizer, tokens[reply->at_token], reply->at_token).len - reply->at_byte;
         if (n < left) {
             reply->at_byte += n;
             break;

@@ -6,6 +6,8 @@
 
 #include "session/loaded.h"
 
+#include "text/grammar/grammar.h"
+
 typedef struct lm_reply {
     uint32_t flags;                     /* LLM_GENERATE_* */
     bool active;                        /* draws go on; false: ended */
@@ -24,6 +26,7 @@ typedef struct lm_reply {
     size_t at_token, at_byte;           /* where `read` is: token of the timeline, byte in it */
     size_t max_stop;                    /* bytes of the longest stop string */
     size_t n_tail;
+    lm_place place; size_t n_placed;    /* where the text stands in its grammar, after so many of its tokens; may be lost: grammar.c */
     char *tail;                         /* the last max_stop - 1 bytes, and room for one token more */
 } lm_reply;
 
@@ -31,6 +34,8 @@ typedef struct lm_reply {
 llm_status lm_reply_new(const llm_model *model, const llm_generate_desc *desc, const llm_token *tokens, size_t n_tokens, lm_reply **out,
                         llm_error *error);
 void lm_reply_free(lm_host *host, lm_reply *reply);
+/* What a token of the reply adds to its text. i: its place in the timeline. */
+llm_str lm_reply_text(const lm_reply *reply, const lm_tokenizer *tokenizer, llm_token token, size_t i);
 /* Takes in the token just drawn, which stands at the end of the timeline. Returns LLM_STATE_WORKING or how the reply ended. */
 int32_t lm_reply_accept(lm_reply *reply, const lm_tokenizer *tokenizer, llm_token token);
 /* No token will follow: what was kept back can be read. */

@@ -3,6 +3,8 @@
  * number of (seed, position). The stages stand in sampler_stages.c and dry.c. */
 #include "session/sampler.h"
 
+#include "session/grammar.h"
+
 #include "base/cpu.h"
 #include "base/fmath.h"
 #include "base/half.h"
@@ -204,6 +206,10 @@ llm_status lm_sampler_new(llm_engine *engine, const lm_tokenizer *tokenizer, uin
     LM_TRY(sampler_check_numbers(desc, error));
     LM_TRY(sampler_check_biases(desc, n_vocab, error));
     LM_TRY(sampler_check_order(desc, error));
+    if (desc->reserved_ptr)
+        return lm_fail(error, LLM_E_UNSUPPORTED, "llm_sampler_desc.reserved_ptr must be NULL");
+    if (desc->grammar && desc->grammar->n_vocab != n_vocab)
+        return lm_fail(error, LLM_E_INVALID, "llm_sampler_desc.grammar was made for %u tokens: this vocabulary has %u", desc->grammar->n_vocab, n_vocab);
     size_t bytes = sizeof(llm_sampler) + desc->n_biases * sizeof(llm_token_bias);
     llm_sampler *sampler = lm_mem_new(&engine->host.mem, bytes, LLM_MEMORY_OTHER);
     if (!sampler)
@@ -213,6 +219,8 @@ llm_status lm_sampler_new(llm_engine *engine, const lm_tokenizer *tokenizer, uin
     atomic_init(&sampler->refs, 1);
     sampler->n_vocab = n_vocab;
     sampler->desc = *desc;
+    if (desc->grammar)
+        lm_grammar_hold((llm_grammar *)(uintptr_t)desc->grammar);
     if (desc->n_biases)
         memcpy(sampler->biases, desc->biases, desc->n_biases * sizeof(llm_token_bias));
     sampler->desc.biases = sampler->biases;
@@ -241,6 +249,7 @@ void lm_sampler_drop(llm_sampler *sampler)
     if (!sampler || atomic_fetch_sub(&sampler->refs, 1) != 1)
         return;
     llm_engine *engine = sampler->engine;
+    lm_grammar_drop((llm_grammar *)(uintptr_t)sampler->desc.grammar);
     lm_mem_free(&engine->host.mem, sampler->breakers);
     lm_mem_free(&engine->host.mem, sampler);
     lm_engine_drop(engine);
@@ -248,7 +257,7 @@ void lm_sampler_drop(llm_sampler *sampler)
 
 bool lm_sampler_is_greedy(const llm_sampler *sampler)
 {
-    return sampler->n_order == 1 && sampler_ends_greedy(sampler) && sampler->desc.n_biases == 0 && sampler->remembers == LM_REMEMBERS_NOTHING;
+    return sampler->n_order == 1 && sampler_ends_greedy(sampler) && sampler->desc.n_biases == 0 && !sampler->desc.grammar && sampler->remembers == LM_REMEMBERS_NOTHING;
 }
 
 /* ---- over all logits ----------------------------------------------------------------------------------------------------- */

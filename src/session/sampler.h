@@ -13,7 +13,7 @@ struct llm_sampler {
     llm_engine *engine;
     _Atomic uint32_t refs;
     uint32_t n_vocab;
-    llm_sampler_desc desc;              /* defaults resolved; biases lie behind this struct, other pointers are NULL */
+    llm_sampler_desc desc;              /* defaults resolved; biases lie behind this struct, the grammar is held, other pointers are NULL */
     uint8_t order[LM_MAX_STAGES];       /* LLM_STAGE_*, those alone that do something */
     uint32_t n_order;
     int32_t remembers;                  /* LM_REMEMBERS_* */

@@ -13,6 +13,8 @@
  * so dropping a pass needs no undo. 4. Lanes' member lists and sessions' `lane` change under the engine's lock. */
 #include "session/session.h"
 
+#include "session/grammar.h"
+
 #include "base/cpu.h"
 #include "base/half.h"
 #include "base/os.h"
@@ -425,12 +427,18 @@ static llm_status step_check_logits(const float *logits, uint32_t n, llm_error *
     return LLM_OK;
 }
 
-static llm_status step_draw_with(llm_session *s, const lm_reply *reply, lm_room *room, llm_token *out, lm_memory *memory, llm_error *error)
+/* *out LLM_TOKEN_NONE: a grammar's text is whole, and nothing may follow. */
+static llm_status step_draw_with(llm_session *s, lm_reply *reply, lm_room *room, llm_token *out, lm_memory *memory, llm_error *error)
 {
     uint32_t n_vocab = s->logits->n;
+    bool over = false;
     memcpy(room->logits, s->logits->values, (size_t)n_vocab * sizeof(float));
     if (reply->on_logits)
         reply->on_logits(reply->user, room->logits, (int32_t)n_vocab);
+    if (lm_grammar_of(reply))
+        LM_TRY(lm_grammar_mask(reply, s->model->model->tokenizer, s->tokens->ids, room->logits, &over, error));
+    if (over)
+        return LLM_OK;
     if (reply->sampler) {
         const lm_memory *last = s->n_memories != 0 ? &s->memories->at[s->n_memories - 1] : NULL;
         lm_draw draw = { .tokens = s->tokens->ids, .n_tokens = s->n_tokens, .seed = reply->seed, .position = s->n_tokens + s->n_slid,
@@ -445,7 +453,7 @@ static llm_status step_draw_with(llm_session *s, const lm_reply *reply, lm_room 
 
 static llm_status step_pick(llm_session *s, llm_token *out, lm_memory *memory, llm_error *error)
 {
-    const lm_reply *reply = s->reply;
+    lm_reply *reply = s->reply;
     if (!reply->on_logits && (!reply->sampler || lm_sampler_is_greedy(reply->sampler)))
         return lm_sampler_argmax(s->logits->values, s->logits->n, out, error);
     lm_scratch *scratch = NULL;
@@ -458,12 +466,50 @@ static llm_status step_pick(llm_session *s, llm_token *out, lm_memory *memory, l
 /* The reply ends, or the context slides and it goes on when the rest has been taken in. */
 static llm_status step_full(llm_session *s, llm_error *error)
 {
-    llm_status status = lm_session_slide(s, 1, error);
+    llm_status status = lm_grammar_of(s->reply) ? LLM_MORE : lm_session_slide(s, 1, error);  /* a grammar's place is found by all of the reply */
     if (status == LLM_MORE) {
         lm_reply_end(s->reply);
         s->ended = LLM_END_CONTEXT;
     }
     return status < 0 ? status : LLM_OK;
+}
+
+/* A token stands at the end of the timeline: the reply takes it in. */
+static int32_t step_accept(llm_session *s, llm_token token)
+{
+    s->n_tokens++;
+    s->reply_drawn = true;
+    s->n_generated++;
+    return lm_reply_accept(s->reply, s->model->model->tokenizer, token);
+}
+
+/* What a grammar says must come is appended without a draw, to be taken in together; not where each token's probability is asked for. No
+ * failure is one: a draw under the mask does it too. Returns how the reply ended, or LLM_STATE_WORKING. */
+static int32_t step_force(llm_session *s)
+{
+    enum { STEP_FORCED = 64 };
+    lm_reply *reply = s->reply;
+    llm_token forced[STEP_FORCED];
+    size_t n = 0, room = s->n_ctx - s->n_tokens;
+    bool over = false;
+    int32_t end = LLM_STATE_WORKING;
+    llm_error why;
+    if (reply->flags & LLM_GENERATE_SCORE)
+        room = 0;
+    if (lm_grammar_forced(reply, s->model->model->tokenizer, s->tokens->ids, forced, LM_MIN(room, (size_t)STEP_FORCED), &n, &over, &why) == LLM_OK && n != 0 &&
+        lm_ids_room(&s->model->engine->host, &s->tokens, s->n_tokens, s->n_tokens + n, s->n_ctx, &why) == LLM_OK)
+        for (size_t i = 0; i < n && end == LLM_STATE_WORKING; i++) {
+            s->tokens->ids[s->n_tokens] = forced[i];
+            end = step_accept(s, forced[i]);
+        }
+    if (n != 0 && end == LLM_STATE_WORKING &&
+        lm_grammar_forced(reply, s->model->model->tokenizer, s->tokens->ids, forced, 0, &n, &over, &why) < 0)
+        over = false;
+    if (end == LLM_STATE_WORKING && over) {
+        lm_reply_end(reply);
+        end = LLM_END_GRAMMAR;
+    }
+    return end;
 }
 
 /* Draws a token if the reply wants one. All is taken in, and its logits are there. On failure the timeline is unchanged. */
@@ -483,6 +529,11 @@ static llm_status step_draw(llm_session *s, llm_error *error)
     if (remembers)
         LM_TRY(lm_memories_room(&s->model->engine->host, &s->memories, s->n_memories, s->n_memories + 1, error));
     LM_TRY(step_pick(s, &token, &memory, error));
+    if (token == LLM_TOKEN_NONE) {
+        lm_reply_end(reply);
+        s->ended = LLM_END_GRAMMAR;
+        return LLM_OK;
+    }
     memory.position = (uint32_t)s->n_tokens;                /* in the timeline, also where it has slid */
     if (remembers)
         s->memories->at[s->n_memories++] = memory;
@@ -492,10 +543,9 @@ static llm_status step_draw(llm_session *s, llm_error *error)
             s->scores[s->n_scores++] = NAN;
         step_score(s, s->n_tokens, s->logits->values, s->logits->n);
     }
-    s->n_tokens++;
-    s->reply_drawn = true;
-    s->n_generated++;
-    int32_t end = lm_reply_accept(reply, s->model->model->tokenizer, token);
+    int32_t end = step_accept(s, token);
+    if (end == LLM_STATE_WORKING && lm_grammar_of(reply))
+        end = step_force(s);
     s->ended = end == LLM_STATE_WORKING ? 0 : end;
     return end == LLM_STATE_WORKING && s->n_tokens == s->n_ctx ? step_full(s, error) : LLM_OK;
 }

@@ -50,7 +50,7 @@ PIN_SIZE(llm_meta, 72); PIN(llm_meta, type, 4); PIN(llm_meta, item_type, 8); PIN
 PIN(llm_meta, number, 56); PIN(llm_meta, n_items, 64);
 PIN_SIZE(llm_tensor_info, 80); PIN(llm_tensor_info, n_dims, 4); PIN(llm_tensor_info, name, 8); PIN(llm_tensor_info, type, 24); PIN(llm_tensor_info, dims, 40); PIN(llm_tensor_info, bytes, 72);
 PIN_SIZE(llm_token_info, 32); PIN(llm_token_info, flags, 4); PIN(llm_token_info, kind, 8); PIN(llm_token_info, bytes, 16); PIN(llm_token_info, n_bytes, 24);
-PIN_SIZE(llm_sampler_desc, 160); PIN(llm_sampler_desc, flags, 4); PIN(llm_sampler_desc, temperature, 8); PIN(llm_sampler_desc, top_k, 12); PIN(llm_sampler_desc, top_p, 16);
+PIN_SIZE(llm_sampler_desc, 176); PIN(llm_sampler_desc, flags, 4); PIN(llm_sampler_desc, temperature, 8); PIN(llm_sampler_desc, top_k, 12); PIN(llm_sampler_desc, top_p, 16);
 PIN(llm_sampler_desc, min_p, 20); PIN(llm_sampler_desc, min_keep, 24); PIN(llm_sampler_desc, penalty_last_n, 28); PIN(llm_sampler_desc, repeat_penalty, 32);
 PIN(llm_sampler_desc, frequency_penalty, 36); PIN(llm_sampler_desc, presence_penalty, 40); PIN(llm_sampler_desc, biases, 48); PIN(llm_sampler_desc, n_biases, 56);
 PIN(llm_sampler_desc, dynatemp_range, 64); PIN(llm_sampler_desc, dynatemp_exponent, 68); PIN(llm_sampler_desc, typical_p, 72); PIN(llm_sampler_desc, top_n_sigma, 76);
@@ -58,6 +58,7 @@ PIN(llm_sampler_desc, xtc_probability, 80); PIN(llm_sampler_desc, xtc_threshold,
 PIN(llm_sampler_desc, dry_allowed_length, 96); PIN(llm_sampler_desc, dry_last_n, 100); PIN(llm_sampler_desc, mirostat, 104); PIN(llm_sampler_desc, mirostat_tau, 108);
 PIN(llm_sampler_desc, mirostat_eta, 112); PIN(llm_sampler_desc, adaptive_target, 116); PIN(llm_sampler_desc, adaptive_decay, 120); PIN(llm_sampler_desc, reserved_2, 124);
 PIN(llm_sampler_desc, dry_breakers, 128); PIN(llm_sampler_desc, n_dry_breakers, 136); PIN(llm_sampler_desc, order, 144); PIN(llm_sampler_desc, n_order, 152);
+PIN(llm_sampler_desc, grammar, 160); PIN(llm_sampler_desc, reserved_ptr, 168);
 _Static_assert(LLM_STAGE_PENALTIES == 1 && LLM_STAGE_DRY == 2 && LLM_STAGE_TOP_N_SIGMA == 3 && LLM_STAGE_TOP_K == 4 && LLM_STAGE_TYPICAL == 5 && LLM_STAGE_TOP_P == 6 &&
                LLM_STAGE_MIN_P == 7 && LLM_STAGE_XTC == 8 && LLM_STAGE_TEMPERATURE == 9, "stages");
 PIN_SIZE(llm_session_desc, 24); PIN(llm_session_desc, when_full, 16); PIN(llm_session_desc, n_keep, 20); PIN(llm_session_desc, flags, 4); PIN(llm_session_desc, n_ctx, 8); PIN(llm_session_desc, state_type, 12);

@@ -207,6 +207,8 @@ int main(int argc, char **argv)
     lm_mem_init(&mem, NULL, 0);
     text table = { 0 };
     char line[256];
+    const char *head = "| file | taken | refused | valid + invalid |\n|---|---|---|---|\n";
+    put(&table, head, strlen(head));
     for (char *path = strtok(list, "\n"); path; path = strtok(NULL, "\n")) {
         const char *name = strstr(path, "/tests/draft");
         bool old = is_of(path, "/tests/draft7/"), skip = !name || !(old || is_of(path, "/tests/draft2020-12/"));
@@ -234,8 +236,15 @@ int main(int argc, char **argv)
         lm_arena_free(&c.arena);
         free(json);
     }
-    if (argc > 1 && strcmp(argv[1], "--table") == 0)
+    if (argc > 1 && strcmp(argv[1], "--table") == 0) {
         printf("%s\n%s", table.ptr, reasons.ptr);
+    } else {
+        char *told = test_read_file(LLM_TEST_TREE "/../docs/STRUCTURED.md", &size);
+        const char *from = told ? strstr(told, "<!-- suite -->\n") : NULL;
+        CHECK_MSG(from && strncmp(from + strlen("<!-- suite -->\n"), table.ptr, table.len) == 0,
+                  "docs/STRUCTURED.md has another table: take that of test_grammar_schema --table");
+        free(told);
+    }
     CHECK(mem.used == 0);
     free(list);
     free(table.ptr);

@@ -51,6 +51,7 @@ LLM_FEATURE_STATE_INT8 = 3
 LLM_FEATURE_PACK = 4
 LLM_FEATURE_CHAT = 5
 LLM_FEATURE_SAVE = 6
+LLM_FEATURE_GRAMMAR = 7
 
 llm_token = c_int32
 
@@ -87,6 +88,10 @@ class llm_model(Structure):
 
 
 class llm_tokenizer(Structure):
+    """A handle: what it points to is the library's own."""
+
+
+class llm_grammar(Structure):
     """A handle: what it points to is the library's own."""
 
 
@@ -420,6 +425,10 @@ class llm_token_info(Structure):
     ]
 
 
+LLM_GRAMMAR_GBNF = 1
+LLM_GRAMMAR_JSON_SCHEMA = 2
+LLM_GRAMMAR_REGEX = 3
+LLM_GRAMMAR_COMPACT = 1
 LLM_STAGE_PENALTIES = 1
 LLM_STAGE_DRY = 2
 LLM_STAGE_TOP_N_SIGMA = 3
@@ -467,6 +476,8 @@ class llm_sampler_desc(Structure):
         ("n_dry_breakers", c_size_t),
         ("order", POINTER(c_uint8)),
         ("n_order", c_size_t),
+        ("grammar", POINTER(llm_grammar)),
+        ("reserved_ptr", c_void_p),
     ]
 
 
@@ -526,6 +537,7 @@ LLM_END_STOP = 3
 LLM_END_LENGTH = 4
 LLM_END_CONTEXT = 5
 LLM_END_CANCELLED = 6
+LLM_END_GRAMMAR = 7
 llm_session_watch_scores_on_score = CFUNCTYPE(None, c_void_p, c_size_t, POINTER(c_float), c_int32)
 
 LLM_SESSION_ANEW = 1
@@ -756,6 +768,9 @@ FUNCTIONS = {
     "llm_tokenizer_special": (llm_token, [POINTER(llm_tokenizer), c_int32]),
     "llm_tokenizer_token": (llm_status, [POINTER(llm_tokenizer), llm_token, POINTER(llm_token_info),
         POINTER(llm_error)]),
+    "llm_grammar_create": (llm_status, [POINTER(llm_tokenizer), c_int32, c_uint32, c_char_p, c_size_t,
+        POINTER(POINTER(llm_grammar)), POINTER(llm_error)]),
+    "llm_grammar_free": (None, [POINTER(llm_grammar)]),
     "llm_sampler_create": (llm_status, [POINTER(llm_tokenizer), POINTER(llm_sampler_desc),
         POINTER(POINTER(llm_sampler)), POINTER(llm_error)]),
     "llm_sampler_free": (None, [POINTER(llm_sampler)]),
