@@ -479,7 +479,6 @@ static int32_t step_accept(llm_session *s, llm_token token)
 {
     s->n_tokens++;
     s->reply_drawn = true;
-    s->n_generated++;
     return lm_reply_accept(s->reply, s->model->model->tokenizer, token);
 }
 
@@ -543,6 +542,7 @@ static llm_status step_draw(llm_session *s, llm_error *error)
             s->scores[s->n_scores++] = NAN;
         step_score(s, s->n_tokens, s->logits->values, s->logits->n);
     }
+    s->n_generated++;
     int32_t end = step_accept(s, token);
     if (end == LLM_STATE_WORKING && lm_grammar_of(reply))
         end = step_force(s);

@@ -90,6 +90,8 @@ static void test_replies(llm_model *model)
         end = reply(s, of_json, seed, 0, 0, LLM_FOREVER, text, sizeof text);
         CHECK_MSG(end == LLM_END_GRAMMAR && is_person(text), "%d '%s'", end, text);
         end = reply(fork, of_json, seed, 12, 0, LLM_FOREVER, again, sizeof again);
+        if (strlen(again) > 2 && strcmp(again + strlen(again) - 3, "\xef\xbf\xbd") == 0)
+            again[strlen(again) - 3] = 0;                   /* half a character */
         CHECK_MSG(strncmp(text, again, strlen(again)) == 0, "'%s' cut short is '%s'", text, again);
         wholes += end == LLM_END_GRAMMAR;
         CHECK(llm_session_rewind(s, seed % 4 ? 3 : 1, &error) == LLM_OK);
