@@ -6,6 +6,7 @@
 
 N replies (10000) in all, shared by the schemas below. A reply that was cut short by its number of tokens is counted, and is no text to judge.
 """
+import datetime
 import json
 import subprocess
 import sys
@@ -36,6 +37,15 @@ SCHEMAS = [
 ]
 
 
+FORMATS = jsonschema.FormatChecker()
+
+
+@FORMATS.checks("date", raises=ValueError)
+def is_date(text):
+    # RFC 3339 has a year 0000, a leap year, which Python has not.
+    return not isinstance(text, str) or bool(datetime.date.fromisoformat("0004" + text[4:] if text.startswith("0000-") else text))
+
+
 def main():
     program, model = sys.argv[1:3]
     total = int(sys.argv[3]) if len(sys.argv) > 3 else 10000
@@ -47,7 +57,7 @@ def main():
                 json.dump(schema, f)
                 f.flush()
                 out = subprocess.run([program, model, "2", f.name, str(n), "3.0"] + ["compact"] * turn, check=True, stdout=subprocess.PIPE).stdout
-            validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+            validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
             for line in out.decode("utf-8").split("\n")[:-1]:
                 end, text = line.split("\t", 1)
                 text = json.loads(text)
