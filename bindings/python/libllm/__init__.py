@@ -41,7 +41,7 @@ from ._errors import (
 from ._library import load_library
 from ._model import Metadata, Model, ModelInfo, SavedInfo, TensorInfo
 from ._reply import AsyncReply, Reply
-from ._sampler import Sampler, SamplerOptions
+from ._sampler import Grammar, Sampler, SamplerOptions
 from ._session import GenerateOptions, Session, SessionInfo, State, step
 from ._tokenizer import TokenInfo, Tokenizer
 
@@ -63,6 +63,7 @@ __all__ = [
     "FileError",
     "FormatError",
     "GenerateOptions",
+    "Grammar",
     "InternalError",
     "InvalidError",
     "LLMError",

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -50,8 +52,57 @@ class SamplerOptions(TypedDict, total=False):
     mirostat_eta: float  # 0: 0.1
     adaptive_target: float  # adaptive-p: the probability that drawn tokens shall have
     adaptive_decay: float  # 0: 0.9
+    grammar: Grammar | None  # the reply is a text of it
     # Names of stages: "penalties", "dry", "top_n_sigma", "top_k", "typical", "top_p", "min_p", "xtc", "temperature".
     order: Iterable[str]
+
+
+class Grammar:
+    """What replies may be: a text of a JSON schema, a regular expression, or llama.cpp's GBNF. For samplers of models with
+    this vocabulary.
+
+    json_schema   text, or what json.dumps makes one of: a dict, True
+    compact       JSON without white space
+
+    Raises FormatError, UnsupportedError (a keyword that is not known here: it is named), LimitError, InvalidError (no
+    text satisfies it). Any number of threads.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Tokenizer | Model,
+        *,
+        json_schema: Any = None,
+        regex: Text | None = None,
+        gbnf: Text | None = None,
+        compact: bool = False,
+    ) -> None:
+        if json_schema is not None and not isinstance(json_schema, (str, bytes)):
+            json_schema = json.dumps(json_schema)
+        kinds = {
+            _abi.LLM_GRAMMAR_JSON_SCHEMA: json_schema,
+            _abi.LLM_GRAMMAR_REGEX: regex,
+            _abi.LLM_GRAMMAR_GBNF: gbnf,
+        }
+        given = [(kind, text) for kind, text in kinds.items() if text is not None]
+        if len(given) != 1:
+            raise TypeError("a grammar is one of json_schema, regex and gbnf")
+        kind, text = given[0][0], encoded(given[0][1])
+        tokenizer = vocabulary if isinstance(vocabulary, Tokenizer) else vocabulary.tokenizer
+        self._handle = Handle(_abi.llm_grammar, "llm_grammar_free", "grammar", tokenizer._handle.keeps)
+        flags = _abi.LLM_GRAMMAR_COMPACT if compact else 0
+        with tokenizer._open() as t:
+            check("llm_grammar_create", t, kind, flags, text, len(text), ctypes.byref(self._handle.pointer))
+
+    def __enter__(self) -> Grammar:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the grammar up; samplers keep what they need."""
+        self._handle.close()
 
 
 class Sampler:
@@ -64,8 +115,11 @@ class Sampler:
     def __init__(self, vocabulary: Tokenizer | Model, **recipe: Unpack[SamplerOptions]) -> None:
         tokenizer = vocabulary if isinstance(vocabulary, Tokenizer) else vocabulary.tokenizer
         desc = _sampler_desc(recipe)
+        grammar = recipe.get("grammar")
         self._handle = Handle(_abi.llm_sampler, "llm_sampler_free", "sampler", tokenizer._handle.keeps)
-        with tokenizer._open() as t:
+        with tokenizer._open() as t, contextlib.ExitStack() as held:
+            if grammar is not None:
+                desc.grammar = held.enter_context(grammar._handle)
             check("llm_sampler_create", t, ctypes.byref(desc), ctypes.byref(self._handle.pointer))
 
     def __enter__(self) -> Sampler:
@@ -96,6 +150,8 @@ def _sampler_desc(recipe: Mapping[str, Any]) -> _abi.llm_sampler_desc:
         if name not in SamplerOptions.__annotations__:
             raise TypeError(f"a sampler has no {name!r}; it has {', '.join(SamplerOptions.__annotations__)}")
         array: Any
+        if name == "grammar":
+            continue
         if name == "biases":
             array = (_abi.llm_token_bias * len(value))(*(_abi.llm_token_bias(*item) for item in value.items()))
             desc.biases, desc.n_biases = array, len(array)

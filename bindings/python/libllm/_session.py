@@ -40,6 +40,7 @@ class State(enum.Enum):
     END_LENGTH = _abi.LLM_END_LENGTH  # max_tokens
     END_CONTEXT = _abi.LLM_END_CONTEXT  # the context is full
     END_CANCELLED = _abi.LLM_END_CANCELLED
+    END_GRAMMAR = _abi.LLM_END_GRAMMAR  # the text is whole, and its grammar allows nothing more
     FAILED = -1  # Session.failure says why; rewind or sync mends it
 
 

@@ -4,13 +4,14 @@
 import array
 import asyncio
 import gc
+import json
 import math
 import os
 
 import pytest
 
 import libllm
-from libllm import State
+from libllm import State, StateError
 
 
 def transcripts(root):
@@ -415,3 +416,29 @@ def test_saved(model, session, tmp_path):
 
     with pytest.raises(OSError, match="full"):
         session.save(Full())
+
+
+def test_grammar(model):
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "ok": {"type": "boolean"}},
+        "required": ["n", "ok"],
+        "additionalProperties": False,
+    }
+    with libllm.Grammar(model, json_schema=schema, compact=True) as grammar:
+        for seed in range(5):
+            reply = model.generate("Once", grammar=grammar, temperature=2.0, seed=seed, max_tokens=100)
+            said = json.loads(reply.text())
+            assert isinstance(said["n"], int) and isinstance(said["ok"], bool)
+            assert reply.end in (State.END_GRAMMAR, State.END_TOKEN)
+    sampler = libllm.Sampler(model, grammar=libllm.Grammar(model.tokenizer, regex="(yes|no)"), temperature=1.0)
+    assert model.generate("Is it so?", sampler=sampler).text() in ("yes", "no")
+    assert model.generate("A", grammar=libllm.Grammar(model, gbnf='root ::= "b" "c"')).text() == "bc"
+    with pytest.raises(libllm.UnsupportedError, match="uniqueItems"):
+        libllm.Grammar(model, json_schema={"type": "array", "uniqueItems": True})
+    with pytest.raises(libllm.FormatError):
+        libllm.Grammar(model, regex="(")
+    with pytest.raises(TypeError):
+        libllm.Grammar(model)
+    with pytest.raises(StateError):
+        model.generate("A", grammar=grammar)
