@@ -167,11 +167,13 @@ static ssize_t lines_plain(lines *l, const char **line)
         fflush(stderr);
     }
     errno = 0;
+    tool_break_reads(true);
     n = getline(&l->line, &l->line_cap, stdin);
+    tool_break_reads(false);
     *line = l->line;
     if (n >= 0)
         return n;
-    if (errno == EINTR) {
+    if (tool_interrupted()) {
         clearerr(stdin);
         return READ_INTERRUPTED;
     }

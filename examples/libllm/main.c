@@ -194,15 +194,20 @@ static void on_interrupt(int number)
         llm_session_cancel(session);                /* legal here: one atomic store */
 }
 
-void tool_catch_interrupts(void)
+/* Writing goes on after a signal. Reading does only if it is told to: a line that is waited for ends. */
+static void catch_interrupts(int flags)
 {
     struct sigaction action;
 
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt;
+    action.sa_flags = flags;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);               /* without SA_RESTART: reading a line ends too */
+    sigaction(SIGINT, &action, NULL);
 }
+
+void tool_catch_interrupts(void) { catch_interrupts(SA_RESTART); }
+void tool_break_reads(bool on) { catch_interrupts(on ? 0 : SA_RESTART); }
 
 void tool_watch(llm_session *session) { atomic_store(&watched, session); }
 bool tool_interrupted(void) { return interrupted != 0; }

@@ -100,6 +100,7 @@ double tool_seconds(void);                              /* a clock that only goe
 
 /* Ctrl-C cancels what is in progress: loading, or the session watched. A second one ends the program. */
 void tool_catch_interrupts(void);
+void tool_break_reads(bool on);                         /* from now on Ctrl-C ends a read (EINTR), or does not */
 void tool_watch(llm_session *session);                  /* NULL: nothing to cancel */
 bool tool_interrupted(void);
 void tool_clear_interrupt(void);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """test_chat.py LIBLLM: libllm chat on a terminal of its own: line editing, history, Ctrl-C in a reply and at the prompt, commands, a full
 context, the end."""
+import fcntl
 import os
 import pty
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 libllm = sys.argv[1]
@@ -38,8 +40,6 @@ class Terminal:
     @staticmethod
     def lead():
         os.setsid()
-        import fcntl
-        import termios
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def expect(self, words, seconds=120):
@@ -61,6 +61,10 @@ class Terminal:
         return self.seen
 
     def send(self, keys):
+        """Types, as people do, when the line editor has taken the terminal over: a moment after its prompt."""
+        end = time.monotonic() + 120
+        while termios.tcgetattr(self.leader)[3] & termios.ICANON and time.monotonic() < end:
+            time.sleep(0.002)
         self.seen = ""
         os.write(self.leader, keys.encode())
 
@@ -133,7 +137,6 @@ while len(waits) < 5 and n < 20:
 check(len(waits) == 5, "Ctrl-C stops a reply")
 print(f"from Ctrl-C to the prompt: {', '.join(f'{w:.1f}' for w in waits)} ms")
 check(f"{2 * n} of {2 * n} messages" in t.ask("/stats"), "what was said before Ctrl-C is kept")
-t.send("")
 t.program.send_signal(signal.SIGTERM)                               # as any program
 check(t.program.wait(120) == -signal.SIGTERM, "SIGTERM")
 os.close(t.leader)
