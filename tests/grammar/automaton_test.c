@@ -394,8 +394,8 @@ static void test_hostile(void)
 static void test_fuzz(void)
 {
     static const char *const seeds[] = {
-        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"},\"contains\":{\"const\":1},\"minItems\":2},\"b\":{\"pattern\":\"^a+$\"}},"
-        "\"required\":[\"a\"],\"oneOf\":[{\"minProperties\":1},{\"not\":{\"enum\":[1,\"x\"]}}],\"if\":{\"multipleOf\":3},\"then\":{\"maximum\":99}}",
+        ("{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"},\"contains\":{\"const\":1},\"minItems\":2},\"b\":{\"pattern\":\"^a+$\"}},"
+        "\"required\":[\"a\"],\"oneOf\":[{\"minProperties\":1},{\"not\":{\"enum\":[1,\"x\"]}}],\"if\":{\"multipleOf\":3},\"then\":{\"maximum\":99}}"),
         "root ::= (a | \"x\"{2,3})+ # c\na ::= [^a-z\\]] root? | \"\\u00e9\" .",
         "^(?:a|[b-d]\\w{2,3})*?(x{2}|\\d+$)",
     };
