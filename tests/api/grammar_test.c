@@ -68,7 +68,6 @@ static void test_replies(llm_model *model)
     llm_grammar *ab = grammar(model, LLM_GRAMMAR_REGEX, 0, "[ab]{5,9}END hello world"), *json = grammar(model, LLM_GRAMMAR_JSON_SCHEMA, LLM_GRAMMAR_COMPACT, person);
     llm_sampler *of_ab = sampler(model, ab, 5), *of_json = sampler(model, json, 5), *greedy = sampler(model, ab, 0);
     char text[1024], again[1024];
-    int wholes = 0;
     llm_grammar_free(ab);                                   /* the samplers keep them */
     llm_grammar_free(json);
     for (uint64_t seed = 1; seed <= 40; seed++) {
@@ -76,12 +75,11 @@ static void test_replies(llm_model *model)
         llm_error error;
         llm_token prompt[3] = { TINY_BOS, TINY_HELLO, TINY_WORLD };
         const llm_token *tokens;
-        size_t n = 0, n_forced = 0;
+        size_t n = 0;
         CHECK(llm_session_append(s, prompt, seed % 4 ? 3 : 1, 0, &error) == LLM_OK);
         int32_t end = reply(s, of_ab, seed, 0, 0, LLM_FOREVER, text, sizeof text);
         CHECK_MSG(end == LLM_END_GRAMMAR && is_ab(text), "%d '%s'", end, text);
         CHECK(llm_session_tokens(s, &tokens, &n, &error) == LLM_OK);
-        n_forced = n;
         CHECK(llm_session_rewind(s, seed % 4 ? 3 : 1, &error) == LLM_OK);
         end = reply(s, of_ab, seed, 0, 0, 30, again, sizeof again);             /* in slices */
         CHECK_MSG(end == LLM_END_GRAMMAR && strcmp(text, again) == 0, "'%s' in slices is '%s'", text, again);
@@ -93,11 +91,9 @@ static void test_replies(llm_model *model)
         if (strlen(again) > 2 && strcmp(again + strlen(again) - 3, "\xef\xbf\xbd") == 0)
             again[strlen(again) - 3] = 0;                   /* half a character */
         CHECK_MSG(strncmp(text, again, strlen(again)) == 0, "'%s' cut short is '%s'", text, again);
-        wholes += end == LLM_END_GRAMMAR;
         CHECK(llm_session_rewind(s, seed % 4 ? 3 : 1, &error) == LLM_OK);
         end = reply(s, of_ab, seed, 0, LLM_GENERATE_SCORE | LLM_GENERATE_IGNORE_END, LLM_FOREVER, text, sizeof text);     /* each token drawn */
         CHECK_MSG(end == LLM_END_GRAMMAR && is_ab(text), "%d '%s'", end, text);
-        (void)n_forced;
         llm_session_free(fork);
         llm_session_free(s);
     }
