@@ -47,6 +47,7 @@
 #include "text/clean.c"
 #include "text/tokenizer.c"
 #include "text/stream.c"
+#include "text/json_scan.c"
 #include "text/chat/letters.c"
 #include "text/chat/number.c"
 #include "text/chat/value.c"

@@ -12,6 +12,7 @@
 #include "files/gguf_write.h"
 
 #include "base/size.h"
+#include "base/str.h"
 
 #include <string.h>
 
@@ -147,7 +148,7 @@ typedef struct importance_writer {
 static bool importance_named(const importance_writer *w, llm_str name)
 {
     for (uint32_t i = 0; i < w->n_outs; i++)
-        if (w->outs[i].name.len == name.len && memcmp(w->outs[i].name.ptr, name.ptr, name.len) == 0)
+        if (lm_str_same(w->outs[i].name, name))
             return true;
     return false;
 }

@@ -7,6 +7,8 @@
  * each. Threads: one, at creation. */
 #include "text/encoder.h"
 
+#include "base/str.h"
+
 enum { MERGES_BATCH = 32, MERGES_PIECES = 2 * MERGES_BATCH, MERGES_BYTES = 4096 };
 
 /* ---- from texts to ids ---- */
@@ -72,7 +74,7 @@ LM_INLINE bool merges_same(const merges_names *names, const merges_name *slot, c
 {
     if (slot->low != key->low || slot->high != key->high)
         return false;
-    return key->high != MERGES_LONG || (names->texts[slot->id].len == text.len && memcmp(names->texts[slot->id].ptr, text.ptr, text.len) == 0);
+    return key->high != MERGES_LONG || lm_str_same(names->texts[slot->id], text);
 }
 
 /* From `home` on, the slot of this text, or the free one where it belongs; NULL after too many probes. */

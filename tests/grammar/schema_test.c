@@ -50,16 +50,16 @@ static void put_node(lm_compile *c, text *t, const lm_jvalue *node, uint64_t *tu
     uint32_t n = 0;
     lm_decimal d;
     switch (node->kind) {
-    case LM_NODE_NUMBER:
+    case LM_JSON_NUMBER:
         if (lm_decimal_read(c, node->text, &d)) {
             llm_str s = lm_decimal_text(c, &d);
             put(t, s.ptr, s.len);
         }
         return;
-    case LM_NODE_STRING:
+    case LM_JSON_STRING:
         put_string(t, node->text);
         return;
-    case LM_NODE_ARRAY:
+    case LM_JSON_ARRAY:
         put(t, "[", 1);
         for (const lm_jvalue *one = node->child; one; one = one->next) {
             put_node(c, t, one, turn);
@@ -68,7 +68,7 @@ static void put_node(lm_compile *c, text *t, const lm_jvalue *node, uint64_t *tu
         }
         put(t, "]", 1);
         return;
-    case LM_NODE_OBJECT:
+    case LM_JSON_OBJECT:
         put(t, "{", 1);
         if (node->n > 12) {                                 /* as they stand */
             for (const lm_jvalue *one = node->child; one; one = one->next) {
@@ -103,7 +103,7 @@ static void put_node(lm_compile *c, text *t, const lm_jvalue *node, uint64_t *tu
 static uint64_t n_orders(const lm_jvalue *node)
 {
     uint64_t n = 1;
-    for (uint32_t i = 2; node->kind == LM_NODE_OBJECT && i <= node->n && i <= 12; i++)
+    for (uint32_t i = 2; node->kind == LM_JSON_OBJECT && i <= node->n && i <= 12; i++)
         n *= i;
     for (const lm_jvalue *one = node->child; one; one = one->next)
         n *= n_orders(one);
@@ -133,7 +133,7 @@ static void run_group(const char *name, lm_compile *c, const lm_jvalue *group, b
     const lm_jvalue *schema = lm_jvalue_member(group, "schema"), *tests = lm_jvalue_member(group, "tests"), *what = lm_jvalue_member(group, "description");
     text source = { 0 }, instance = { 0 };
     uint64_t turn;
-    if (old && schema->kind == LM_NODE_OBJECT && !lm_jvalue_member(schema, "$schema")) {
+    if (old && schema->kind == LM_JSON_OBJECT && !lm_jvalue_member(schema, "$schema")) {
         const char *head = "{\"$schema\":\"http://json-schema.org/draft-07/schema#\"";
         put(&source, head, strlen(head));
         for (const lm_jvalue *one = schema->child; one; one = one->next) {
@@ -167,7 +167,7 @@ static void run_group(const char *name, lm_compile *c, const lm_jvalue *group, b
             m = NULL;
         for (const lm_jvalue *test = tests->child; test; test = test->next) {
             const lm_jvalue *data = lm_jvalue_member(test, "data"), *told = lm_jvalue_member(test, "description");
-            bool valid = lm_jvalue_member(test, "valid")->kind == LM_NODE_TRUE, accepted = false;
+            bool valid = lm_jvalue_member(test, "valid")->kind == LM_JSON_TRUE, accepted = false;
             uint64_t orders = n_orders(data);
             for (uint64_t i = 0; m && i < orders && i < 20000 && !accepted; i++) {
                 turn = i;

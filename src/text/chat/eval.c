@@ -9,7 +9,7 @@
 bool lm_scope_set(lm_jinja *run, lm_scope *scope, llm_str name, lm_val v)
 {
     lm_binding *b = scope->first;
-    while (b && !(b->name.len == name.len && memcmp(b->name.ptr, name.ptr, name.len) == 0))
+    while (b && !lm_str_same(b->name, name))
         b = b->next;
     if (!b) {
         if (!lm_jinja_step(run, 1) || !(b = lm_jinja_new(run, sizeof *b)))
@@ -26,7 +26,7 @@ lm_val lm_scope_get(const lm_scope *scope, llm_str name)
     lm_val v;
     for (; scope; scope = scope->outer)
         for (const lm_binding *b = scope->first; b; b = b->next)
-            if (b->name.len == name.len && memcmp(b->name.ptr, name.ptr, name.len) == 0)
+            if (lm_str_same(b->name, name))
                 return b->value;
     return lm_function_find(name, &v) ? v : lm_val_undefined(name);
 }

@@ -2,196 +2,111 @@
  * JSON to values and back, the way Python's json module writes it: see value.h. Floor 3. */
 #include "text/chat/value.h"
 
+#include "text/json_scan.h"
+
 #include "base/utf8.h"
 
 #include <math.h>
 #include <string.h>
 
-typedef struct json_reader { lm_jinja *run; const char *start, *at, *end; } json_reader;
+typedef struct json_reader { lm_jinja *run; lm_json_scan scan; } json_reader;
 
 static bool json_fail(json_reader *r, const char *what)
 {
     return lm_jinja_fail(r->run, LLM_E_FORMAT, "%s'%.*s' is no JSON, byte %zu: %s", r->run->globals ? "the variable " : "", (int)LM_MIN(r->run->about.len, (size_t)80),
-                         r->run->about.ptr ? r->run->about.ptr : "", (size_t)(r->at - r->start), what);
+                         r->run->about.ptr ? r->run->about.ptr : "", (size_t)(r->scan.at - r->scan.start), what);
 }
 
-static void json_space(json_reader *r)
+static bool json_problem(json_reader *r)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r'))
-        r->at++;
-}
-
-static bool json_hex(json_reader *r, uint32_t *out)         /* at the four digits */
-{
-    *out = 0;
-    if (r->end - r->at < 4)
-        return json_fail(r, "four hexadecimal digits are missing");
-    for (int i = 0; i < 4; i++, r->at++) {
-        char c = *r->at;
-        uint32_t d = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a') + 10 : 16;
-        if (d == 16)
-            return json_fail(r, "this is no hexadecimal digit");
-        *out = *out * 16 + d;
-    }
-    return true;
+    return json_fail(r, r->scan.problem);
 }
 
 static bool json_string(json_reader *r, lm_val *out)        /* behind the " */
 {
-    static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-    const char *c = r->at;
+    size_t room, n;
     char *text;
-    size_t n = 0;
-    while (c < r->end && *c != '"')
-        c += *c == '\\' && c + 1 < r->end ? 2 : 1;
-    if (c >= r->end)
-        return json_fail(r, "this string has no end");
-    text = lm_jinja_new(r->run, (size_t)(c - r->at) + 4);
+    if (!lm_json_room(&r->scan, &room))
+        return json_problem(r);
+    text = lm_jinja_new(r->run, room + 1);
     if (!text)
         return false;
-    while (*r->at != '"') {
-        const char *name;
-        uint32_t cp, low;
-        if ((unsigned char)*r->at < 0x20)
-            return json_fail(r, "a control character in a string");
-        if (*r->at != '\\') {
-            text[n++] = *r->at++;
-            continue;
-        }
-        r->at++;
-        if (*r->at == 'u') {
-            r->at++;
-            if (!json_hex(r, &cp))
-                return false;
-            if (cp >= 0xd800 && cp < 0xdc00 && r->end - r->at >= 6 && r->at[0] == '\\' && r->at[1] == 'u') {
-                const char *back = r->at;
-                r->at += 2;
-                if (!json_hex(r, &low))
-                    return false;
-                if (low >= 0xdc00 && low < 0xe000)
-                    cp = 0x10000 + ((cp - 0xd800) << 10) + (low - 0xdc00);
-                else
-                    r->at = back;
-            }
-            n += lm_utf8_encode(cp, text + n);      /* half a pair becomes U+FFFD */
-        } else if (*r->at && (name = strchr(names, *r->at)) != NULL) {
-            text[n++] = values[name - names];
-            r->at++;
-        } else {
-            return json_fail(r, "unknown escape");
-        }
-    }
-    r->at++;
-    if (!lm_utf8_valid(text, n))
-        return json_fail(r, "this string is not UTF-8");
+    if (!lm_json_string(&r->scan, text, &n))
+        return json_problem(r);
     *out = lm_val_str(text, n);
     return true;
 }
 
 static bool json_number(json_reader *r, lm_val *out)
 {
-    const char *from = r->at;
-    bool whole = true, ok;
-    if (r->at < r->end && *r->at == '-')
-        r->at++;
-    if (r->at == r->end || *r->at < '0' || *r->at > '9')
-        return json_fail(r, "this is no value");
-    if (*r->at == '0' && r->at + 1 < r->end && r->at[1] >= '0' && r->at[1] <= '9')
-        return json_fail(r, "a number with zeros in front");
-    while (r->at < r->end && ((*r->at >= '0' && *r->at <= '9') || *r->at == '.' || *r->at == 'e' || *r->at == 'E'
-                              || ((*r->at == '-' || *r->at == '+') && (r->at[-1] | 32) == 'e'))) {
-        whole = whole && *r->at >= '0' && *r->at <= '9';
-        if (*r->at == '.' && (r->at[-1] < '0' || r->at[-1] > '9' || r->at + 1 == r->end || r->at[1] < '0' || r->at[1] > '9'))
-            return json_fail(r, "digits are missing beside the point");
-        r->at++;
-    }
+    llm_str text;
+    bool whole, ok;
+    if (!lm_json_number(&r->scan, &text, &whole))
+        return json_problem(r);
     out->kind = whole ? LM_VAL_INT : LM_VAL_FLOAT;
-    ok = whole ? lm_number_parse_int(from, (size_t)(r->at - from), 10, &out->i) : lm_number_parse(from, (size_t)(r->at - from), &out->f);
+    ok = whole ? lm_number_parse_int(text.ptr, text.len, 10, &out->i) : lm_number_parse(text.ptr, text.len, &out->f);
     return ok || json_fail(r, whole ? "a whole number beyond 64 bits" : "this is no number");
 }
 
 static bool json_value(json_reader *r, lm_val *out);
 
-static bool json_box(json_reader *r, lm_val *out)
+static bool json_box(json_reader *r, int kind, lm_val *out)  /* behind the bracket */
 {
-    bool is_dict = *r->at == '{';
-    char end = is_dict ? '}' : ']';
+    bool is_dict = kind == LM_JSON_OBJECT;
     lm_val_list *list = NULL;
     lm_val_dict *dict = NULL;
     lm_val key, value;
-    bool first = true;
+    int more;
     if (!(is_dict ? lm_dict_new(r->run, &dict) : lm_list_new(r->run, 0, &list)))
         return false;
-    r->at++;
-    for (;; first = false) {
-        json_space(r);
-        if (first && r->at < r->end && *r->at == end)
-            break;
+    for (bool first = true; (more = lm_json_more(&r->scan, kind, first)) > 0; first = false) {
         if (is_dict) {
-            if (r->at == r->end || *r->at != '"')
-                return json_fail(r, "a key in quotes is missing");
-            r->at++;
+            if (!lm_json_name(&r->scan))
+                return json_problem(r);
             if (!json_string(r, &key))
                 return false;
-            json_space(r);
-            if (r->at == r->end || *r->at != ':')
-                return json_fail(r, "':' is missing");
-            r->at++;
+            if (!lm_json_colon(&r->scan))
+                return json_problem(r);
         }
         if (!json_value(r, &value) || !(is_dict ? lm_dict_set(r->run, dict, key, value) : lm_list_add(r->run, list, value)))
             return false;
-        json_space(r);
-        if (r->at < r->end && *r->at == end)
-            break;
-        if (r->at == r->end || *r->at != ',')
-            return json_fail(r, is_dict ? "',' or '}' is missing" : "',' or ']' is missing");
-        r->at++;
     }
-    r->at++;
     *out = is_dict ? (lm_val){ .kind = LM_VAL_DICT, .dict = dict } : lm_list_val(LM_VAL_LIST, list);
-    return true;
+    return more == 0 || json_problem(r);
 }
 
 static bool json_value(json_reader *r, lm_val *out)
 {
-    static const struct { const char *name; lm_val value; } words[] = {
-        { "true", { .kind = LM_VAL_BOOL, .i = 1 } }, { "false", { .kind = LM_VAL_BOOL } }, { "null", { .kind = LM_VAL_NONE } },
-    };
     bool ok;
-    json_space(r);
+    int kind = lm_json_value(&r->scan);
     if (!lm_jinja_step(r->run, 1))
         return false;
-    if (r->at == r->end)
-        return json_fail(r, "the text ends where a value was expected");
-    if (*r->at == '"') {
-        r->at++;
+    switch (kind) {
+    case LM_JSON_NULL:
+        *out = lm_val_none();
+        return true;
+    case LM_JSON_FALSE: case LM_JSON_TRUE:
+        *out = lm_val_bool(kind == LM_JSON_TRUE);
+        return true;
+    case LM_JSON_NUMBER:
+        return json_number(r, out);
+    case LM_JSON_STRING:
         return json_string(r, out);
-    }
-    if (*r->at == '{' || *r->at == '[') {
+    case LM_JSON_ARRAY: case LM_JSON_OBJECT:
         if (!lm_jinja_enter(r->run))
             return false;
-        ok = json_box(r, out);
+        ok = json_box(r, kind, out);
         lm_jinja_leave(r->run);
         return ok;
+    default:
+        return json_problem(r);
     }
-    for (size_t i = 0; i < LM_COUNT(words); i++) {
-        size_t n = strlen(words[i].name);
-        if ((size_t)(r->end - r->at) >= n && memcmp(r->at, words[i].name, n) == 0) {
-            r->at += n;
-            *out = words[i].value;
-            return true;
-        }
-    }
-    return json_number(r, out);
 }
 
 bool lm_json_read(lm_jinja *run, const char *s, size_t len, lm_val *out)
 {
-    json_reader r = { run, s, s, s + len };
-    if (!json_value(&r, out))
-        return false;
-    json_space(&r);
-    return r.at == r.end || json_fail(&r, "something follows behind the value");
+    json_reader r = { run, { .start = s, .at = s, .end = s + len, .halves = true } };
+    return json_value(&r, out) && (lm_json_over(&r.scan) || json_problem(&r));
 }
 
 /* ---- writing */

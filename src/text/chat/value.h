@@ -6,6 +6,8 @@
 
 #include "text/chat/template.h"
 
+#include "base/str.h"
+
 typedef enum lm_kind {
     LM_VAL_UNDEFINED, LM_VAL_NONE, LM_VAL_BOOL, LM_VAL_INT, LM_VAL_FLOAT, LM_VAL_STR, LM_VAL_LIST, LM_VAL_TUPLE, LM_VAL_DICT,
     LM_VAL_VIEW,                        /* dict.items() and its like: a list that knows no index */
@@ -80,7 +82,7 @@ static inline lm_val lm_val_str(const char *s, size_t len) { return (lm_val){ .k
 static inline bool lm_val_is_number(lm_val v) { return v.kind == LM_VAL_BOOL || v.kind == LM_VAL_INT || v.kind == LM_VAL_FLOAT; }
 static inline bool lm_val_is_whole(lm_val v) { return v.kind == LM_VAL_BOOL || v.kind == LM_VAL_INT; }
 static inline double lm_val_double(lm_val v) { return v.kind == LM_VAL_FLOAT ? v.f : (double)v.i; }
-static inline bool lm_val_is(lm_val v, const char *text, size_t len) { return v.len == len && (len == 0 || __builtin_memcmp(v.s, text, len) == 0); }
+static inline bool lm_val_is(lm_val v, const char *text, size_t len) { return lm_str_same((llm_str){ v.s, v.len }, (llm_str){ text, len }); }
 
 bool lm_val_truth(lm_val v);
 const char *lm_val_type(lm_val v);                      /* Python's name of its type */

@@ -3,6 +3,7 @@
  * what stands in them. Token items (<...>) are refused: an automaton runs over bytes. Floor 3. */
 #include "text/grammar/net.h"
 
+#include "base/str.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -59,7 +60,7 @@ static uint32_t gbnf_rule(gbnf_reader *r, llm_str name, bool define)
 {
     lm_net *net = r->net;
     for (uint32_t i = 0; i < net->n_rules; i++)
-        if (net->rules[i].name.len == name.len && memcmp(net->rules[i].name.ptr, name.ptr, name.len) == 0)
+        if (lm_str_same(net->rules[i].name, name))
             return i;
     lm_compile_work(r->c, net->n_rules / 4 + 1);
     return define ? lm_net_rule(net, name, (size_t)(name.ptr - r->start)) : UINT32_MAX;

@@ -100,7 +100,7 @@ static bool members_facts(members_object *o)
             members_add_all(o, lm_jvalue_member(fact->node, "properties"));
             members_add_patterns(o, lm_jvalue_member(fact->node, "patternProperties"));
         }
-        if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_OBJECT)
+        if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_JSON_OBJECT)
             members_add_all(o, fact->node);
         if (fact->word == LM_WORD_OTHER) {
             if (o->other) {
@@ -117,7 +117,7 @@ static bool members_facts(members_object *o)
         if (name) {
             name->required |= fact->word == LM_WORD_REQUIRED;
             name->absent |= fact->word == LM_WORD_ABSENT;
-        } else if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_OBJECT) {
+        } else if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_JSON_OBJECT) {
             for (const lm_jvalue *one = fact->node->child; one && (name = members_add(o, one->key)) != NULL; one = one->next)
                 name->required = true;
             o->closed = true;
@@ -159,7 +159,7 @@ static lm_claims members_claims(members_object *o, const llm_str *name, uint32_t
     for (const lm_fact *fact = o->one->facts; fact && s->c->status >= 0; fact = fact->next) {
         if (fact->word == LM_WORD_MEMBER && name && lm_str_same(fact->name, *name))
             lm_claims_add(s, &claims, fact->claim);
-        if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_OBJECT && name) {
+        if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_JSON_OBJECT && name) {
             const lm_jvalue *value = lm_jvalue_find(fact->node, *name);
             if (value)
                 lm_claims_add(s, &claims, (lm_claim){ value, true, false });

@@ -52,7 +52,7 @@ bool lm_schema_count(lm_schema *s, const lm_jvalue *value, uint32_t *out)
 {
     lm_decimal d;
     *out = 0;
-    if (value->kind != LM_NODE_NUMBER || !lm_decimal_read(s->c, value->text, &d) || d.negative || !lm_decimal_is_whole(&d)) {
+    if (value->kind != LM_JSON_NUMBER || !lm_decimal_read(s->c, value->text, &d) || d.negative || !lm_decimal_is_whole(&d)) {
         lm_schema_wrong(s, value, "a whole number of at least 0");
         return false;
     }
@@ -79,7 +79,7 @@ static int schema_claim_order(const lm_claim *a, const lm_claim *b)
 void lm_claims_add(lm_schema *s, lm_claims *claims, lm_claim claim)
 {
     uint32_t i = 0;
-    if (!claim.value && claim.node->kind == (claim.negated ? LM_NODE_FALSE : LM_NODE_TRUE))
+    if (!claim.value && claim.node->kind == (claim.negated ? LM_JSON_FALSE : LM_JSON_TRUE))
         return;
     while (i < claims->n && schema_claim_order(&claims->at[i], &claim) < 0)
         i++;
@@ -178,12 +178,12 @@ static llm_str schema_step(lm_schema *s, const char **at, const char *end)
 static const lm_jvalue *schema_follow(lm_schema *s, const lm_jvalue *ref)
 {
     const lm_jvalue *at = s->root, *id = lm_jvalue_member(s->root, "$id");
-    if (ref->kind != LM_NODE_STRING) {
+    if (ref->kind != LM_JSON_STRING) {
         lm_schema_wrong(s, ref, "a string");
         return NULL;
     }
     const char *c = ref->text.ptr, *end = c + ref->text.len;
-    if (id && id->kind == LM_NODE_STRING && id->text.len > 0 && ref->text.len >= id->text.len && memcmp(c, id->text.ptr, id->text.len) == 0 &&
+    if (id && id->kind == LM_JSON_STRING && id->text.len > 0 && ref->text.len >= id->text.len && memcmp(c, id->text.ptr, id->text.len) == 0 &&
         (c + id->text.len == end || c[id->text.len] == '#'))
         c += id->text.len;
     if (c < end && *c == '#')
@@ -200,9 +200,9 @@ static const lm_jvalue *schema_follow(lm_schema *s, const lm_jvalue *ref)
         c++;
         llm_str step = schema_step(s, &c, end);
         const lm_jvalue *next = NULL;
-        if (at->kind == LM_NODE_OBJECT)
+        if (at->kind == LM_JSON_OBJECT)
             next = lm_jvalue_find(at, step);
-        else if (at->kind == LM_NODE_ARRAY) {
+        else if (at->kind == LM_JSON_ARRAY) {
             size_t i = 0;
             for (size_t k = 0; k < step.len && i < at->n; k++)
                 i = step.ptr[k] >= '0' && step.ptr[k] <= '9' ? i * 10 + (size_t)(step.ptr[k] - '0') : at->n;
@@ -211,7 +211,7 @@ static const lm_jvalue *schema_follow(lm_schema *s, const lm_jvalue *ref)
                 next = next->next;
         }
         at = next;
-        if (at && at->kind == LM_NODE_OBJECT && lm_jvalue_member(at, "$id") && c < end) {
+        if (at && at->kind == LM_JSON_OBJECT && lm_jvalue_member(at, "$id") && c < end) {
             lm_schema_refuse(s, ref, "through a schema with an $id of its own is not supported");
             return NULL;
         }
@@ -261,7 +261,7 @@ static void schema_name_fact(lm_schema *s, lm_case *now, int word, const lm_jval
 
 static bool schema_is_list(lm_schema *s, const lm_jvalue *value)
 {
-    if (value->kind == LM_NODE_ARRAY && value->n > 0)
+    if (value->kind == LM_JSON_ARRAY && value->n > 0)
         return true;
     lm_schema_wrong(s, value, "an array with at least one item");
     return false;
@@ -269,7 +269,7 @@ static bool schema_is_list(lm_schema *s, const lm_jvalue *value)
 
 static bool schema_is_array(lm_schema *s, const lm_jvalue *value)
 {
-    if (value->kind == LM_NODE_ARRAY)
+    if (value->kind == LM_JSON_ARRAY)
         return true;
     lm_schema_wrong(s, value, "an array");
     return false;
@@ -277,7 +277,7 @@ static bool schema_is_array(lm_schema *s, const lm_jvalue *value)
 
 static bool schema_is_object(lm_schema *s, const lm_jvalue *value)
 {
-    if (value->kind == LM_NODE_OBJECT)
+    if (value->kind == LM_JSON_OBJECT)
         return true;
     lm_schema_wrong(s, value, "an object");
     return false;
@@ -285,9 +285,9 @@ static bool schema_is_object(lm_schema *s, const lm_jvalue *value)
 
 static bool schema_is_names(lm_schema *s, const lm_jvalue *value)
 {
-    bool good = value->kind == LM_NODE_ARRAY;
+    bool good = value->kind == LM_JSON_ARRAY;
     for (const lm_jvalue *name = good ? value->child : NULL; name; name = name->next)
-        good = good && name->kind == LM_NODE_STRING;
+        good = good && name->kind == LM_JSON_STRING;
     if (!good)
         lm_schema_wrong(s, value, "an array of strings");
     return good;
@@ -302,9 +302,9 @@ static uint32_t schema_types(lm_schema *s, const lm_jvalue *value, bool *whole)
     uint32_t types = 0;
     bool broken = false;
     *whole = false;
-    for (const lm_jvalue *one = value->kind == LM_NODE_ARRAY ? value->child : value; one; one = value->kind == LM_NODE_ARRAY ? one->next : NULL) {
+    for (const lm_jvalue *one = value->kind == LM_JSON_ARRAY ? value->child : value; one; one = value->kind == LM_JSON_ARRAY ? one->next : NULL) {
         size_t i = 0;
-        while (i < LM_COUNT(names) && !(one->kind == LM_NODE_STRING && strlen(names[i].name) == one->text.len && memcmp(names[i].name, one->text.ptr, one->text.len) == 0))
+        while (i < LM_COUNT(names) && !(one->kind == LM_JSON_STRING && strlen(names[i].name) == one->text.len && memcmp(names[i].name, one->text.ptr, one->text.len) == 0))
             i++;
         if (i == LM_COUNT(names)) {
             lm_schema_wrong(s, value, "null, boolean, number, integer, string, array, object, or an array of these");
@@ -347,16 +347,16 @@ static uint32_t schema_plain_types(lm_schema *s, const lm_jvalue *node)
     uint32_t types = type ? schema_types(s, type, &whole) : LM_TYPE_ANY, found = 0;
     if (one)
         types &= schema_type_of(one);
-    for (const lm_jvalue *value = some && some->kind == LM_NODE_ARRAY ? some->child : NULL; value; value = value->next)
+    for (const lm_jvalue *value = some && some->kind == LM_JSON_ARRAY ? some->child : NULL; value; value = value->next)
         found |= schema_type_of(value);
     return some ? types & found : types;
 }
 
 static bool schema_strings_meet(const lm_jvalue *a, const lm_jvalue *b)      /* const or enum each; strings among them */
 {
-    for (const lm_jvalue *x = a->kind == LM_NODE_ARRAY ? a->child : a; x; x = a->kind == LM_NODE_ARRAY ? x->next : NULL)
-        for (const lm_jvalue *y = b->kind == LM_NODE_ARRAY ? b->child : b; y; y = b->kind == LM_NODE_ARRAY ? y->next : NULL)
-            if (x->kind != LM_NODE_STRING || y->kind != LM_NODE_STRING || lm_str_same(x->text, y->text))
+    for (const lm_jvalue *x = a->kind == LM_JSON_ARRAY ? a->child : a; x; x = a->kind == LM_JSON_ARRAY ? x->next : NULL)
+        for (const lm_jvalue *y = b->kind == LM_JSON_ARRAY ? b->child : b; y; y = b->kind == LM_JSON_ARRAY ? y->next : NULL)
+            if (x->kind != LM_JSON_STRING || y->kind != LM_JSON_STRING || lm_str_same(x->text, y->text))
                 return true;
     return false;
 }
@@ -364,8 +364,8 @@ static bool schema_strings_meet(const lm_jvalue *a, const lm_jvalue *b)      /* 
 static bool schema_requires(const lm_jvalue *node, llm_str name)
 {
     const lm_jvalue *required = lm_jvalue_member(node, "required");
-    for (const lm_jvalue *one = required && required->kind == LM_NODE_ARRAY ? required->child : NULL; one; one = one->next)
-        if (one->kind == LM_NODE_STRING && lm_str_same(one->text, name))
+    for (const lm_jvalue *one = required && required->kind == LM_JSON_ARRAY ? required->child : NULL; one; one = one->next)
+        if (one->kind == LM_JSON_STRING && lm_str_same(one->text, name))
             return true;
     return false;
 }
@@ -373,14 +373,14 @@ static bool schema_requires(const lm_jvalue *node, llm_str name)
 static bool schema_forbids(const lm_jvalue *node, llm_str name)
 {
     const lm_jvalue *more = lm_jvalue_member(node, "additionalProperties");
-    return more && more->kind == LM_NODE_FALSE && !lm_jvalue_member(node, "patternProperties") && !lm_jvalue_find(lm_jvalue_member(node, "properties"), name);
+    return more && more->kind == LM_JSON_FALSE && !lm_jvalue_member(node, "patternProperties") && !lm_jvalue_find(lm_jvalue_member(node, "properties"), name);
 }
 
 static bool schema_apart(lm_schema *s, const lm_jvalue *a, const lm_jvalue *b, uint32_t depth)
 {
     a = schema_resolved(s, a);
     b = schema_resolved(s, b);
-    if (depth > 8 || a->kind != LM_NODE_OBJECT || b->kind != LM_NODE_OBJECT || !lm_compile_work(s->c, 1 + a->n + b->n))
+    if (depth > 8 || a->kind != LM_JSON_OBJECT || b->kind != LM_JSON_OBJECT || !lm_compile_work(s->c, 1 + a->n + b->n))
         return false;
     if ((s->old && (lm_jvalue_member(a, "$ref") || lm_jvalue_member(b, "$ref"))))
         return false;
@@ -396,8 +396,8 @@ static bool schema_apart(lm_schema *s, const lm_jvalue *a, const lm_jvalue *b, u
         return false;
     for (int turn = 0; turn < 2; turn++) {
         const lm_jvalue *p = turn ? b : a, *q = turn ? a : b, *required = lm_jvalue_member(p, "required");
-        for (const lm_jvalue *name = required && required->kind == LM_NODE_ARRAY ? required->child : NULL; name; name = name->next) {
-            if (name->kind != LM_NODE_STRING)
+        for (const lm_jvalue *name = required && required->kind == LM_JSON_ARRAY ? required->child : NULL; name; name = name->next) {
+            if (name->kind != LM_JSON_STRING)
                 continue;
             if (schema_forbids(q, name->text))
                 return true;
@@ -509,7 +509,7 @@ static void schema_deny_items(lm_schema *s, lm_case now, const lm_jvalue *owner,
 {
     const lm_jvalue *prefix = lm_jvalue_member(owner, "prefixItems"), *items = lm_jvalue_member(owner, "items"), *rest = items;
     now = schema_only(now, LM_TYPE_ARRAY);
-    if (!prefix && items && items->kind == LM_NODE_ARRAY) {
+    if (!prefix && items && items->kind == LM_JSON_ARRAY) {
         prefix = items;
         rest = lm_jvalue_member(owner, "additionalItems");
     }
@@ -523,7 +523,7 @@ static void schema_deny_items(lm_schema *s, lm_case now, const lm_jvalue *owner,
         }
         schema_walk(s, branch, list, depth + 1);
     }
-    if (!rest || rest->kind == LM_NODE_TRUE || now.types == 0)
+    if (!rest || rest->kind == LM_JSON_TRUE || now.types == 0)
         return;
     if (prefix) {
         lm_schema_refuse(s, rest, "behind items of their own cannot be negated (not, oneOf, if)");
@@ -541,7 +541,7 @@ static void schema_deny_members(lm_schema *s, lm_case now, const lm_jvalue *owne
     const lm_jvalue *patterns = lm_jvalue_member(owner, "patternProperties");
     now = schema_only(now, LM_TYPE_OBJECT);
     for (const lm_jvalue *one = properties && now.types ? properties->child : NULL; one; one = one->next) {
-        if (one->kind == LM_NODE_TRUE)
+        if (one->kind == LM_JSON_TRUE)
             continue;
         lm_case branch = now;
         schema_name_fact(s, &branch, LM_WORD_REQUIRED, one, one->key);
@@ -556,9 +556,9 @@ static void schema_deny_members(lm_schema *s, lm_case now, const lm_jvalue *owne
         return;
     if (patterns && patterns->n)
         lm_schema_refuse(s, patterns, "cannot be negated (not, oneOf, if)");
-    if (!more || more->kind == LM_NODE_TRUE)
+    if (!more || more->kind == LM_JSON_TRUE)
         return;
-    if (more->kind != LM_NODE_FALSE) {
+    if (more->kind != LM_JSON_FALSE) {
         lm_schema_refuse(s, more, "that is a schema cannot be negated (not, oneOf, if)");
         return;
     }
@@ -661,7 +661,7 @@ static void schema_deny(lm_schema *s, lm_case now, const schema_todo *from, cons
         }
         return;
     case LM_WORD_UNIQUE:
-        if (value->kind != LM_NODE_FALSE && (now.types & LM_TYPE_ARRAY))
+        if (value->kind != LM_JSON_FALSE && (now.types & LM_TYPE_ARRAY))
             lm_schema_refuse(s, value, "is not supported");
         return;
     case LM_WORD_NAMES:
@@ -684,9 +684,9 @@ static void schema_value(lm_schema *s, lm_case *now, const lm_jvalue *value, boo
         now->types &= type;
     else if (type & (LM_TYPE_NULL | LM_TYPE_FALSE | LM_TYPE_TRUE))
         now->types &= ~type;
-    if (!(now->types & type) || value->kind < LM_NODE_NUMBER)
+    if (!(now->types & type) || value->kind < LM_JSON_NUMBER)
         return;
-    if (negated && value->kind >= LM_NODE_ARRAY) {
+    if (negated && value->kind >= LM_JSON_ARRAY) {
         lm_compile_fail(s->c, LLM_E_UNSUPPORTED, value->at, "a constant that is an array or object cannot be negated (not, oneOf, if)");
         return;
     }
@@ -696,7 +696,7 @@ static void schema_value(lm_schema *s, lm_case *now, const lm_jvalue *value, boo
 static void schema_depend(lm_schema *s, lm_case now, const schema_todo *item, const schema_todo *list, uint32_t depth)
 {
     const lm_jvalue *node = item->node;
-    bool names = node->kind == LM_NODE_ARRAY;
+    bool names = node->kind == LM_JSON_ARRAY;
     if (names && !schema_is_names(s, node))
         return;
     lm_case there = schema_only(now, LM_TYPE_OBJECT);
@@ -760,9 +760,9 @@ static bool schema_enter(lm_schema *s, const schema_todo *item)
 {
     const lm_jvalue *node = item->node;
     uint32_t n = 0;
-    if (node->kind == LM_NODE_TRUE || node->kind == LM_NODE_FALSE)
-        return (node->kind == LM_NODE_TRUE) != item->negated;
-    if (node->kind != LM_NODE_OBJECT) {
+    if (node->kind == LM_JSON_TRUE || node->kind == LM_JSON_FALSE)
+        return (node->kind == LM_JSON_TRUE) != item->negated;
+    if (node->kind != LM_JSON_OBJECT) {
         lm_compile_fail(s->c, LLM_E_FORMAT, node->at, "expected a schema: an object, true or false");
         return false;
     }
@@ -802,12 +802,12 @@ static void schema_walk(lm_schema *s, lm_case now, const schema_todo *list, uint
         if (item->kind == SCHEMA_DO_SCHEMA) {
             if (!schema_enter(s, item))
                 return;
-            for (const lm_jvalue *value = node->child; value && s->c->status >= 0 && node->kind == LM_NODE_OBJECT; value = value->next)
+            for (const lm_jvalue *value = node->child; value && s->c->status >= 0 && node->kind == LM_JSON_OBJECT; value = value->next)
                 if (item->negated)
                     schema_deny(s, now, item, value, list, depth);
                 else
                     schema_say(s, &now, item, value, &list);
-            if (item->negated && node->kind == LM_NODE_OBJECT)
+            if (item->negated && node->kind == LM_JSON_OBJECT)
                 return;
         } else if (item->kind == SCHEMA_DO_VALUE) {
             schema_value(s, &now, node, item->negated);
@@ -848,7 +848,7 @@ void lm_schema_build(lm_net *net, const char *text, size_t len)
         return;
     const lm_jvalue *draft = lm_jvalue_member(s.root, "$schema");
     bool known = !draft;
-    for (size_t i = 0; draft && draft->kind == LM_NODE_STRING && i < draft->text.len; i++) {
+    for (size_t i = 0; draft && draft->kind == LM_JSON_STRING && i < draft->text.len; i++) {
         s.old |= draft->text.len - i > 7 && memcmp(draft->text.ptr + i, "draft-0", 7) == 0;
         known |= draft->text.len - i > 16 && memcmp(draft->text.ptr + i, "json-schema.org/", 16) == 0;
     }

@@ -83,7 +83,7 @@ static void shape_number(lm_schema *s, const lm_case *one, uint32_t from, uint32
     lm_dfa *all = NULL;
     bool free = !one->whole && !one->broken;
     for (const lm_fact *fact = one->facts; fact; fact = fact->next)
-        free &= !((fact->word >= LM_WORD_MINIMUM && fact->word <= LM_WORD_MULTIPLE) || (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_NUMBER));
+        free &= !((fact->word >= LM_WORD_MINIMUM && fact->word <= LM_WORD_MULTIPLE) || (fact->word == LM_WORD_VALUE && fact->node->kind == LM_JSON_NUMBER));
     if (free) {
         lm_net_call(s->net, from, to, shape_expr_rule(s, &s->free_number, "-?(?:0|[1-9][0-9]*)(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"));
         return;
@@ -96,9 +96,9 @@ static void shape_number(lm_schema *s, const lm_case *one, uint32_t from, uint32
         static const uint8_t compares[] = { LM_IS_EQUAL | LM_IS_MORE, LM_IS_LESS | LM_IS_EQUAL, LM_IS_MORE, LM_IS_LESS };
         bool bound = fact->word >= LM_WORD_MINIMUM && fact->word <= LM_WORD_BELOW, multiple = fact->word == LM_WORD_MULTIPLE;
         lm_decimal d;
-        if (!bound && !multiple && !(fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_NUMBER))
+        if (!bound && !multiple && !(fact->word == LM_WORD_VALUE && fact->node->kind == LM_JSON_NUMBER))
             continue;
-        if (fact->node->kind != LM_NODE_NUMBER) {
+        if (fact->node->kind != LM_JSON_NUMBER) {
             lm_schema_wrong(s, fact->node, "a number");
             return;
         }
@@ -126,7 +126,7 @@ static void shape_number(lm_schema *s, const lm_case *one, uint32_t from, uint32
 
 static lm_dfa *shape_format(lm_schema *s, const lm_jvalue *node)
 {
-    for (size_t i = 0; node->kind == LM_NODE_STRING && i < LM_COUNT(shape_formats); i++)
+    for (size_t i = 0; node->kind == LM_JSON_STRING && i < LM_COUNT(shape_formats); i++)
         if (strlen(shape_formats[i].name) == node->text.len && memcmp(shape_formats[i].name, node->text.ptr, node->text.len) == 0)
             return lm_schema_pattern(s, node, (llm_str){ shape_formats[i].pattern, strlen(shape_formats[i].pattern) }, true);
     lm_schema_refuse(s, node, "is supported for date, time, date-time, uuid and ipv4");
@@ -155,14 +155,14 @@ lm_dfa *lm_shape_string(lm_schema *s, const lm_case *one)
             continue;
         }
         if (fact->word == LM_WORD_PATTERN) {
-            if (fact->node->kind != LM_NODE_STRING) {
+            if (fact->node->kind != LM_JSON_STRING) {
                 lm_schema_wrong(s, fact->node, "a string");
                 return NULL;
             }
             part = lm_schema_pattern(s, fact->node, fact->node->text, true);
         } else if (fact->word == LM_WORD_FORMAT) {
             part = shape_format(s, fact->node);
-        } else if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_STRING) {
+        } else if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_JSON_STRING) {
             part = lm_dfa_of_text(s->c, fact->node->text.ptr, fact->node->text.len);
         } else {
             continue;
@@ -230,13 +230,13 @@ static bool shape_array_facts(lm_schema *s, const lm_case *one, shape_array *a)
                 a->max = LM_MIN(a->max, n - fact->negated);
             break;
         case LM_WORD_UNIQUE:
-            if (fact->node->kind != LM_NODE_FALSE && fact->node->kind != LM_NODE_TRUE)
+            if (fact->node->kind != LM_JSON_FALSE && fact->node->kind != LM_JSON_TRUE)
                 lm_schema_wrong(s, fact->node, "true or false");
-            else if (fact->node->kind == LM_NODE_TRUE)
+            else if (fact->node->kind == LM_JSON_TRUE)
                 lm_schema_refuse(s, fact->node, "is not supported");
             break;
         case LM_WORD_VALUE:
-            if (fact->node->kind == LM_NODE_ARRAY) {
+            if (fact->node->kind == LM_JSON_ARRAY) {
                 a->min = LM_MAX(a->min, fact->node->n);
                 a->max = LM_MIN(a->max, fact->node->n);
                 a->prefix = LM_MAX(a->prefix, fact->node->n);
@@ -245,7 +245,7 @@ static bool shape_array_facts(lm_schema *s, const lm_case *one, shape_array *a)
         case LM_WORD_ITEMS:
             prefix = lm_jvalue_member(fact->node, "prefixItems");
             prefix = prefix ? prefix : lm_jvalue_member(fact->node, "items");
-            if (prefix && prefix->kind == LM_NODE_ARRAY)
+            if (prefix && prefix->kind == LM_JSON_ARRAY)
                 a->prefix = LM_MAX(a->prefix, prefix->n);
             break;
         case LM_WORD_ELEMENT:
@@ -279,7 +279,7 @@ static lm_claims shape_item_claims(lm_schema *s, const lm_case *one, uint32_t i)
     for (const lm_fact *fact = one->facts; fact && s->c->status >= 0; fact = fact->next) {
         if ((fact->word == LM_WORD_ELEMENT && fact->index == i) || fact->word == LM_WORD_EACH)
             lm_claims_add(s, &claims, fact->claim);
-        if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_NODE_ARRAY) {
+        if (fact->word == LM_WORD_VALUE && fact->node->kind == LM_JSON_ARRAY) {
             const lm_jvalue *item = fact->node->child;
             for (uint32_t k = 0; item && k < i; k++)
                 item = item->next;
@@ -289,7 +289,7 @@ static lm_claims shape_item_claims(lm_schema *s, const lm_case *one, uint32_t i)
         if (fact->word != LM_WORD_ITEMS)
             continue;
         const lm_jvalue *prefix = lm_jvalue_member(fact->node, "prefixItems"), *rest = lm_jvalue_member(fact->node, "items");
-        if (!prefix && rest && rest->kind == LM_NODE_ARRAY) {
+        if (!prefix && rest && rest->kind == LM_JSON_ARRAY) {
             prefix = rest;
             rest = lm_jvalue_member(fact->node, "additionalItems");
         } else if (!rest && !prefix) {                      /* additionalItems alone says nothing */
