@@ -9,7 +9,8 @@ LIST: a file with one object per line (CMakeFiles/llm_objects.dir/src/...).
 - No writable data, no constructors: nothing outlives an engine.
 - Calls go down only: an object uses symbols of its own folder and of lower floors; a concrete backend is reached through the
   constructors that backend/backend.h declares.
-- The shared library exports what llm.h declares and src/llm.map lists, no more, and imports what stands in IMPORTS, no more.
+- The shared library exports what llm.h declares and src/llm.map lists, no more, imports what stands in IMPORTS, no more, and has no data that stays
+  writable, no constructor and no destructor but those in KEEPS.
 """
 import argparse
 import os
@@ -34,6 +35,9 @@ IMPORTS = set("""
 """.split())
 # What compilers add by themselves.
 IMPORTS_MATCH = re.compile(r"pthread_\w+|sem_\w+|__stack_chk_\w+|__\w+_chk|__cxa_finalize|__gmon_start__|__getauxval|_ITM_\w+TMCloneTable|__tls_get_addr")
+# What the C runtime puts into every shared object: names in .data, .bss and the like, and bytes of its lists of functions.
+KEEPS = {"__dso_handle", "completed.0", "__TMC_END__", "_edata", "_end", "__bss_start", "__data_start", "data_start", "__EH_FRAME_BEGIN__", "object.0"}
+KEEPS_BYTES = {".data": 16, ".bss": 64, ".init_array": 8, ".fini_array": 8, ".tm_clone_table": 0, ".got.plt": None, ".got": None, ".dynamic": None, ".data.rel.ro": None}
 
 problems = []
 
@@ -101,7 +105,7 @@ def check_objects(paths, nm, readelf):
     return len(defined)
 
 
-def check_shared(path, nm):
+def check_shared(path, nm, readelf):
     public = header_functions()
     with open(os.path.join(ROOT, "src/llm.map"), encoding="utf-8") as f:
         text = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
@@ -125,7 +129,26 @@ def check_shared(path, nm):
         name = line.split()[-1].partition("@")[0]
         if name not in IMPORTS and not IMPORTS_MATCH.fullmatch(name):
             problems.append(f"{path}: imports {name}: if a guest may call it, add it to IMPORTS in tools/check_symbols.py")
+    check_writable(path, nm, readelf)
     return len(exported)
+
+
+def check_writable(path, nm, readelf):
+    """What the loader only writes once (.data.rel.ro, .got) is no state; all else that can be written is listed."""
+    writable = {}
+    for line in output(readelf, "-SW", path).splitlines():
+        match = re.match(r"\s*\[\s*(\d+)\]\s+(\.\S+)\s+\S+\s+([0-9a-f]+)\s+[0-9a-f]+\s+([0-9a-f]+)\s+\S+\s+(\S*W\S*)\s", line)
+        if match:
+            name, start, size = match.group(2), int(match.group(3), 16), int(match.group(4), 16)
+            writable[name] = (start, start + size)
+            if name not in KEEPS_BYTES or (KEEPS_BYTES[name] is not None and size > KEEPS_BYTES[name]):
+                problems.append(f"{path}: section {name} can be written and holds {size} bytes")
+    for line in output(nm, path).splitlines():
+        match = re.match(r"([0-9a-f]+) [dDbBvV] (\S+)$", line)
+        for section in (".data", ".bss"):
+            start, end = writable.get(section, (0, 0))
+            if match and start <= int(match.group(1), 16) < end and match.group(2) not in KEEPS:
+                problems.append(f"{path}: {match.group(2)} in {section} can be written")
 
 
 def main():
@@ -138,7 +161,7 @@ def main():
     with open(args.objects) as f:
         paths = [line.strip() for line in f if line.strip()]
     n_defined = check_objects(paths, args.nm, args.readelf)
-    n_exported = check_shared(args.shared, args.nm) if args.shared else 0
+    n_exported = check_shared(args.shared, args.nm, args.readelf) if args.shared else 0
     for line in problems:
         print(line, file=sys.stderr)
     if problems:

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Arguments that are wrong, structs of other versions, what can be asked of models and tokenizers, handles freed in any order, and the
- * layout of every struct, pinned. */
+ * Arguments that are wrong, structs of other versions, what can be asked of models and tokenizers, handles freed in any order. */
 #include "tiny.h"
 
 #include <stdatomic.h>
@@ -19,69 +18,6 @@ static int wrong(llm_status got, llm_status wanted, const llm_error *error, cons
 }
 #define WRONG(wanted, call) (memset(&error, 0x55, sizeof error), wrong((call), (wanted), &error, #call, __LINE__))
 #define RIGHT(call) (memset(&error, 0x55, sizeof error), CHECK_MSG((call) == LLM_OK && error.status == LLM_OK && error.message[0] == 0 && error.message_len == 0, "%s", #call))
-
-/* ---- layout -------------------------------------------------------------------------------------------------------------- */
-
-#define PIN(type, field, at) _Static_assert(sizeof(void *) != 8 || offsetof(type, field) == (at), #type "." #field)
-#define PIN_SIZE(type, size) _Static_assert(sizeof(void *) != 8 || sizeof(type) == (size), #type)
-PIN_SIZE(llm_error, 512); PIN(llm_error, message_len, 4); PIN(llm_error, offset, 8); PIN(llm_error, subject, 16); PIN(llm_error, message, 128);
-PIN_SIZE(llm_str, 16); PIN_SIZE(llm_token_bias, 8); PIN_SIZE(llm_token_score, 8);
-PIN_SIZE(llm_allocator, 40); PIN(llm_allocator, user, 8); PIN(llm_allocator, allocate, 16); PIN(llm_allocator, release, 24); PIN(llm_allocator, reserved_ptr, 32);
-PIN_SIZE(llm_logger, 24); PIN(llm_logger, level, 4); PIN(llm_logger, user, 8); PIN(llm_logger, write, 16);
-PIN_SIZE(llm_parallel, 24); PIN(llm_parallel, n_threads, 4); PIN(llm_parallel, user, 8); PIN(llm_parallel, run, 16);
-PIN_SIZE(llm_reader, 32); PIN(llm_reader, size, 8); PIN(llm_reader, user, 16); PIN(llm_reader, read, 24);
-PIN_SIZE(llm_writer, 24); PIN(llm_writer, user, 8); PIN(llm_writer, write, 16);
-PIN_SIZE(llm_sink, 40); PIN(llm_sink, kind, 4); PIN(llm_sink, path, 8); PIN(llm_sink, path_len, 16); PIN(llm_sink, writer, 24); PIN(llm_sink, reserved_ptr, 32);
-PIN_SIZE(llm_engine_desc, 64); PIN(llm_engine_desc, flags, 4); PIN(llm_engine_desc, n_threads, 8); PIN(llm_engine_desc, n_arenas, 12); PIN(llm_engine_desc, n_chunk, 16);
-PIN(llm_engine_desc, cpu_tier, 20); PIN(llm_engine_desc, memory_limit, 24); PIN(llm_engine_desc, allocator, 32); PIN(llm_engine_desc, logger, 40);
-PIN(llm_engine_desc, parallel, 48); PIN(llm_engine_desc, vulkan, 56);
-PIN_SIZE(llm_vulkan, 88); PIN(llm_vulkan, flags, 4); PIN(llm_vulkan, submit_ms, 8); PIN(llm_vulkan, queue_family, 12); PIN(llm_vulkan, memory_limit, 16); PIN(llm_vulkan, user, 24);
-PIN(llm_vulkan, get_proc, 32); PIN(llm_vulkan, instance, 40); PIN(llm_vulkan, physical_device, 48); PIN(llm_vulkan, device, 56); PIN(llm_vulkan, queue, 64);
-PIN(llm_vulkan, lock, 72); PIN(llm_vulkan, unlock, 80);
-PIN_SIZE(llm_engine_info, 40); PIN(llm_engine_info, n_threads, 4); PIN(llm_engine_info, n_arenas, 8); PIN(llm_engine_info, n_chunk, 12); PIN(llm_engine_info, cpu_tier, 16);
-PIN(llm_engine_info, memory_used, 24); PIN(llm_engine_info, memory_peak, 32);
-PIN_SIZE(llm_device_info, 48); PIN(llm_device_info, device, 4); PIN(llm_device_info, kind, 8); PIN(llm_device_info, name, 16); PIN(llm_device_info, memory_total, 32);
-PIN_SIZE(llm_source, 80); PIN(llm_source, kind, 4); PIN(llm_source, path, 8); PIN(llm_source, path_len, 16); PIN(llm_source, fd, 24); PIN(llm_source, offset, 32);
-PIN(llm_source, size, 40); PIN(llm_source, data, 48); PIN(llm_source, data_len, 56); PIN(llm_source, reader, 64); PIN(llm_source, reserved_ptr, 72);
-PIN_SIZE(llm_model_desc, 48); PIN(llm_model_desc, flags, 4); PIN(llm_model_desc, device, 8); PIN(llm_model_desc, progress, 16); PIN(llm_model_desc, user, 24); PIN(llm_model_desc, pack, 32); PIN(llm_model_desc, pack_len, 40);
-PIN_SIZE(llm_model_info, 88); PIN(llm_model_info, architecture, 8); PIN(llm_model_info, name, 24); PIN(llm_model_info, n_params, 40); PIN(llm_model_info, file_bytes, 48);
-PIN(llm_model_info, weight_bytes, 56); PIN(llm_model_info, n_vocab, 64); PIN(llm_model_info, n_ctx_train, 68); PIN(llm_model_info, n_embd, 72); PIN(llm_model_info, n_layers, 76); PIN(llm_model_info, mapped_bytes, 80);
-PIN_SIZE(llm_meta, 72); PIN(llm_meta, type, 4); PIN(llm_meta, item_type, 8); PIN(llm_meta, key, 16); PIN(llm_meta, string, 32); PIN(llm_meta, integer, 48);
-PIN(llm_meta, number, 56); PIN(llm_meta, n_items, 64);
-PIN_SIZE(llm_tensor_info, 80); PIN(llm_tensor_info, n_dims, 4); PIN(llm_tensor_info, name, 8); PIN(llm_tensor_info, type, 24); PIN(llm_tensor_info, dims, 40); PIN(llm_tensor_info, bytes, 72);
-PIN_SIZE(llm_token_info, 32); PIN(llm_token_info, flags, 4); PIN(llm_token_info, kind, 8); PIN(llm_token_info, bytes, 16); PIN(llm_token_info, n_bytes, 24);
-PIN_SIZE(llm_sampler_desc, 176); PIN(llm_sampler_desc, flags, 4); PIN(llm_sampler_desc, temperature, 8); PIN(llm_sampler_desc, top_k, 12); PIN(llm_sampler_desc, top_p, 16);
-PIN(llm_sampler_desc, min_p, 20); PIN(llm_sampler_desc, min_keep, 24); PIN(llm_sampler_desc, penalty_last_n, 28); PIN(llm_sampler_desc, repeat_penalty, 32);
-PIN(llm_sampler_desc, frequency_penalty, 36); PIN(llm_sampler_desc, presence_penalty, 40); PIN(llm_sampler_desc, biases, 48); PIN(llm_sampler_desc, n_biases, 56);
-PIN(llm_sampler_desc, dynatemp_range, 64); PIN(llm_sampler_desc, dynatemp_exponent, 68); PIN(llm_sampler_desc, typical_p, 72); PIN(llm_sampler_desc, top_n_sigma, 76);
-PIN(llm_sampler_desc, xtc_probability, 80); PIN(llm_sampler_desc, xtc_threshold, 84); PIN(llm_sampler_desc, dry_multiplier, 88); PIN(llm_sampler_desc, dry_base, 92);
-PIN(llm_sampler_desc, dry_allowed_length, 96); PIN(llm_sampler_desc, dry_last_n, 100); PIN(llm_sampler_desc, mirostat, 104); PIN(llm_sampler_desc, mirostat_tau, 108);
-PIN(llm_sampler_desc, mirostat_eta, 112); PIN(llm_sampler_desc, adaptive_target, 116); PIN(llm_sampler_desc, adaptive_decay, 120); PIN(llm_sampler_desc, reserved_2, 124);
-PIN(llm_sampler_desc, dry_breakers, 128); PIN(llm_sampler_desc, n_dry_breakers, 136); PIN(llm_sampler_desc, order, 144); PIN(llm_sampler_desc, n_order, 152);
-PIN(llm_sampler_desc, grammar, 160); PIN(llm_sampler_desc, reserved_ptr, 168);
-_Static_assert(LLM_STAGE_PENALTIES == 1 && LLM_STAGE_DRY == 2 && LLM_STAGE_TOP_N_SIGMA == 3 && LLM_STAGE_TOP_K == 4 && LLM_STAGE_TYPICAL == 5 && LLM_STAGE_TOP_P == 6 &&
-               LLM_STAGE_MIN_P == 7 && LLM_STAGE_XTC == 8 && LLM_STAGE_TEMPERATURE == 9, "stages");
-PIN_SIZE(llm_session_desc, 24); PIN(llm_session_desc, when_full, 16); PIN(llm_session_desc, n_keep, 20); PIN(llm_session_desc, flags, 4); PIN(llm_session_desc, n_ctx, 8); PIN(llm_session_desc, state_type, 12);
-PIN_SIZE(llm_generate_desc, 88); PIN(llm_generate_desc, flags, 4); PIN(llm_generate_desc, seed, 8); PIN(llm_generate_desc, max_tokens, 16); PIN(llm_generate_desc, sampler, 24);
-PIN(llm_generate_desc, stops, 32); PIN(llm_generate_desc, n_stops, 40); PIN(llm_generate_desc, stop_tokens, 48); PIN(llm_generate_desc, n_stop_tokens, 56);
-PIN(llm_generate_desc, on_logits, 64); PIN(llm_generate_desc, user, 72); PIN(llm_generate_desc, reserved_ptr, 80);
-PIN_SIZE(llm_save_desc, 24); PIN(llm_save_desc, flags, 4); PIN(llm_save_desc, note, 8); PIN(llm_save_desc, note_len, 16);
-PIN_SIZE(llm_saved_info, 64); PIN(llm_saved_info, flags, 4); PIN(llm_saved_info, n_tokens, 8); PIN(llm_saved_info, n_evaluated, 16); PIN(llm_saved_info, n_reply, 24);
-PIN(llm_saved_info, file_bytes, 32); PIN(llm_saved_info, note_len, 40); PIN(llm_saved_info, n_ctx, 48); PIN(llm_saved_info, state_type, 52); PIN(llm_saved_info, version, 56); PIN(llm_saved_info, arithmetic, 60);
-PIN_SIZE(llm_session_info, 64); PIN(llm_session_info, n_slid, 56); PIN(llm_session_info, flags, 4); PIN(llm_session_info, n_prompt, 8); PIN(llm_session_info, prompt_us, 16); PIN(llm_session_info, n_generated, 24);
-PIN(llm_session_info, generate_us, 32); PIN(llm_session_info, state_bytes, 40); PIN(llm_session_info, n_ctx, 48); PIN(llm_session_info, state_type, 52);
-PIN_SIZE(llm_chat_desc, 88); PIN(llm_chat_desc, flags, 4); PIN(llm_chat_desc, template_text, 8); PIN(llm_chat_desc, template_text_len, 16);
-PIN(llm_chat_desc, template_name, 24); PIN(llm_chat_desc, template_name_len, 32); PIN(llm_chat_desc, tools, 40); PIN(llm_chat_desc, tools_len, 48);
-PIN(llm_chat_desc, variables, 56); PIN(llm_chat_desc, variables_len, 64); PIN(llm_chat_desc, date, 72); PIN(llm_chat_desc, date_len, 80);
-PIN_SIZE(llm_chat_event, 56); PIN(llm_chat_event, kind, 4); PIN(llm_chat_event, text, 8); PIN(llm_chat_event, text_len, 16); PIN(llm_chat_event, name, 24);
-PIN(llm_chat_event, name_len, 32); PIN(llm_chat_event, id, 40); PIN(llm_chat_event, id_len, 48);
-PIN_SIZE(llm_chat_info, 24); PIN(llm_chat_info, origin, 4); PIN(llm_chat_info, name, 8); PIN(llm_chat_info, name_len, 16);
-PIN_SIZE(llm_quantize_desc, 40); PIN(llm_quantize_desc, flags, 4); PIN(llm_quantize_desc, file_type, 8); PIN(llm_quantize_desc, importance, 16);
-PIN(llm_quantize_desc, progress, 24); PIN(llm_quantize_desc, user, 32);
-PIN_SIZE(llm_quantize_info, 40); PIN(llm_quantize_info, n_tensors, 4); PIN(llm_quantize_info, n_quantized, 8); PIN(llm_quantize_info, n_fallback, 12);
-PIN(llm_quantize_info, n_weighted, 16); PIN(llm_quantize_info, bytes_in, 24); PIN(llm_quantize_info, bytes_out, 32);
-PIN_SIZE(llm_estimate_info, 64); PIN(llm_estimate_info, total_bytes, 8); PIN(llm_estimate_info, weight_bytes, 16); PIN(llm_estimate_info, model_bytes, 24);
-PIN(llm_estimate_info, arena_bytes, 32); PIN(llm_estimate_info, session_bytes, 40); PIN(llm_estimate_info, mapped_bytes, 48); PIN(llm_estimate_info, device_bytes, 56);
 
 /* ---- NULL everywhere ------------------------------------------------------------------------------------------------------ */
 
