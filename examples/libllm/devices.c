@@ -117,11 +117,14 @@ int devices_main(const tool_args *args)
             code = tool_fail(args, "cannot tell of a device", &error);
             break;
         }
+        printf("%3d  %.*s\n     %s", info.device, (int)info.name_len, info.name, devices_kind(info.kind));
+        if (info.kind == LLM_DEVICE_KIND_CPU) {
+            puts("");
+            continue;
+        }
         tool_bytes(info.memory_total, total);
         tool_bytes(info.memory_free, left);
-        printf("%3d  %.*s\n     %s, memory %s, free %s\n", info.device, (int)info.name_len, info.name, devices_kind(info.kind), total, left);
-        if (info.kind == LLM_DEVICE_KIND_CPU)
-            continue;
+        printf(", memory %s, free %s\n", total, left);
         if (!args->quiet)
             fprintf(stderr, "libllm devices: testing %.*s\n", (int)info.name_len, info.name);
         status = llm_engine_device_test(engine, info.device, &error);

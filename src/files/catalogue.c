@@ -279,6 +279,10 @@ llm_status lm_catalogue_samples(lm_catalogue *c, uint64_t *out, llm_error *error
 {
     size_t n = LM_MIN(c->n_tensors, (size_t)CATALOGUE_SAMPLES);
     lm_digest digest;
+    if (c->sampled) {
+        *out = c->samples;
+        return LLM_OK;
+    }
     lm_digest_begin(&digest);
     for (size_t i = 0; i < n; i++) {
         const lm_tensor *t = &c->tensors[(uint64_t)i * c->n_tensors / n];
@@ -288,7 +292,8 @@ llm_status lm_catalogue_samples(lm_catalogue *c, uint64_t *out, llm_error *error
         LM_TRY(lm_catalogue_bytes(c, t, at, take, bytes, error));
         lm_digest_add(&digest, bytes, take);
     }
-    *out = lm_digest_end(&digest);
+    *out = c->samples = lm_digest_end(&digest);
+    c->sampled = true;
     return LLM_OK;
 }
 

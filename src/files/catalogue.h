@@ -46,6 +46,8 @@ typedef struct lm_catalogue {
     lm_source **sources; size_t n_sources;
     uint64_t file_bytes;                /* of all sources together */
     uint32_t *key_index, *tensor_index; /* sorted by name: files/gguf.h */
+    uint64_t samples;                   /* lm_catalogue_samples, once read */
+    bool sampled;
     bool reads_alone;                   /* a host's reader is among the sources: one thread at a time, the one that loads */
 } lm_catalogue;
 
@@ -66,7 +68,8 @@ const void *lm_catalogue_peek(const lm_catalogue *catalogue, const lm_tensor *te
 /* The same in bytes: [offset, offset + n) of a tensor's. */
 llm_status lm_catalogue_bytes(lm_catalogue *catalogue, const lm_tensor *tensor, uint64_t offset, size_t n, void *out, llm_error *error);
 
-/* A digest of 64 bytes from the middle of each tensor, of 256 of them if there are more: tells weights apart that were not made to look alike. */
+/* A digest of 64 bytes from the middle of each tensor, of 256 of them if there are more: tells weights apart that were not made to look alike.
+ * They are read once. */
 llm_status lm_catalogue_samples(lm_catalogue *catalogue, uint64_t *out, llm_error *error);
 
 /* Typed access. Any integer width is taken and range-checked, f32 and f64 are interchangeable. Absent: *out is left alone and

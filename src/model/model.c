@@ -179,10 +179,8 @@ static llm_status model_weights(lm_model *m, lm_catalogue *c, const lm_load *loa
     m->weights = lm_mem_new_array(&m->host->mem, m->program->n_weights, sizeof *m->weights, LLM_MEMORY_OTHER);
     if (!m->weights)
         return lm_fail_memory(error, "a model", m->program->n_weights * sizeof *m->weights);
-    if (load->pack.path.ptr) {
+    if (load->pack.path.ptr)
         LM_TRY(model_progress(load, 0, error));
-        LM_TRY(lm_catalogue_samples(c, &m->samples, error));    /* the pack's key wants them too */
-    }
     LM_TRY(lm_packs_open(m->host, m->backend, c, m->program, load, &m->pack, error));
     if (m->pack) {
         LM_TRY(lm_packs_adopt(m->backend, m->program, m->pack, m->weights, error));
@@ -190,8 +188,7 @@ static llm_status model_weights(lm_model *m, lm_catalogue *c, const lm_load *loa
     } else {
         LM_TRY(lm_weights_load(m->host, m->backend, c, m->program, load, m->weights, error));
     }
-    if (!load->pack.path.ptr)
-        LM_TRY(lm_catalogue_samples(c, &m->samples, error));    /* when all has just been read, and is still at hand */
+    LM_TRY(lm_catalogue_samples(c, &m->samples, error));    /* now that all has just been read, or the pack's key has asked for them */
     const lm_backend_table *table = m->backend->table;
     LM_TRY(table->exec_open(m->backend, m->program, m->weights, &m->exec, error));
     return table->exec_compile ? table->exec_compile(m->backend, m->exec, load->progress, load->user, error) : LLM_OK;

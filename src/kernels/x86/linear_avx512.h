@@ -51,7 +51,12 @@ LM_INLINE __m512 linear512_get(const linear512_tile *t, int c, int g)
 
 LM_INLINE void linear512_put(const linear512_tile *t, int c, int g, __m512 v)
 {
-    _mm512_mask_storeu_ps(t->y + (size_t)c * t->y_stride + 16 * g, t->mask[g], v);
+    float *y = t->y + (size_t)c * t->y_stride + 16 * g;
+
+    if (t->mask[g] == 0xffff)                   /* as nearly always, and faster */
+        _mm512_storeu_ps(y, v);
+    else
+        _mm512_mask_storeu_ps(y, t->mask[g], v);
 }
 
 /* ---- blocks of 32: unsigned bytes, `bias` above their value, a scale, and a minimum where a type has one ------------------- */
@@ -155,28 +160,23 @@ typedef void linear512_unpack_fn(void *panel, const void *group, int g, size_t a
 typedef void linear512_tile_fn(const void *panel, const linear512_tile *t);
 
 LM_INLINE void linear512_panels(void *panel, float *y, size_t y_stride, const uint8_t *w, size_t group_bytes, size_t n_rows, size_t k, const lm_acts *x, size_t n_cols,
-                                size_t x_bytes, size_t values, linear512_unpack_fn *unpack, linear512_tile_fn *const *tiles, int bias)
+                                size_t values, linear512_unpack_fn *unpack, linear512_tile_fn *const *tiles, int bias)
 {
-    const size_t block = LM_MAX(LINEAR512_X_BYTES / (k * x_bytes) / LINEAR512_COLS, (size_t)4) * LINEAR512_COLS;
+    for (size_t at = 0; at < k; at += values) {                 /* outside: a slice of all columns stays in cache for all rows */
+        const size_t n = LM_MIN(k - at, values);
 
-    for (size_t c0 = 0, n_here; c0 < n_cols; c0 += n_here) {
-        n_here = n_cols - c0 < block + LINEAR512_COLS ? n_cols - c0 : block;    /* a rest is never too few for a tile */
         for (size_t r = 0; r < n_rows; r += 2 * LM_GROUP) {
             const uint8_t *group = w + r / LM_GROUP * group_bytes;
             const int second = n_rows - r > LM_GROUP;           /* without one, the first stands in and is not stored */
+            linear512_tile t = {y + r, y_stride, k, 0, at, n, x, bias, {linear512_mask(n_rows - r), second ? linear512_mask(n_rows - r - LM_GROUP) : 0}};
 
-            for (size_t at = 0; at < k; at += values) {
-                size_t n = LM_MIN(k - at, values), left = n_here;
-                linear512_tile t = {y + c0 * y_stride + r, y_stride, k, c0, at, n, x, bias, {linear512_mask(n_rows - r), second ? linear512_mask(n_rows - r - LM_GROUP) : 0}};
-
-                unpack(panel, group, 0, at, n);
-                unpack(panel, second ? group + group_bytes : group, 1, at, n);
-                for (size_t cols; left != 0; left -= cols) {    /* in sixes, the last ones in fours: no rest is two */
-                    cols = left > 9 || left == 6 ? 6 : 4;
-                    tiles[cols / 2 - 2](panel, &t);
-                    t.y += cols * y_stride;
-                    t.col += cols;
-                }
+            unpack(panel, group, 0, at, n);
+            unpack(panel, second ? group + group_bytes : group, 1, at, n);
+            for (size_t left = n_cols, cols; left != 0; left -= cols) {     /* in sixes, the last ones in fours: no rest is two */
+                cols = left > 9 || left == 6 ? 6 : 4;
+                tiles[cols / 2 - 2](panel, &t);
+                t.y += cols * y_stride;
+                t.col += cols;
             }
         }
     }
@@ -243,7 +243,7 @@ extern linear512_tile_fn *const lm_linear512_tiles_32[2], *const lm_linear512_ti
             linear512_##type##_few(y, y_stride, w, n_rows, k, x, n_cols);                                                                   \
             return;                                                                                                                         \
         }                                                                                                                                   \
-        linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols - n_cols % 2, (x_bytes), (values), linear512_unpack_##type, tiles, (bias));\
+        linear512_panels(&panel, y, y_stride, w, (group_size), n_rows, k, x, n_cols - n_cols % 2, (values), linear512_unpack_##type, tiles, (bias));\
         if (n_cols % 2 != 0) {                                                                                                              \
             const lm_acts last = lm_acts_from(x, k, n_cols - 1);                                                                            \
                                                                                                                                             \
