@@ -242,7 +242,8 @@ LM_INLINE __m512 linear512_min_mxfp4(const lm_packed_mxfp4 *b) { return linear51
 
 /* ---- blocks of 256 -------------------------------------------------------------------------------------- */
 
-/* What a block says of its 16 rows. Scales of sub-blocks of 16: the upper half of a lane is zero. Minimums: pairs of sub-blocks. */
+/* What a block says of its 16 rows. Scales that vpdpwssd takes (Q2_K, Q3_K): the upper half of a lane is zero.
+ * Minimums: pairs of sub-blocks. */
 typedef struct linear512_said {
     _Alignas(64) int32_t scale[16][16];
     _Alignas(64) int16_t min[8][32];
@@ -373,7 +374,7 @@ LM_INLINE void linear512_say_q6_k(linear512_said *out, const lm_packed_q6_k *b)
     _mm512_store_ps(out->d, linear512_halves(b->d));
     LM_UNROLL
     for (size_t j = 0; j < 16; j++)
-        _mm512_store_si512(out->scale[j], _mm512_and_si512(linear512_scales_q6_k(b, j), _mm512_set1_epi32(0xffff)));
+        _mm512_store_si512(out->scale[j], linear512_scales_q6_k(b, j));
 }
 
 LM_INLINE void linear512_lines_q6_k(__m512i v[8], const lm_packed_q6_k *b, size_t u)

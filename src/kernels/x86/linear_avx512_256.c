@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Products for AVX-512 with VNNI of the types in blocks of 256 that came after Q4_K and Q6_K: Q2_K, Q3_K, Q5_K, IQ4_XS, in the shape of
- * linear_avx512.h. A type is a front end of two functions: what it says of a block (scales, minimums), and 32 of its values as
- * eight lines of unsigned bytes, a known bias above their value. Bits: those of ref/linear_ref_256.c. Threads: any; nothing is kept.
+ * Products for AVX-512 with VNNI of the types in blocks of 256, in the shape of linear_avx512.h. A type is a front end of two functions: what
+ * it says of a block (scales, minimums), and 32 of its values as eight lines of unsigned bytes, a known bias above their value. Bits: those of
+ * ref/linear_ref_256.c. Threads: any; nothing is kept.
  *
- * The sum of a sub-block is scaled where it is made. Of 16 values of Q2_K and Q3_K it fits int16 (16 * 4 * 127), so that vpdpwssd
- * scales and adds at once; of Q5_K and IQ4_XS it does not, and vpmulld scales the sum of 32. */
+ * The sum of a sub-block is scaled where it is made. Of 16 values of Q2_K and Q3_K it is narrow, it fits int16 (16 * 4 * 127), so that
+ * vpdpwssd scales and adds at once. Of the others it is not, and vpmulld scales it: on Intel's processors as many slots as two vpdpwssd over
+ * halves that fit would take, on AMD's fewer. */
 #include "kernels/x86/linear_avx512.h"
 
 LM_EXACT_ARITHMETIC
@@ -19,10 +20,10 @@ typedef struct linear512_panel256 {
 
 /* ---- the tile, and directly ---------------------------------------------------------------------------------------------- */
 
-/* isum += scale * sum, a sub-block of `sub` values */
-LM_INLINE __m512i linear512_scaled(__m512i isum, __m512i sum, __m512i scale, const int sub)
+/* isum += scale * sum of a sub-block */
+LM_INLINE __m512i linear512_scaled(__m512i isum, __m512i sum, __m512i scale, const int narrow)
 {
-    return sub == 16 ? _mm512_dpwssd_epi32(isum, sum, scale) : _mm512_add_epi32(isum, _mm512_mullo_epi32(sum, scale));
+    return narrow ? _mm512_dpwssd_epi32(isum, sum, scale) : _mm512_add_epi32(isum, _mm512_mullo_epi32(sum, scale));
 }
 
 /* What `bias` adds to the sums of sub-blocks, taken off at their start: 256 / sub numbers, from the sums of 16 */
@@ -47,7 +48,7 @@ LM_INLINE __m512i linear512_min_sum(const linear512_said *said, const int32_t pa
     return msum;
 }
 
-LM_INLINE void linear512_tile256(const void *panel, const linear512_tile *t, const int C, const int sub, const int bias, const int has_min)
+LM_INLINE void linear512_tile256(const void *panel, const linear512_tile *t, const int C, const int sub, const int narrow, const int bias, const int has_min)
 {
     const linear512_panel256 *p = panel;
     const size_t k = t->k;
@@ -85,8 +86,8 @@ LM_INLINE void linear512_tile256(const void *panel, const linear512_tile *t, con
         }
         LM_UNROLL
         for (int c = 0; c < C; c++) {
-            isum[c][0] = linear512_scaled(isum[c][0], s[c][0], sc0, sub);
-            isum[c][1] = linear512_scaled(isum[c][1], s[c][1], sc1, sub);
+            isum[c][0] = linear512_scaled(isum[c][0], s[c][0], sc0, narrow);
+            isum[c][1] = linear512_scaled(isum[c][1], s[c][1], sc1, narrow);
         }
     }
     LM_UNROLL
@@ -109,7 +110,7 @@ LM_INLINE void linear512_tile256(const void *panel, const linear512_tile *t, con
 
 /* 32 values, u of a block, of C columns: q256 of the first of them, `start` of the block. */
 LM_INLINE void linear512_unit(__m512i *isum, const __m512i v[8], const linear512_said *said, size_t u, const int8_t *q, size_t k, const int32_t (*start)[16], const int C,
-                              const int sub, const int bias)
+                              const int sub, const int narrow, const int bias)
 {
     const int n = sub == 16 ? 2 : 1;
 
@@ -123,7 +124,7 @@ LM_INLINE void linear512_unit(__m512i *isum, const __m512i v[8], const linear512
             LM_UNROLL
             for (int l = 0; l < sub / 4; l++)
                 s = _mm512_dpbusd_epi32(s, v[i * 4 + l], linear512_dword(q + 16 * i + 4 * l));
-            isum[c] = linear512_scaled(isum[c], s, _mm512_load_si512(said->scale[j]), sub);
+            isum[c] = linear512_scaled(isum[c], s, _mm512_load_si512(said->scale[j]), narrow);
         }
 }
 
@@ -142,7 +143,7 @@ LM_INLINE void linear512_finish(__m512 *acc, const __m512i *isum, const linear51
     }
 }
 
-#define LINEAR512_256(type, sub, bias, has_min)                                                                                     \
+#define LINEAR512_256(type, sub, narrow, bias, has_min, WIDE)                                                                                    \
     LM_INLINE void linear512_unpack_##type(void *panel, const void *group, int g, size_t at, size_t n)                              \
     {                                                                                                                               \
         linear512_panel256 *p = panel;                                                                                              \
@@ -160,7 +161,7 @@ LM_INLINE void linear512_finish(__m512 *acc, const __m512i *isum, const linear51
                 _mm512_store_si512(p->q[8 * u + (size_t)l][g], v[l]);                                                               \
         }                                                                                                                           \
     }                                                                                                                               \
-    LM_INLINE void linear512_tile_##type(const void *panel, const linear512_tile *t, const int C) { linear512_tile256(panel, t, C, (sub), (bias), (has_min)); } \
+    LM_INLINE void linear512_tile_##type(const void *panel, const linear512_tile *t, const int C) { linear512_tile256(panel, t, C, (sub), (narrow), (bias), (has_min)); } \
     LM_INLINE void linear512_direct_##type(__m512 *acc, const void *group, const lm_acts *x, size_t k, const int C)                 \
     {                                                                                                                               \
         const lm_packed_##type *b = group;                                                                                          \
@@ -182,17 +183,19 @@ LM_INLINE void linear512_finish(__m512 *acc, const __m512i *isum, const linear51
                                                                                                                                     \
                 linear512_prefetch((const uint8_t *)b + u * (sizeof *b / 8), sizeof *b / 8);                                        \
                 linear512_lines_##type(v, b, u);                                                                                    \
-                linear512_unit(isum, v, &said, u, x->q256 + 256 * i + 32 * u, k, (const int32_t (*)[16])start, C, (sub), (bias));   \
+                linear512_unit(isum, v, &said, u, x->q256 + 256 * i + 32 * u, k, (const int32_t (*)[16])start, C, (sub), (narrow), (bias)); \
             }                                                                                                                       \
             linear512_finish(acc, isum, &said, i, x, k, C, (sub), (has_min));                                                       \
         }                                                                                                                           \
     }                                                                                                                               \
     LINEAR512_TILES(type)                                                                                                           \
-    LINEAR512(type, linear512_##type##_tiles, 0, linear512_panel256, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_##type), LINEAR512_NO)
-LINEAR512_256(q2_k, 16, 0, 1)
-LINEAR512_256(q3_k, 16, 4, 0)
-LINEAR512_256(q5_k, 32, 0, 1)
-LINEAR512_256(iq4_xs, 32, 128, 0)
+    LINEAR512(type, linear512_##type##_tiles, 0, linear512_panel256, 1, LINEAR512_VALUES, k / 256 * sizeof(lm_packed_##type), WIDE)
+LINEAR512_256(q2_k, 16, 1, 0, 1, LINEAR512_NO)
+LINEAR512_256(q3_k, 16, 1, 4, 0, LINEAR512_NO)
+LINEAR512_256(q4_k, 32, 0, 0, 1, LINEAR512_YES)
+LINEAR512_256(q5_k, 32, 0, 0, 1, LINEAR512_NO)
+LINEAR512_256(q6_k, 16, 0, 32, 0, LINEAR512_YES)
+LINEAR512_256(iq4_xs, 32, 0, 128, 0, LINEAR512_NO)
 #undef LINEAR512_256
 
 LM_TARGET_END
@@ -201,6 +204,8 @@ void lm_kernels_linear_256_avx512(lm_kernels *table)
 {
     table->linear[LM_TYPE_Q2_K] = lm_linear512_q2_k;
     table->linear[LM_TYPE_Q3_K] = lm_linear512_q3_k;
+    table->linear[LM_TYPE_Q4_K] = lm_linear512_q4_k;
+    table->linear[LM_TYPE_Q6_K] = lm_linear512_q6_k;
     table->linear[LM_TYPE_Q5_K] = lm_linear512_q5_k;
     table->linear[LM_TYPE_IQ4_XS] = lm_linear512_iq4_xs;
 }
