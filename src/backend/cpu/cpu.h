@@ -242,7 +242,7 @@ typedef struct lm_cpu_stage {
 } lm_cpu_stage;
 
 /* Most items of a product's tile. */
-enum { LM_CPU_TILE = 16384 };
+enum { LM_CPU_TILE = 32768 };
 
 /* As many groups as stand side by side in the kernels, rounded up unless the tile has no room for it. */
 static inline uint64_t lm_cpu_beside(const lm_cpu_grain *grain, uint64_t groups, uint64_t tile)
