@@ -16,6 +16,7 @@ the higher counts. Make random models of real shapes with `libllm make`, for exa
     libllm make --shape 1b --type q4_0 -o 1b-q4_0.gguf
 """
 import argparse
+import functools
 import json
 import os
 import shlex
@@ -38,11 +39,22 @@ def ours(a, options, model, threads, depth, ceilings):
     return {r["test"] if r["sessions"] == 1 else f"decode x{r['sessions']}": r for r in answer["results"]}
 
 
+@functools.cache
+def knows_depth(command):
+    return "--n-depth" in subprocess.run([*command, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode(errors="replace")
+
+
 def bench(a, command, model, threads, depth):
     state = {"f32": "f32", "f16": "f16", "int8": "q8_0"}[a.state]
-    done = read([*command, "-m", model, "-t", str(threads), "-p", str(a.prompt), "-n", str(a.predict), "-r", "1", "-o", "json",
-                 *(["-ngl", "99"] if a.device else []), *(["-d", str(depth)] if depth else []), *([] if state == "f16" else ["-ctk", state, "-ctv", state, "-fa", "1"])])
-    return {"prefill" if r["n_prompt"] else "decode": r["avg_ts"] for r in json.loads(done)}
+    if not depth:
+        tests = ["-p", str(a.prompt), "-n", str(a.predict)]
+    elif knows_depth(tuple(command)):
+        tests = ["-p", str(a.prompt), "-n", str(a.predict), "-d", str(depth)]
+    else:                                                   # ik_llama.cpp: decode behind a prompt alone
+        tests = ["-p", "0", "-n", "0", "-gp", f"{depth},{a.predict}"]
+    done = read([*command, "-m", model, "-t", str(threads), *tests, "-r", "1", "-o", "json",
+                 *(["-ngl", "99"] if a.device else []), *([] if state == "f16" else ["-ctk", state, "-ctv", state, "-fa", "1"])])
+    return {"decode" if r["n_gen"] else "prefill": r["avg_ts"] for r in json.loads(done)}
 
 
 def batched(a, command, model, threads, depth):
