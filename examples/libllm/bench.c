@@ -91,7 +91,7 @@ static void bench_weigh(bench *b, const llm_model *model)
             b->token_bytes += share * (double)t.bytes;
         if (strncmp(t.name, "blk.", 4) == 0 && t.n_dims >= 2) {
             b->token_ops += share * 2 * values;
-            *(t.type[0] == 'Q' ? &quantized : &plain) += share * values;
+            *(t.type[0] == 'F' || t.type[0] == 'B' ? &plain : &quantized) += share * values;    /* F32, F16, BF16 */
         }
     }
     b->int8 = quantized >= plain;

@@ -45,7 +45,7 @@ LINEAR512_DECLARE(iq4_xs)
 #undef LINEAR512_DECLARE
 
 enum {
-    LINEAR512_AHEAD = 2560,                     /* bytes of prefetch */
+    LINEAR512_AHEAD = 5120,                     /* bytes of prefetch */
     LINEAR512_X_BYTES = 512 * 1024              /* activations of a block of columns: they should stay in the second-level cache */
 };
 

@@ -3,7 +3,7 @@
  *
  * Two ways through a matrix:
  *  - few columns ("direct"): the packed bytes of a group are unpacked in registers and meet up to 8 columns. Bound by memory: the
- *    stream is prefetched 2 to 3 KB ahead, across the borders of blocks and groups.
+ *    stream is prefetched 5 KB ahead, across the borders of blocks and groups.
  *  - many columns ("panels"): 256 or 512 values of two groups are unpacked once to bytes and scales in the first-level cache, and all
  *    columns of a block pass over them in tiles of 32 rows x 4 or 6 columns (an odd one more is multiplied directly): 12 integer and 12 float accumulators, each
  *    broadcast of activations feeding two products. Between panels the running sums wait in y. A chain over k is cut in time,
