@@ -765,7 +765,7 @@ LLM_API size_t     llm_session_n_pending(const llm_session *s);
  * Owns: borrowed until the session changes. Fails: BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_tokens(llm_session *s, const llm_token **tokens, size_t *n, llm_error *error);
 /* The logits after the last token that was taken in, [n_vocab], as the model gave them.
- * Owns: borrowed until the session changes. Fails: STATE (tokens are pending: step first); BUSY. Threads: exclusive. Since 0.1. */
+ * Owns: borrowed until the session changes. Fails: STATE (there are none: step first); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_logits(llm_session *s, const float **logits, size_t *n, llm_error *error);
 /* The log-probability of each token of the timeline, given those before it; NaN for the first, where none was asked for, and where it
  * is not there yet.
@@ -949,8 +949,8 @@ typedef struct llm_chat_desc {
                                                no clock: NULL: a template that asks (strftime_now) is refused when it is rendered */
 } llm_chat_desc;
 /* Begins a chat without messages, with the model's template or the one that desc says. Models loaded for their vocabulary will do.
- * Owns: *out. Fails: STATE (no tokenizer); NOT_FOUND (template_name); FORMAT (the template is no Jinja, its line is named; tools or variables are
- * no such JSON); UNSUPPORTED (a statement of Jinja that no model uses); LIMIT (a template of more than 1 MiB).
+ * Owns: *out. Fails: STATE (no tokenizer); NOT_FOUND (template_name); FORMAT (the template is no Jinja, its line is named, or no UTF-8; tools or
+ * variables are no such JSON); UNSUPPORTED (a statement of Jinja that no model uses); LIMIT (a template of more than 1 MiB).
  * Threads: shared (the model). Since 0.1. */
 LLM_API llm_status llm_chat_create(llm_model *model, const llm_chat_desc *desc, llm_chat **out, llm_error *error);
 /* Gives the chat up. Sessions keep what was put in.

@@ -58,4 +58,11 @@ enum { LM_ARITHMETIC = 1 };
 #define LM_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define LM_MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* Bounds on work for strangers' texts: far in the library; near in the fuzzers' build, where inputs must be cheap and should get there. */
+#if defined(LM_FUZZING)
+#define LM_BOUND(far_one, near_one) (near_one)
+#else
+#define LM_BOUND(far_one, near_one) (far_one)
+#endif
+
 #endif

@@ -736,7 +736,7 @@ llm_status lm_session_step(llm_session *const *sessions, size_t n, int64_t budge
     call.begin_ns = lm_now_ns();
     call.no_wait = budget_us <= 0 || (flags & LLM_STEP_NO_WAIT) != 0;
     call.look = budget_us <= 0;
-    call.deadline_ns = budget_us >= (INT64_MAX - call.begin_ns) / 1000 ? INT64_MAX : call.begin_ns + budget_us * 1000;
+    call.deadline_ns = budget_us >= (INT64_MAX - call.begin_ns) / 1000 ? INT64_MAX : call.begin_ns + LM_MAX(budget_us, 0) * 1000;
     LM_TRY(step_claim(&call, error));
     uint64_t mode = lm_fp_enter();
     llm_status status = step_all(&call, budget_us);

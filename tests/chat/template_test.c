@@ -238,6 +238,7 @@ static void test_errors(void)
     test_fails("a\n\n{{ 1 + }}", LLM_E_FORMAT, "line 3: the tag ends where an expression was expected");
     test_fails("{{ (1 }}", LLM_E_FORMAT, "unexpected '}', expected ')'");
     test_fails("\n{# x", LLM_E_FORMAT, "line 2: this comment has no end");
+    test_fails("{{ 1 }}\xff", LLM_E_FORMAT, "not valid UTF-8");
     test_fails("\n\n\n{% frobnicate %}", LLM_E_FORMAT, "line 4: unknown statement 'frobnicate'");
     test_fails("{% include 'x' %}", LLM_E_UNSUPPORTED, "'include' is not supported");
     test_fails("{% break %}", LLM_E_FORMAT, "outside of a loop");

@@ -45,7 +45,7 @@ static bool calls_until(calls_text *t, const char *sign, lm_val *out)
     return true;
 }
 
-static lm_val calls_trim(lm_val v) { return lm_chars_strip(v, lm_val_none(), true, true); }
+static lm_val calls_trim(lm_val v) { return lm_chars_strip(NULL, v, lm_val_none(), true, true); }
 
 /* Reading that may fail: what is no JSON is no error here. */
 static bool calls_json(lm_jinja *run, lm_val text, lm_val *out)

@@ -34,7 +34,7 @@ bool lm_test_known(llm_str name) { return is_which(name) >= 0; }
 static bool is_cased(lm_jinja *run, lm_val v, bool upper, bool *out)
 {
     bool any = false, other = false;
-    if (!lm_val_to_str(run, v, &v))
+    if (!lm_val_to_str(run, v, &v) || !lm_jinja_look(run, v.len))
         return false;
     for (size_t i = 0; i < v.len; i++) {
         any |= upper ? v.s[i] >= 'A' && v.s[i] <= 'Z' : v.s[i] >= 'a' && v.s[i] <= 'z';

@@ -31,12 +31,14 @@ struct lm_conversation {
 
 /* ---- JSON that is looked at, and let go again */
 
+enum { CHAT_LOOK_STEPS = LM_BOUND(10000000, 100000) };
+
 /* A run for looking at JSON: `about` names it in messages. */
 static void chat_look_begin(lm_jinja *run, lm_mem *mem, const char *about, llm_error *error)
 {
     static const lm_template_options plain;
-    *run = (lm_jinja){ .error = error, .options = &plain, .steps = 10000000, .about = { about, strlen(about) },
-                       .limits = { 10000000, 100, 0, 16 << 20, 256 << 20 } };
+    *run = (lm_jinja){ .error = error, .options = &plain, .steps = CHAT_LOOK_STEPS, .about = { about, strlen(about) },
+                       .limits = { CHAT_LOOK_STEPS, 100, 0, 16 << 20, 256 << 20 } };
     lm_arena_init(&run->arena, mem, LLM_MEMORY_OTHER);
 }
 

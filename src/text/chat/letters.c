@@ -76,7 +76,7 @@ bool lm_chars_map(lm_jinja *run, lm_val s, int upper, lm_val *out)
     out->flag = s.flag;
     if (lm_trust_whole(run, s))
         out->trust = LM_TRUST_ALL;
-    return lm_jinja_step(run, s.len / 64);
+    return true;
 }
 
 static bool letters_in(lm_val set, const char *c, size_t n, uint32_t cp)
@@ -89,12 +89,13 @@ static bool letters_in(lm_val set, const char *c, size_t n, uint32_t cp)
     return false;
 }
 
-lm_val lm_chars_strip(lm_val s, lm_val set, bool left, bool right)
+lm_val lm_chars_strip(lm_jinja *run, lm_val s, lm_val set, bool left, bool right)
 {
+    uint64_t price = set.kind == LM_VAL_STR ? 1 + (uint64_t)set.len * 2 : 1;
     uint32_t cp;
     while (left && s.len > 0) {
         size_t n = lm_utf8_decode(s.s, s.len, false, &cp);
-        if (!letters_in(set, s.s, n, cp))
+        if ((run && !lm_jinja_look(run, price)) || !letters_in(set, s.s, n, cp))
             break;
         s.s += n;
         s.len -= n;
@@ -104,9 +105,30 @@ lm_val lm_chars_strip(lm_val s, lm_val set, bool left, bool right)
         while (n < s.len && ((unsigned char)s.s[s.len - n] & 0xc0) == 0x80)
             n++;
         lm_utf8_decode(s.s + s.len - n, n, false, &cp);
-        if (!letters_in(set, s.s + s.len - n, n, cp))
+        if ((run && !lm_jinja_look(run, price)) || !letters_in(set, s.s + s.len - n, n, cp))
             break;
         s.len -= n;
     }
     return s;
+}
+
+bool lm_chars_find(lm_jinja *run, lm_val in, lm_val what, size_t from, size_t *at)
+{
+    *at = SIZE_MAX;
+    while (what.len <= in.len && from <= in.len - what.len) {
+        size_t left = in.len - what.len - from + 1;
+        const char *first = what.len ? memchr(in.s + from, what.s[0], left) : in.s + from;
+        size_t skipped = first ? (size_t)(first - (in.s + from)) : left;
+        if (!lm_jinja_look(run, 8 + skipped / 16 + what.len / 8))
+            return false;
+        if (!first)
+            return true;
+        from += skipped;
+        if (what.len == 0 || memcmp(first, what.s, what.len) == 0) {
+            *at = from;
+            return true;
+        }
+        from++;
+    }
+    return true;
 }

@@ -225,5 +225,7 @@ bool lm_method_call(lm_jinja *run, const lm_method *method, const lm_args *args,
                              (unsigned)method_row(method->which)->least, (unsigned)method_row(method->which)->most, args->n);
     if (args->n_named && !(method_row(method->which)->flags & LM_METHOD_NAMES))
         return lm_jinja_fail(run, LLM_E_INVALID, "%s.%s() takes no keyword arguments", lm_val_type(method->self), method_row(method->which)->name);
+    if (method->self.kind == LM_VAL_STR && !lm_jinja_look(run, method->self.len))
+        return false;
     return method_row(method->which)->call(run, method->self, args, out);
 }

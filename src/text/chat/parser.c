@@ -2,6 +2,8 @@
  * Templates, from tokens to the tree: statements. See tree.h. Floor 3. */
 #include "text/chat/tree.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
 bool lm_parse_fail(lm_parse *p, llm_status status, uint32_t line, const char *format, ...)
@@ -386,6 +388,8 @@ llm_status lm_template_parse(lm_mem *mem, const char *text, size_t len, lm_templ
     size_t n;
     if (len > LM_TEMPLATE_SOURCE_BYTES)
         return lm_fail(error, LLM_E_LIMIT, "chat template: %zu bytes, at most %d are read", len, LM_TEMPLATE_SOURCE_BYTES);
+    if (!lm_utf8_valid(text, len))                          /* its words go out as they are, and what goes out is UTF-8 */
+        return lm_fail(error, LLM_E_FORMAT, "chat template: it is not valid UTF-8");
     tpl = lm_mem_new(mem, sizeof *tpl, LLM_MEMORY_OTHER);
     if (!tpl)
         return lm_fail_memory(error, "a chat template", sizeof *tpl);

@@ -12,7 +12,7 @@ bool lm_text_add(lm_jinja *run, lm_text *text, const char *s, size_t len)
 {
     if (len == 0)
         return true;
-    if (!lm_jinja_step(run, len / 1024) || !lm_trust_break(run, text))
+    if (!lm_jinja_look(run, 8 + len / 16) || !lm_trust_break(run, text))
         return false;
     if (len > run->limits.output_bytes - text->len)
         return lm_jinja_fail(run, LLM_E_LIMIT, "a text beyond the limit of %zu bytes", run->limits.output_bytes);

@@ -7,7 +7,8 @@
 #include <string.h>
 
 enum { RENDER_STAY = 0, RENDER_BREAK = 1, RENDER_CONTINUE = 2 };
-enum { RENDER_STEPS = 10000000, RENDER_DEPTH = 100, RENDER_DEPTH_MOST = 200, RENDER_OUTPUT = 16 << 20, RENDER_MEMORY = 256 << 20 };
+enum { RENDER_STEPS = LM_BOUND(10000000, 100000), RENDER_DEPTH = 100, RENDER_DEPTH_MOST = 200, RENDER_OUTPUT = LM_BOUND(16 << 20, 1 << 20),
+       RENDER_MEMORY = LM_BOUND(256 << 20, 16 << 20) };
 
 static lm_scope *render_scope(lm_jinja *run, lm_scope *outer)
 {

@@ -17,7 +17,7 @@ typedef struct lm_template lm_template;
 
 /* What a render may take. 0: the default. */
 typedef struct lm_template_limits {
-    uint64_t steps;                     /* nodes evaluated, items looked at, kilobytes copied; 10 million */
+    uint64_t steps;                     /* nodes evaluated, items or 32 bytes looked at, 1 KiB copied; 10 million */
     uint32_t depth;                     /* calls and nested values; 100; at most 200 */
     uint32_t reserved;
     size_t   output_bytes;              /* of the text; 16 MiB */

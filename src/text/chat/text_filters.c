@@ -22,10 +22,9 @@ static bool text_filter_safe(lm_jinja *run, lm_val s, const lm_args *args, lm_va
 static bool text_filter_trim(lm_jinja *run, lm_val s, const lm_args *args, lm_val *out)
 {
     lm_val set = lm_val_none();
-    (void)run;
     lm_args_get(args, 0, "chars", &set);
-    *out = lm_chars_strip(s, set, true, true);
-    return true;
+    *out = lm_chars_strip(run, s, set, true, true);
+    return run->status == LLM_OK;
 }
 
 /* Lower case, and the first character of every word upper: of the whole, or behind what begins one. */
@@ -54,13 +53,11 @@ bool lm_str_replace(lm_jinja *run, lm_val s, lm_val from, lm_val to, int64_t mos
 {
     lm_text text = { 0 };
     size_t at = 0, plain = 0;
-    if (!lm_jinja_step(run, s.len / 256))
-        return false;
-    while (most != 0 && at + from.len <= s.len) {
-        if (from.len && memcmp(s.s + at, from.s, from.len) != 0) {
-            at++;
-            continue;
-        }
+    while (most != 0) {
+        if (!lm_chars_find(run, s, from, at, &at))
+            return false;
+        if (at == SIZE_MAX)
+            break;
         if (!lm_text_add_val(run, &text, lm_val_part(s, s.s + plain, at - plain)) || !lm_text_add_val(run, &text, to))
             return false;
         most -= most > 0;
@@ -220,6 +217,6 @@ bool lm_text_filter_apply(lm_jinja *run, llm_str name, lm_val v, const lm_args *
     for (size_t i = 0; i < LM_COUNT(text_filter_rows); i++)
         if (lm_name_is(name, text_filter_rows[i].name))
             return lm_jinja_step(run, 1) && lm_args_check(run, args, text_filter_rows[i].name, 0, text_filter_rows[i].most, text_filter_rows[i].args)
-                   && lm_val_to_str(run, v, &v) && text_filter_rows[i].apply(run, v, args, out);
+                   && lm_val_to_str(run, v, &v) && lm_jinja_look(run, v.len) && text_filter_rows[i].apply(run, v, args, out);
     return false;
 }

@@ -28,8 +28,8 @@ static bool text_method_strip_of(lm_jinja *run, lm_val self, const lm_args *args
     lm_val set;
     if (!text_method_text(run, args, 0, NULL, lm_val_none(), &set))
         return false;
-    *out = lm_chars_strip(self, set, left, right);
-    return true;
+    *out = lm_chars_strip(run, self, set, left, right);
+    return run->status == LLM_OK;
 }
 
 static bool text_method_strip(lm_jinja *run, lm_val self, const lm_args *args, lm_val *out) { return text_method_strip_of(run, self, args, true, true, out); }
@@ -56,7 +56,7 @@ static bool text_method_split_words(lm_jinja *run, lm_val self, int64_t most, lm
         if (at == end)
             return true;
         if (most == 0)
-            return lm_list_add(run, list, lm_chars_strip(lm_val_part(self, at, (size_t)(end - at)), lm_val_none(), false, false));
+            return lm_list_add(run, list, lm_chars_strip(NULL, lm_val_part(self, at, (size_t)(end - at)), lm_val_none(), false, false));
         for (from = at; at < end && (n = text_method_space(at, end, &space), !space);)
             at += n;
         if (!lm_list_add(run, list, lm_val_part(self, from, (size_t)(at - from))))
@@ -67,7 +67,7 @@ static bool text_method_split_words(lm_jinja *run, lm_val self, int64_t most, lm
 
 static bool text_method_rsplit_words(lm_jinja *run, lm_val self, int64_t most, lm_val_list *list)
 {
-    lm_val rest = lm_chars_strip(self, lm_val_none(), false, true);
+    lm_val rest = lm_chars_strip(NULL, self, lm_val_none(), false, true);
     while (rest.len > 0) {
         size_t cut = rest.len, i = 0;
         bool space;
@@ -81,7 +81,7 @@ static bool text_method_rsplit_words(lm_jinja *run, lm_val self, int64_t most, l
         if (!lm_jinja_step(run, 1 + rest.len / 64) || !lm_list_add(run, list, lm_val_part(rest, rest.s + cut, rest.len - cut)))
             return false;
         rest.len = cut;
-        rest = lm_chars_strip(rest, lm_val_none(), false, true);
+        rest = lm_chars_strip(NULL, rest, lm_val_none(), false, true);
         most -= most > 0;
     }
     return true;
@@ -90,11 +90,11 @@ static bool text_method_rsplit_words(lm_jinja *run, lm_val self, int64_t most, l
 static bool text_method_split_at(lm_jinja *run, lm_val self, lm_val by, int64_t most, lm_val_list *list)
 {
     size_t from = 0;
-    for (size_t i = 0; most != 0 && i + by.len <= self.len;) {
-        if (memcmp(self.s + i, by.s, by.len) != 0) {
-            i++;
-            continue;
-        }
+    for (size_t i = 0; most != 0;) {
+        if (!lm_chars_find(run, self, by, i, &i))
+            return false;
+        if (i == SIZE_MAX)
+            break;
         if (!lm_list_add(run, list, lm_val_part(self, self.s + from, i - from)))
             return false;
         i += by.len;
@@ -108,6 +108,8 @@ static bool text_method_rsplit_at(lm_jinja *run, lm_val self, lm_val by, int64_t
 {
     size_t to = self.len;
     for (size_t i = self.len; most != 0 && i >= by.len;) {
+        if (!lm_jinja_look(run, 4 + by.len / 8))
+            return false;
         if (memcmp(self.s + i - by.len, by.s, by.len) != 0) {
             i--;
             continue;
@@ -126,8 +128,7 @@ static bool text_method_split_of(lm_jinja *run, lm_val self, const lm_args *args
     lm_val by;
     lm_val_list *list;
     int64_t most = -1;
-    if (!text_method_text(run, args, 0, "sep", lm_val_none(), &by) || !lm_method_count(run, args, 1, "maxsplit", &most) || !lm_list_new(run, 0, &list)
-        || !lm_jinja_step(run, self.len / 256))
+    if (!text_method_text(run, args, 0, "sep", lm_val_none(), &by) || !lm_method_count(run, args, 1, "maxsplit", &most) || !lm_list_new(run, 0, &list))
         return false;
     if (most < 0)
         most = -1;
@@ -263,12 +264,16 @@ static bool text_method_where(lm_jinja *run, lm_val self, const lm_args *args, b
     *out = -1;
     if (!text_method_text(run, args, 0, NULL, lm_val_none(), &what) || what.kind != LM_VAL_STR)
         return lm_jinja_fail(run, LLM_E_INVALID, "find: a string was expected");
-    for (size_t i = 0; i + what.len <= self.len && (last || *out < 0); i++)
-        if (what.len == 0 || memcmp(self.s + i, what.s, what.len) == 0)
-            *out = (int64_t)i;
+    for (size_t i = 0; last || *out < 0; i++) {
+        if (!lm_chars_find(run, self, what, i, &i))
+            return false;
+        if (i == SIZE_MAX)
+            break;
+        *out = (int64_t)i;
+    }
     if (*out >= 0)
         *out = (int64_t)lm_chars_count(self.s, (size_t)*out);
-    return lm_jinja_step(run, self.len / 256);
+    return true;
 }
 
 static bool text_method_find(lm_jinja *run, lm_val self, const lm_args *args, lm_val *out) { return *out = lm_val_int(0), text_method_where(run, self, args, false, &out->i); }
@@ -288,12 +293,14 @@ static bool text_method_str_count(lm_jinja *run, lm_val self, const lm_args *arg
         return lm_jinja_fail(run, LLM_E_INVALID, "must be str, not %s", lm_val_type(what));
     if (what.len == 0)
         out->i = (int64_t)lm_chars_count(self.s, self.len) + 1;
-    for (size_t i = 0; what.len && i + what.len <= self.len;) {
-        bool here = memcmp(self.s + i, what.s, what.len) == 0;
-        out->i += here;
-        i += here ? what.len : 1;
+    for (size_t i = 0; what.len; i += what.len) {
+        if (!lm_chars_find(run, self, what, i, &i))
+            return false;
+        if (i == SIZE_MAX)
+            break;
+        out->i++;
     }
-    return lm_jinja_step(run, self.len / 256);
+    return true;
 }
 
 static bool text_method_all(lm_val self, bool digits)

@@ -51,6 +51,13 @@ bool lm_jinja_step(lm_jinja *run, uint64_t n)
     return true;
 }
 
+bool lm_jinja_look(lm_jinja *run, uint64_t bytes)
+{
+    uint64_t all = run->looked + bytes;
+    run->looked = all % 32;
+    return all < 32 || lm_jinja_step(run, all / 32);
+}
+
 bool lm_jinja_enter(lm_jinja *run)
 {
     if (run->depth >= run->limits.depth)
@@ -286,7 +293,7 @@ bool lm_val_length(lm_jinja *run, lm_val v, int64_t *n)
         return true;
     case LM_VAL_STR:
         *n = (int64_t)lm_chars_count(v.s, v.len);
-        return lm_jinja_step(run, v.len / 1024);
+        return lm_jinja_look(run, v.len);
     case LM_VAL_LIST: case LM_VAL_TUPLE: case LM_VAL_VIEW: case LM_VAL_RANGE:
         *n = (int64_t)v.list->n;
         return true;
@@ -347,9 +354,11 @@ bool lm_val_contains(lm_jinja *run, lm_val box, lm_val item, bool *has)
     if (box.kind == LM_VAL_STR) {
         if (item.kind != LM_VAL_STR)
             return lm_jinja_fail(run, LLM_E_INVALID, "'in <string>' requires string as left operand, not %s", lm_val_type(item));
-        for (size_t i = 0; i + item.len <= box.len && !*has; i++)
-            *has = item.len == 0 || memcmp(box.s + i, item.s, item.len) == 0;
-        return lm_jinja_step(run, box.len / 256);
+        size_t at;
+        if (!lm_chars_find(run, box, item, 0, &at))
+            return false;
+        *has = at != SIZE_MAX;
+        return true;
     }
     if (box.kind == LM_VAL_DICT) {
         lm_val *value;

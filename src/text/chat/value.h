@@ -54,6 +54,7 @@ typedef struct lm_jinja {
     lm_arena arena;
     size_t taken, output;               /* bytes of the arena; the longest text so far */
     uint64_t steps;                     /* left */
+    uint64_t looked;                    /* bytes since the last whole step: lm_jinja_look */
     lm_template_limits limits;
     uint32_t depth, line;               /* of the node in progress */
     llm_error *error;
@@ -70,6 +71,8 @@ typedef struct lm_jinja {
 LM_PRINTF(3, 4) bool lm_jinja_fail(lm_jinja *run, llm_status status, const char *format, ...);
 void *lm_jinja_new(lm_jinja *run, size_t bytes);            /* NULL: failed */
 bool  lm_jinja_step(lm_jinja *run, uint64_t n);
+/* So many bytes are looked at one by one: 32 are a step, which is about as much work. */
+bool  lm_jinja_look(lm_jinja *run, uint64_t bytes);
 bool  lm_jinja_enter(lm_jinja *run);                        /* one level deeper; on true lm_jinja_leave must follow */
 static inline void lm_jinja_leave(lm_jinja *run) { run->depth--; }
 
@@ -137,6 +140,9 @@ bool   lm_char_is_space(uint32_t cp);                   /* str.isspace */
 size_t lm_chars_count(const char *s, size_t len);
 size_t lm_chars_offset(const char *s, size_t len, size_t n);    /* of character n, or len */
 bool   lm_chars_map(lm_jinja *run, lm_val s, int upper /* 1, or 0: lower */, lm_val *out);
-lm_val lm_chars_strip(lm_val s, lm_val set /* NONE: white space */, bool left, bool right);
+/* run: may be NULL for white space; else it pays for what is looked at, and has failed if that is too much. */
+lm_val lm_chars_strip(lm_jinja *run, lm_val s, lm_val set /* NONE: white space */, bool left, bool right);
+/* Where `what` begins at or behind `from`, in bytes; SIZE_MAX: nowhere. However both repeat themselves, what is looked at is paid for. */
+bool   lm_chars_find(lm_jinja *run, lm_val in, lm_val what, size_t from, size_t *at);
 
 #endif

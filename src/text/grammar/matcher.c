@@ -17,7 +17,7 @@
 #include <string.h>
 
 enum { MATCHER_MOST_THREADS = 4096, MATCHER_VISITS = 16384, MATCHER_SLOTS = 1 << 14, MATCHER_DEAD = 1, MATCHER_SPARE = 4 };
-#define MATCHER_LIMIT ((size_t)64 << 20)
+#define MATCHER_LIMIT ((size_t)LM_BOUND(64, 4) << 20)
 
 typedef struct matcher_thread { uint32_t state, stack; } matcher_thread;
 typedef struct matcher_set { uint32_t at, n, chain, mask; bool ends; } matcher_set;     /* mask: number, 0 none yet */

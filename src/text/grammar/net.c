@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { NET_MOST_ARENA = 64 << 20 };
+enum { NET_MOST_ARENA = LM_BOUND(64 << 20, 8 << 20) };
 
 void lm_compile_fail(lm_compile *c, llm_status status, size_t at, const char *format, ...)
 {

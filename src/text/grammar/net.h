@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-enum { LM_NET_MOST_STATES = 1 << 18, LM_NET_MOST_EDGES = 1 << 20, LM_NET_MOST_RULES = 1 << 14, LM_NET_MOST_WORK = 1 << 24, LM_NET_MOST_DEPTH = 200 };
+enum { LM_NET_MOST_STATES = 1 << 18, LM_NET_MOST_EDGES = 1 << 20, LM_NET_MOST_RULES = 1 << 14, LM_NET_MOST_WORK = LM_BOUND(1 << 24, 1 << 18), LM_NET_MOST_DEPTH = 200 };
 #define LM_TEXT_MOST_BYTES ((size_t)1 << 20)
 #define LM_CHAR_LAST 0x10ffffu
 
