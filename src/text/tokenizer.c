@@ -122,7 +122,7 @@ static llm_status tokenizer_lay_out(lm_tokenizer *t, const lm_vocab_desc *vocab,
         else if (!lm_utf8_valid(vocab->tokens[id].ptr, vocab->tokens[id].len))
             return tokenizer_lie_of_utf8(error, id);
     }
-    for (uint32_t cp = 0; cp < 0x110000 && n_missing > 0; cp++)
+    for (uint32_t cp = 0; cp < 0x110000 && n_missing > 0; cp += missing[cp / 64] ? 1 : 64)
         if (missing[cp / 64] >> cp % 64 & 1) {
             tokens->start[id++] = at;
             at += (uint32_t)lm_utf8_encode(cp, tokens->bytes + at);

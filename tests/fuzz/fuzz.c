@@ -110,7 +110,7 @@ llm_engine *fuzz_engine(int32_t tier)
         return engines[tier];
     fuzz.most = UINT64_MAX;
     desc.n_threads = 1;
-    desc.n_arenas = 1;
+    desc.n_arenas = 4;
     desc.n_chunk = 8;
     desc.cpu_tier = tier;
     desc.allocator = &fuzz_allocator;

@@ -34,7 +34,7 @@ void fuzz_bounds(int ms, uint64_t bytes);
 enum { FUZZ_TEMPLATE_MS = 20000, FUZZ_GRAMMAR_MS = 20000 };
 
 extern llm_allocator fuzz_allocator;
-/* Kept for all inputs: one thread, passes of few tokens. tier: LLM_CPU_*, 0: the best. */
+/* Kept for all inputs: one thread, four arenas, passes of few tokens. tier: LLM_CPU_*, 0: the best. */
 llm_engine *fuzz_engine(int32_t tier);
 
 /* The call answered one of the statuses of llm.h; its error is whole. Returns the status. */

@@ -315,8 +315,9 @@ bool lm_val_items(lm_jinja *run, lm_val v, lm_val_list **items)
     case LM_VAL_GENERATOR:              /* what is left of it, and nothing the next time */
         if (!lm_list_new(run, 0, &list))
             return false;
-        list->at = v.list->at + v.list->pos;
         list->n = v.list->n - v.list->pos;
+        if (list->n > 0)
+            list->at = v.list->at + v.list->pos;
         v.list->pos = v.list->n;
         *items = list;
         return true;
