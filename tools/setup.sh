@@ -7,7 +7,7 @@ build="gcc libc6-dev cmake ninja-build libedit-dev"
 # The Vulkan backend: headers, shader compiler, a driver that computes on the processor, the validation layers.
 vulkan="libvulkan-dev glslang-tools mesa-vulkan-drivers vulkan-validationlayers"
 test="$build g++ python3 pkg-config $vulkan"
-all="$test clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64 python3-venv abigail-tools"
+all="$test clang libclang-rt-dev llvm clang-tidy cppcheck gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user gcc-mingw-w64-x86-64 python3-venv abigail-tools"
 # The editor example: JSON, a Vim, and a window to take its picture in.
 editor="$build python3 libcjson-dev vim xvfb xterm fonts-dejavu-core fonts-dejavu-extra"
 # The examples with a window: SDL2, a font, a screen in memory.
@@ -16,7 +16,7 @@ hosts="$build libsdl2-dev libsdl2-ttf-dev libsdl2-image-dev fonts-dejavu-core xv
 case "${1:-}" in
     build) packages=$build have="cc cmake ninja" ;;
     test) packages=$test have="cc cmake ninja c++ python3 pkg-config" ;;
-    all) packages=$all have="cc cmake ninja c++ python3 pkg-config clang aarch64-linux-gnu-gcc qemu-aarch64 x86_64-w64-mingw32-gcc abidiff" ;;
+    all) packages=$all have="cc cmake ninja c++ python3 pkg-config clang llvm-cov clang-tidy cppcheck aarch64-linux-gnu-gcc qemu-aarch64 x86_64-w64-mingw32-gcc abidiff" ;;
     editor) packages=$editor have="cc cmake ninja python3 vim Xvfb xterm" ;;
     hosts) packages=$hosts have="cc cmake ninja xvfb-run xauth" ;;
     *) echo "usage: setup.sh build|test|all|editor|hosts" >&2; exit 2 ;;

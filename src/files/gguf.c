@@ -415,7 +415,6 @@ static llm_status gguf_infos(gguf_in *in, gguf_pool *pool, lm_arena *info_arena,
         LM_TRY(gguf_check_name(in, t->name, at, "a tensor's name"));
         in->subject = t->name;
         LM_TRY(gguf_shape(in, t));
-        at = in->pos;
         LM_TRY(gguf_u64(in, "a tensor's offset", &t->offset));      /* from the beginning of the data, for now */
     }
     in->subject.len = 0;

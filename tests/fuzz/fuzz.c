@@ -5,6 +5,8 @@
 
 #include "models.h"
 
+#include "test.h"
+
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -12,7 +14,7 @@
 #include <stdlib.h>
 #include <sys/time.h>
 
-enum { FUZZ_MEMORY = 64 << 20, FUZZ_MS = 1000, FUZZ_MODELS = 8, FUZZ_KEPT = 4 << 20 };
+enum { FUZZ_MEMORY = 64 << 20, FUZZ_MS = TEST_EMULATED ? 60000 : 1000, FUZZ_MODELS = 8, FUZZ_KEPT = 4 << 20 };
 
 static struct { _Atomic uint64_t now; uint64_t base, most, lowest; _Atomic long long blocks; long long base_blocks; int ms; } fuzz;
 
@@ -68,8 +70,8 @@ static void fuzz_clock(int ms)
 void fuzz_bounds(int ms, uint64_t bytes)
 {
     fuzz.most += bytes;
-    fuzz.ms = ms;
-    fuzz_clock(ms);
+    fuzz.ms = ms > FUZZ_MS ? ms : FUZZ_MS;
+    fuzz_clock(fuzz.ms);
 }
 
 void fuzz_begin(size_t input_bytes)

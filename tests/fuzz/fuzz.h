@@ -31,7 +31,7 @@ void fuzz_end_kept(void);
 /* Other bounds for this input: processor time, and bytes on top of four times the input. Templates and grammars have bounds of their own in the library, in steps and
  * bytes, which are further. */
 void fuzz_bounds(int ms, uint64_t bytes);
-enum { FUZZ_TEMPLATE_MS = 20000, FUZZ_GRAMMAR_MS = 20000 };
+enum { FUZZ_TEMPLATE_MS = 60000, FUZZ_GRAMMAR_MS = 20000 };
 
 extern llm_allocator fuzz_allocator;
 /* Kept for all inputs: one thread, four arenas, passes of few tokens. tier: LLM_CPU_*, 0: the best. */

@@ -7,6 +7,8 @@
 #define _GNU_SOURCE 1
 #include "fuzz.h"
 
+#include "test.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +124,7 @@ static void replay_mutate(long rounds)
 
 int main(int argc, char **argv)
 {
-    long rounds = 200;
+    long rounds = TEST_EMULATED ? FUZZ_ROUNDS / 20 : FUZZ_ROUNDS;
     int n = 0, at = 1;
     LLVMFuzzerInitialize(&argc, &argv);
     for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
@@ -134,6 +136,8 @@ int main(int argc, char **argv)
             replay_x ^= strtoull(argv[at + 1], NULL, 10) * 0x9e3779b97f4a7c15u;
     }
     fuzz_seeds(replay_seed);
+    if (at == argc)
+        n = replay_path(LLM_TEST_TREE "/fuzz/found/" FUZZ_TARGET);
     for (; at < argc; at++)
         n += replay_path(argv[at]);
     if (replay_n)

@@ -286,7 +286,6 @@ static void check_arguments(void)
     row("G", "the token behind the last", llm_session_append(session, &token, 1, 0, &error), LLM_E_INVALID, &error, "");
     token = INT32_MAX;
     row("G", "token 2^31 - 1", llm_session_sync(session, &token, 1, 0, &error), LLM_E_INVALID, &error, "");
-    row("G", "2^63 tokens", llm_session_append(session, &token, SIZE_MAX / 2, 0, &error), LLM_E_CONTEXT_FULL, &error, "");
     row("G", "a text of 2^63 - 1 bytes", llm_tokenizer_encode(t, text, SIZE_MAX / 2, 0, &token, 1, &n, &error), LLM_E_LIMIT, &error, "");
     row("G", "2^60 tokens to decode", llm_tokenizer_decode(t, &token, 0, 1u << 31, text, 8, &n, &error), LLM_E_UNSUPPORTED, &error, "");
     row("G", "back to more than there are", llm_session_rewind(session, 41, &error), LLM_E_INVALID, &error, "");
