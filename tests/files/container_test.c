@@ -5,6 +5,7 @@
 #include "gguf_build.h"
 
 #include <math.h>
+#include <time.h>
 
 /* ---- the truth */
 
@@ -368,9 +369,9 @@ static int64_t time_open(lm_host *host, gguf_out *o, lm_catalogue **c)
 {
     llm_error error;
     llm_source source = gguf_buffer(o);
-    int64_t begin = lm_now_ns();
+    clock_t begin = clock();                                /* of the processor: a machine that stands still does not count */
     CHECK(gguf_open(host, &source, c, &error) == LLM_OK);
-    return lm_now_ns() - begin;
+    return ((int64_t)clock() - begin) * (1000000000 / CLOCKS_PER_SEC) + 1;
 }
 
 /* `tokens` tokens, and merges in the proportion that a current model has. */
