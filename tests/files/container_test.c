@@ -422,7 +422,7 @@ static void check_growth(lm_host *host, const char *what, void (*put)(gguf_out *
 
 static void test_big(void)
 {
-    enum { TOKENS = 128000, NAMES = 200000 };
+    enum { TOKENS = 128000, NAMES = 50000 };
     gguf_out o = { 0 };
     lm_host host;
     lm_catalogue *c;
