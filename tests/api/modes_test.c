@@ -66,10 +66,10 @@ static uint64_t modes_reply(llm_model *model, int32_t state_type)
     llm_grammar *grammar = NULL;
     llm_error error;
     llm_token prompt[60];
-    const llm_token *tokens;
-    const float *scores;
+    const llm_token *tokens = NULL;
+    const float *scores = NULL;
     size_t n = 0, m = 0;
-    uint64_t hash;
+    uint64_t hash = 0;
     tiny_tokens(prompt, 60, 400, 5);
     CHECK_MSG(llm_grammar_create(llm_model_tokenizer(model), LLM_GRAMMAR_JSON_SCHEMA, 0, "{\"type\":\"number\",\"minimum\":0.25,\"maximum\":1234.5}", LLM_NUL, &grammar, &error) == LLM_OK, "%s",
               error.message);
@@ -83,9 +83,10 @@ static uint64_t modes_reply(llm_model *model, int32_t state_type)
     reply.flags = LLM_GENERATE_SCORE;
     CHECK(llm_session_append(s, prompt, 60, LLM_APPEND_SCORE, &error) == LLM_OK && llm_session_generate(s, &reply, &error) == LLM_OK);
     CHECK_MSG(tiny_drain(s, LLM_FOREVER, &error) == LLM_OK, "%s", error.message);
-    CHECK(llm_session_tokens(s, &tokens, &n, &error) == LLM_OK && llm_session_scores(s, &scores, &m, &error) == LLM_OK && n > 60 && m == n);
-    hash = tiny_hash(tokens, n * sizeof *tokens, 1);
-    hash = tiny_hash(scores + 1, (m - 1) * sizeof *scores, hash);
+    if (CHECK(llm_session_tokens(s, &tokens, &n, &error) == LLM_OK && llm_session_scores(s, &scores, &m, &error) == LLM_OK && n > 60 && m == n)) {
+        hash = tiny_hash(tokens, n * sizeof *tokens, 1);
+        hash = tiny_hash(scores + 1, (m - 1) * sizeof *scores, hash);
+    }
     llm_session_free(s);
     llm_sampler_free(sampler);
     llm_grammar_free(grammar);
