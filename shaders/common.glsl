@@ -11,10 +11,18 @@ layout(local_size_x = 64) in;
 #ifndef VALUES_ARE
 #define VALUES_ARE
 #endif
+// VALUES_FOURS: for who reads four at a time. One variable all the same: a second, never written, would look to the layers as if all of it were read.
+#ifdef VALUES_FOURS
+layout(set = 0, binding = 0) VALUES_ARE buffer Values { uvec4 v[]; } values;
+#define VALUE_WORD(i) values.v[(i) >> 2][(i) & 3u]
+vec4 value_four(uint i) { return uintBitsToFloat(values.v[i >> 2]); }
+#else
 layout(set = 0, binding = 0) VALUES_ARE buffer Values { uint v[]; } values;
+#define VALUE_WORD(i) values.v[i]
+#endif
 
-float value(uint i) { return uintBitsToFloat(values.v[i]); }
-void value_set(uint i, float x) { values.v[i] = floatBitsToUint(x); }
+float value(uint i) { return uintBitsToFloat(VALUE_WORD(i)); }
+void value_set(uint i, float x) { VALUE_WORD(i) = floatBitsToUint(x); }
 
 // f16 to f32 by bits: unpackHalf2x16 may flush denormals. Infinity and NaN do not occur (a load refuses them).
 float half_float(uint h)

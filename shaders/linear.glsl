@@ -5,7 +5,7 @@ layout(constant_id = 1) const uint EPILOGUE = 0u;       // 0: none; 1: a + y; 2:
 layout(constant_id = 2) const uint SOFTCAP = 0u;
 layout(constant_id = 3) const uint EXPERTS = 0u;        // 0: none; 1: column c is a pair (row, rank); 2: the ranks of a row, added in order
 layout(constant_id = 4) const uint LANES = 16u;         // invocations that share rows along k (products of few columns); of a subgroup (wide ones)
-layout(constant_id = 5) const uint COLS = 1u;           // and their columns: 1, of four rows each; or 4, of one row
+layout(constant_id = 5) const uint COLS = 1u;           // and their columns: 1 or 4
 
 layout(push_constant) uniform Push {
     uint base_x, base_y;

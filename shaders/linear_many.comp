@@ -1,7 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 // SPDX-License-Identifier: MIT
-// Products for many columns: tiles of 64 outputs and 32 columns, 32 of k at a time through shared memory, 4 x 8 sums an invocation.
+// Products for many columns: tiles of 64 outputs and 32 columns, two units of k at a time through shared memory, 4 x 8 sums an invocation.
 // x: tiles of outputs; y: tiles of columns.
 #include "common.glsl"
 #include "linear.glsl"
@@ -13,20 +13,20 @@ void main()
 {
     uint t = gl_LocalInvocationID.x, r0 = 64u * (gl_WorkGroupID.x + push.base_x), c0 = 32u * (gl_WorkGroupID.y + push.base_y), tr = t & 15u, tc = 2u * (t >> 4);
     vec4 s0 = vec4(0.0), s1 = vec4(0.0), s2 = vec4(0.0), s3 = vec4(0.0), s4 = vec4(0.0), s5 = vec4(0.0), s6 = vec4(0.0), s7 = vec4(0.0);
-    for (uint k0 = 0u; k0 < push.k; k0 += 32u) {
-        for (uint i = t; i < 256u; i += 64u) {          // 64 rows of four eights each
-            uint row = i >> 2, k = 8u * (i & 3u);
-            vec4 lo = vec4(0.0), hi = vec4(0.0);
-            if (r0 + row < push.n && k0 + k < push.k)
-                weight8(0u, (r0 + row) * push.blocks, k0 + k, lo, hi);
-            for (uint j = 0u; j < 4u; j++) {
-                tile_w[k + j][row >> 2][row & 3u] = lo[j];
-                tile_w[k + 4u + j][row >> 2][row & 3u] = hi[j];
+    for (uint u0 = 0u; u0 < push.blocks * BLOCK_UNITS; u0 += 2u) {
+        for (uint i = t; i < 128u; i += 64u) {          // 64 rows of two units each
+            uint row = i >> 1, j = i & 1u;
+            vec4 x[4] = vec4[4](vec4(0.0), vec4(0.0), vec4(0.0), vec4(0.0));
+            if (r0 + row < push.n && u0 + j < push.blocks * BLOCK_UNITS) {
+                Sixteen s = weight16(0u, (r0 + row) * push.blocks, u0 + j);
+                x = vec4[4](weight_values(s, 0u), weight_values(s, 1u), weight_values(s, 2u), weight_values(s, 3u));
             }
+            for (uint q = 0u; q < 16u; q++)
+                tile_w[16u * j + q][row >> 2][row & 3u] = x[q >> 2][q & 3u];
         }
         for (uint i = t; i < 1024u; i += 64u) {
-            uint c = i >> 5, k = i & 31u;
-            tile_x[k][c >> 2][c & 3u] = c0 + c < push.n_cols && k0 + k < push.k ? value(push.x + (c0 + c) * push.x_stride + k0 + k) : 0.0;
+            uint c = i >> 5, j = i & 31u, k = unit_at(u0 + (j >> 4)) + ((j & 8u) != 0u ? SPAN : 0u) + (j & 7u);
+            tile_x[j][c >> 2][c & 3u] = c0 + c < push.n_cols && k < push.k ? value(push.x + (c0 + c) * push.x_stride + k) : 0.0;
         }
         barrier();
         for (uint k = 0u; k < 32u; k++) {

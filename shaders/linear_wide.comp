@@ -41,23 +41,31 @@ void main()
         sum[c] = vec4(0.0);
     [[unroll]] for (uint i = 0u; i < COLUMNS / PER; i++)        // columns that are not there count as the last one that is; nobody takes their sums
         x[i] = push.x + min(c0 + i * PER + lane / 8u, push.n_cols - 1u) * push.x_stride + (lane & 7u);
-    for (uint k = 0u; k < push.k; k += 8u) {
-        vec4 lo[4], hi[4];
-        float xs[COLUMNS];
+    for (uint u = 0u; u < push.blocks * BLOCK_UNITS; u++) {
+        Sixteen w[4];
         [[unroll]] for (uint i = 0u; i < 4u; i++)
-            weight8(0u, first[i], k, lo[i], hi[i]);
-        [[unroll]] for (uint i = 0u; i < COLUMNS / PER; i++)
-            xs[i] = BLOCK != 8 || k + (lane & 7u) < push.k ? value(x[i] + k) : 0.0;
+            w[i] = weight16(0u, first[i], u);
+        [[unroll]] for (uint e = 0u; e < 2u; e++) {     // the unit's eights
+            uint k = unit_at(u) + e * SPAN;
+            vec4 eight[4][2];
+            float xs[COLUMNS];
+            [[unroll]] for (uint i = 0u; i < 4u; i++) {
+                eight[i][0] = weight_values(w[i], 2u * e);
+                eight[i][1] = weight_values(w[i], 2u * e + 1u);
+            }
+            [[unroll]] for (uint i = 0u; i < COLUMNS / PER; i++)
+                xs[i] = BLOCK != 16 || k + (lane & 7u) < push.k ? value(x[i] + k) : 0.0;
 #ifdef SUBGROUPS_PLAYED
-        barrier();
-        for (uint i = 0u; i < COLUMNS / PER; i++)
-            handed[i][t] = xs[i];
-        barrier();
+            barrier();
+            for (uint i = 0u; i < COLUMNS / PER; i++)
+                handed[i][t] = xs[i];
+            barrier();
 #endif
-        [[unroll]] for (uint j = 0u; j < 8u; j++) {
-            vec4 w = j < 4u ? vec4(lo[0][j & 3u], lo[1][j & 3u], lo[2][j & 3u], lo[3][j & 3u]) : vec4(hi[0][j & 3u], hi[1][j & 3u], hi[2][j & 3u], hi[3][j & 3u]);
-            [[unroll]] for (uint c = 0u; c < COLUMNS; c++)
-                sum[c] = fma(w, vec4(HANDED(c / PER, 8u * (c % PER) + j)), sum[c]);
+            [[unroll]] for (uint j = 0u; j < 8u; j++) {
+                vec4 four = vec4(eight[0][j >> 2][j & 3u], eight[1][j >> 2][j & 3u], eight[2][j >> 2][j & 3u], eight[3][j >> 2][j & 3u]);
+                [[unroll]] for (uint c = 0u; c < COLUMNS; c++)
+                    sum[c] = fma(four, vec4(HANDED(c / PER, 8u * (c % PER) + j)), sum[c]);
+            }
         }
     }
     [[unroll]] for (uint c = 0u; c < COLUMNS; c++)

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { PLAN_FEW_COLUMNS = 8, PLAN_HEAD_DIM = 512, PLAN_EXPERTS = 1024 };
+enum { PLAN_FEW_COLUMNS = 8, PLAN_SOME_COLUMNS = 16, PLAN_GROUPS = 128, PLAN_FEW_ROWS = 8, PLAN_HEAD_DIM = 512, PLAN_EXPERTS = 1024 };
 enum { PLAN_SPLITS = 32, PLAN_COUNTERS = 256 };             /* of attention's keys: at most, of all rows together; and the groups that may then be */
 /* As shaders/linear.glsl has them. */
 enum { PLAN_EPILOGUE_NONE, PLAN_EPILOGUE_RESIDUAL, PLAN_EPILOGUE_RESIDUAL_GATE, PLAN_EPILOGUE_SILU, PLAN_EPILOGUE_GELU };
@@ -104,6 +104,8 @@ static llm_status plan_can_types(const lm_program *program, const lm_op *op, int
         const lm_type_info *type = info ? lm_type_get(info->type) : NULL;
         if (info && !info->is_vector && !lm_vk_type_can(info->type))
             return lm_fail(error, LLM_E_UNSUPPORTED, "%s: the Vulkan backend does not compute with weights of type %s", info->name ? info->name : "a weight", type ? type->name : "unknown");
+        if (info && op->kind != LM_OP_EMBED && type && type->block != 1 && program->values[op->in[0]].offset % 4 != 0)      /* linear_few.comp reads it in fours */
+            return lm_fail(error, LLM_E_INTERNAL, "%s: what it is multiplied with begins at %u", info->name ? info->name : "a weight", program->values[op->in[0]].offset);
     }
     return LLM_OK;
 }
@@ -117,7 +119,7 @@ static llm_status plan_embed(lm_vk_plan *plan, const lm_op *op, llm_error *error
         lm_vk_dispatch *d;
         lm_vk_push_embed push = { .plane0 = shard->plane[0], .plane1 = shard->plane[1], .plane2 = shard->plane[2], .plane3 = shard->plane[3], .k = k, .blocks = w->blocks,
                                   .first = (uint32_t)shard->first, .n = (uint32_t)shard->n, .y = plan_at(plan, op->out[0]), .scale = op->u.embed.scale };
-        LM_TRY(plan_add(plan, lm_vk_module_embed(w->info.type), NULL, 0, &push, sizeof push, plan_ceil(k, 512), plan->n_rows[op->rows], (uint64_t)k * plan->n_rows[op->rows], &d, error));
+        LM_TRY(plan_add(plan, lm_vk_module_embed(w->info.type), NULL, 0, &push, sizeof push, plan_ceil(k, 1024), plan->n_rows[op->rows], (uint64_t)k * plan->n_rows[op->rows], &d, error));
         d->sets[1] = shard->set.set;
         plan_access(plan, d, op->out[0], 2);                /* shards write different rows */
     }
@@ -169,13 +171,28 @@ static void plan_input_access(const lm_vk_plan *plan, lm_vk_dispatch *d, const l
         plan_range(d, op->rows, 0, x->at, (uint64_t)x->width * plan->n_rows[op->rows]);
 }
 
-static llm_status plan_prologue(lm_vk_plan *plan, const lm_op *op, uint32_t norm, float eps, plan_input *x, llm_error *error)
+/* Drivers may run other subgroups than they told of: the self-test finds out. */
+bool lm_vk_wide(const lm_vk *vk, uint32_t type) { return vk->caps.shuffle && !atomic_load_explicit(&vk->wide_wrong[type], memory_order_relaxed); }
+
+/* Products for few columns: there are few, or so few workgroups would be there for many that most of a device had nothing to do. */
+static bool plan_few(const lm_vk_plan *plan, const lm_op *op)
+{
+    uint32_t columns = plan->n_rows[op->rows];
+    bool few = columns <= PLAN_SOME_COLUMNS;
+    for (uint32_t i = 0; few && columns > PLAN_FEW_COLUMNS && i < op->u.linear.n_matrices; i++) {
+        const lm_weight_info *w = &plan->exec->program->weights[op->weight[i]];
+        few = plan_ceil(w->n_rows, lm_vk_wide(plan->vk, w->type) ? 256 : 64) < PLAN_GROUPS;
+    }
+    return few;
+}
+
+static llm_status plan_prologue(lm_vk_plan *plan, const lm_op *op, uint32_t norm, float eps, bool few, plan_input *x, llm_error *error)
 {
     lm_vk_dispatch *d;
     *x = (plan_input){ plan_at(plan, op->in[0]), plan_value(plan, op->in[0])->width, op->in[0], PLAN_NORM_APART, eps };
     if (norm == LM_NORM_NONE)
         return LLM_OK;
-    if (plan->n_rows[op->rows] <= PLAN_FEW_COLUMNS && op->kind != LM_OP_LOGITS) {       /* a barrier less, for an item more to read with each of x; logits are too many for that */
+    if (few && op->kind != LM_OP_LOGITS) {      /* a barrier less, for an item more to read with each of x; logits are too many for that */
         x->norm = op->weight[3] == LM_NONE ? PLAN_NORM_PLAIN : PLAN_NORM_VECTOR;
         return LLM_OK;
     }
@@ -214,7 +231,9 @@ static uint64_t plan_no_scratch(const lm_program *program, const lm_op *op, uint
 
 /* ---- LINEAR, LOGITS --------------------------------------------------------------------------------------------------------- */
 
-static uint32_t plan_lanes(uint32_t k) { return k < 1024 ? 16 : 32; }
+/* Of linear_few.comp: invocations that share rows along k, and rows that a workgroup has then. */
+static uint32_t plan_lanes(uint32_t k) { return k < 1024 ? 16 : k < 4096 ? 32 : 64; }
+static uint32_t plan_rows_a_group(uint32_t lanes, uint32_t columns, bool two) { return (columns != 1 && two ? 4 : 8) * (64 / lanes); }
 
 static lm_vk_push_linear_few plan_push(const lm_vk_weight *w, const lm_vk_shard *shard, const lm_vk_shard *second, float eps)
 {
@@ -225,16 +244,13 @@ static lm_vk_push_linear_few plan_push(const lm_vk_weight *w, const lm_vk_shard 
                                     .blocks = w->blocks, .first = (uint32_t)shard->first, .n = (uint32_t)shard->n, .scale = 1 };
 }
 
-/* Drivers may run other subgroups than they told of: the self-test finds out. */
-bool lm_vk_wide(const lm_vk *vk, uint32_t type) { return vk->caps.shuffle && !atomic_load_explicit(&vk->wide_wrong[type], memory_order_relaxed); }
-
-static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, bool two, const plan_input *x, llm_error *error)
+static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i, bool few, bool two, const plan_input *x, llm_error *error)
 {
     const lm_op_linear *u = &op->u.linear;
     const lm_vk_weight *w = plan->exec->weights[op->weight[i]];
     bool gated = u->epilogue == LM_EPILOGUE_GATED, residual = u->epilogue == LM_EPILOGUE_RESIDUAL, last = !gated || i == 1 || two, gate = residual && op->in[2] != LM_NONE;
     int32_t out = op->out[gated ? 0 : i];
-    uint32_t columns = plan->n_rows[op->rows], k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k), few = columns <= PLAN_FEW_COLUMNS, wide = !few && lm_vk_wide(plan->vk, w->info.type);
+    uint32_t columns = plan->n_rows[op->rows], k = (uint32_t)w->info.n_cols, lanes = plan_lanes(k), wide = !few && lm_vk_wide(plan->vk, w->info.type);
     int32_t module = few ? lm_vk_module_few(w->info.type) : wide ? lm_vk_module_wide(w->info.type) : lm_vk_module_many(w->info.type);
     const uint32_t specs[] = {
         [LM_VK_SPEC_LINEAR_FEW_BIAS] = op->weight[4 + i] != LM_NONE,
@@ -247,7 +263,7 @@ static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i,
         [LM_VK_SPEC_LINEAR_FEW_NORM] = x->norm,
         [LM_VK_SPEC_LINEAR_FEW_TWO] = two,
     };
-    uint32_t rows_a_group = wide ? 256 : !few ? 64 : columns == 1 ? 256 / lanes : 64 / lanes, columns_a_group = wide ? 16 : few ? 4 : 32;
+    uint32_t rows_a_group = wide ? 256 : !few ? 64 : plan_rows_a_group(lanes, columns, two), columns_a_group = wide ? 16 : few ? 4 : 32;
     for (uint32_t s = 0; s < w->n_shards; s++) {
         const lm_vk_shard *shard = &w->shards[s], *second = two ? &plan->exec->weights[op->weight[1]]->shards[s] : NULL;
         lm_vk_dispatch *d;
@@ -279,10 +295,10 @@ static llm_status plan_linear_one(lm_vk_plan *plan, const lm_op *op, uint32_t i,
 static llm_status plan_linear(lm_vk_plan *plan, const lm_op *op, llm_error *error)
 {
     plan_input x;
-    LM_TRY(plan_prologue(plan, op, op->u.linear.norm, op->u.linear.eps, &x, error));
-    bool two = op->u.linear.epilogue == LM_EPILOGUE_GATED && plan->n_rows[op->rows] <= PLAN_FEW_COLUMNS && plan_two(plan, op);
+    bool few = plan_few(plan, op), two = op->u.linear.epilogue == LM_EPILOGUE_GATED && few && plan_two(plan, op);
+    LM_TRY(plan_prologue(plan, op, op->u.linear.norm, op->u.linear.eps, few, &x, error));
     for (uint32_t i = 0; i < (two ? 1 : op->u.linear.n_matrices); i++)
-        LM_TRY(plan_linear_one(plan, op, i, two, &x, error));
+        LM_TRY(plan_linear_one(plan, op, i, few, two, &x, error));
     return LLM_OK;
 }
 
@@ -315,7 +331,7 @@ static llm_status plan_experts_one(lm_vk_plan *plan, const lm_op *op, uint32_t i
         push.n_used = u->n_used;
         push.n_out = n_out;
         push.n_cols = u->down ? rows : rows * u->n_used;
-        LM_TRY(plan_add(plan, lm_vk_module_few(w->info.type), specs, LM_COUNT(specs), &push, sizeof push, plan_ceil(n_out, 256 / lanes), push.n_cols,
+        LM_TRY(plan_add(plan, lm_vk_module_few(w->info.type), specs, LM_COUNT(specs), &push, sizeof push, plan_ceil(n_out, plan_rows_a_group(lanes, 1, two)), push.n_cols,
                         (uint64_t)(two ? 2 : 1) * n_out * k * rows * u->n_used, &d, error));
         d->sets[1] = w->shards[s].set.set;
         plan_extras(plan, op, x, second, d);
@@ -333,7 +349,7 @@ static llm_status plan_experts_one(lm_vk_plan *plan, const lm_op *op, uint32_t i
 static llm_status plan_experts(lm_vk_plan *plan, const lm_op *op, llm_error *error)
 {
     plan_input x;
-    LM_TRY(plan_prologue(plan, op, op->u.experts.norm, op->u.experts.eps, &x, error));
+    LM_TRY(plan_prologue(plan, op, op->u.experts.norm, op->u.experts.eps, plan->n_rows[op->rows] <= PLAN_FEW_COLUMNS, &x, error));
     bool two = !op->u.experts.down && plan_two(plan, op);
     for (uint32_t i = 0; i < (op->u.experts.down || two ? 1u : 2u); i++)
         LM_TRY(plan_experts_one(plan, op, i, two, &x, error));
@@ -396,7 +412,7 @@ static llm_status plan_head(lm_vk_plan *plan, const lm_op *op, llm_error *error)
                              .k = plan_at(plan, op->in[1]), .v = plan_at(plan, op->in[2]), .angles = plan_at(plan, op->in[3]), .out_q = plan_at(plan, op->out[0]),
                              .page_class = stream->page_class, .page_positions = LM_PAGE_POSITIONS, .page_words = stream->page_words, .v_words = stream->v_words, .eps = u->eps,
                              .q_scale = u->q_scale };
-    if (rows <= PLAN_FEW_COLUMNS) {
+    if (rows <= PLAN_FEW_ROWS) {
         push.counters = plan_counters_at(plan);
         push.n_counters = PLAN_COUNTERS;
     }
@@ -421,7 +437,7 @@ static plan_tiles plan_attend_tiles(const lm_vk_plan *plan, const lm_op *op)
 {
     const lm_op_attend *u = &op->u.attend;
     uint32_t rows = plan->n_rows[op->rows], group = u->n_head / u->n_head_kv, most = u->head_dim <= 128 ? 16 : u->head_dim <= 256 ? 8 : 4;
-    bool few = rows <= PLAN_FEW_COLUMNS, alone = few || plan->n_slots > rows / 4;
+    bool few = rows <= PLAN_FEW_ROWS, alone = few || plan->n_slots > rows / 4;
     plan_tiles t = { .queries = alone ? LM_MIN(most, group <= 4 ? 4u : group <= 8 ? 8u : 16u) : most, .splits = 1 };
     t.heads = LM_MIN(group, t.queries);
     t.parts = (uint32_t)plan_ceil(group, t.heads);

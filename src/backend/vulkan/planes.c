@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Weights of the Vulkan backend. A file's block is cut into planes, each a range of its bytes: all blocks' quants side by side, all
  * scales side by side, so that every plane can be read in words at any row. No byte is changed and none is added, but for rows of plain
- * types, which are filled with zeros to a multiple of eight values. A matrix that passes the largest buffer is cut by rows into shards,
+ * types, which are filled with zeros to a multiple of sixteen values. A matrix that passes the largest buffer is cut by rows into shards,
  * each with all its planes. shaders/weight.glsl reads the planes in the order of the table below.
  *
  * Owns spans, sets and a vector's copy on the host. Threads: as backend.h says; uploads under `gpu`. */
@@ -23,9 +23,9 @@ typedef struct planes_type { uint16_t values, block_bytes; planes_plane planes[L
 #define PLANES_FIELDS(type, first, second) { (uint8_t)offsetof(type, first), (uint8_t)(sizeof(((type *)0)->first) + sizeof(((type *)0)->second)) }
 #define PLANES_ROW(NAME, type, n, ...) [LM_TYPE_##NAME] = { n, sizeof(type), { __VA_ARGS__ } }
 static const planes_type planes_types[LM_TYPE_COUNT] = {
-    [LM_TYPE_F32] = { 8, 32, { { 0, 32 } } },               /* eight values are a block of a plain type */
-    [LM_TYPE_F16] = { 8, 16, { { 0, 16 } } },
-    [LM_TYPE_BF16] = { 8, 16, { { 0, 16 } } },
+    [LM_TYPE_F32] = { 16, 64, { { 0, 64 } } },              /* sixteen values are a block of a plain type */
+    [LM_TYPE_F16] = { 16, 32, { { 0, 32 } } },
+    [LM_TYPE_BF16] = { 16, 32, { { 0, 32 } } },
     PLANES_ROW(Q4_0, lm_block_q4_0, 32, PLANES_FIELD(lm_block_q4_0, qs), PLANES_FIELD(lm_block_q4_0, d)),
     PLANES_ROW(Q4_1, lm_block_q4_1, 32, PLANES_FIELD(lm_block_q4_1, qs), PLANES_FIELDS(lm_block_q4_1, d, m)),
     PLANES_ROW(Q5_0, lm_block_q5_0, 32, PLANES_FIELD(lm_block_q5_0, qs), PLANES_FIELD(lm_block_q5_0, qh), PLANES_FIELD(lm_block_q5_0, d)),

@@ -186,23 +186,23 @@ static llm_status selftest_all(selftest *t, double worst[5], llm_error *error)
     memcpy(t->tables.mapped, tables, sizeof tables);
     for (uint32_t i = 0; i < SELFTEST_COLUMNS * t->k; i++)
         x[i] = selftest_float(&state);
-    LM_TRY(selftest_run(t, lm_vk_module_few(t->type), few, &push, sizeof push, (SELFTEST_ROWS + 3) / 4, 1, error));
+    LM_TRY(selftest_run(t, lm_vk_module_few(t->type), few, &push, sizeof push, (SELFTEST_ROWS + 31) / 32, 1, error));
     worst[0] = selftest_product(t, t->host, SELFTEST_FEW);
     if (t->type == LM_TYPE_F32) {
-        LM_TRY(selftest_run(t, lm_vk_module_few(t->type), few_both, &push, sizeof push, (SELFTEST_ROWS + 1) / 2, 1, error));
+        LM_TRY(selftest_run(t, lm_vk_module_few(t->type), few_both, &push, sizeof push, (SELFTEST_ROWS + 7) / 8, 1, error));
         worst[0] = LM_MAX(worst[0], selftest_both(t, t->host, SELFTEST_FEW));
     }
     push.n_cols = SELFTEST_COLUMNS;
     LM_TRY(selftest_run(t, lm_vk_module_many(t->type), none, &push, sizeof push, (SELFTEST_ROWS + 63) / 64, (SELFTEST_COLUMNS + 31) / 32, error));
     worst[1] = selftest_product(t, t->host, SELFTEST_COLUMNS);
-    LM_TRY(selftest_run(t, lm_vk_module_embed(t->type), none, &embed, sizeof embed, (t->k + 511) / 512, 1, error));
+    LM_TRY(selftest_run(t, lm_vk_module_embed(t->type), none, &embed, sizeof embed, (t->k + 1023) / 1024, 1, error));
     worst[2] = selftest_embedding(t);
     push.n_cols = 1;
     if (t->type == LM_TYPE_F32) {
-        LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one, &push, sizeof push, (SELFTEST_ROWS + 15) / 16, 1, error));
+        LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one, &push, sizeof push, (SELFTEST_ROWS + 31) / 32, 1, error));
         worst[3] = selftest_product(t, t->host, 1);
     }
-    LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one_both, &push, sizeof push, (SELFTEST_ROWS + 7) / 8, 1, error));
+    LM_TRY(selftest_run(t, lm_vk_module_few(t->type), one_both, &push, sizeof push, (SELFTEST_ROWS + 15) / 16, 1, error));
     worst[3] = LM_MAX(worst[3], selftest_both(t, t->host, 1));
     if (!t->vk->caps.shuffle)
         return LLM_OK;
