@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Compiled shaders to one C table. Built for the machine that builds, run by CMake:
  *
- *     spirv_table OUT NAME:SOURCE:TYPE:FILE.spv...
+ *     spirv_table OUT VARIANTS NAME:SOURCE:TYPE:FILE.spv...
  *
- * NAME: of the module; SOURCE: the shader that it was made from; TYPE: GGUF's id of its weight type, or -. OUT holds, once a source, what
+ * VARIANTS: shaders/variants.list, of which the lines SOURCE.CONSTANT VALUE... are read: what a specialization constant may be.  * NAME: of the module; SOURCE: the shader that it was made from; TYPE: GGUF's id of its weight type, or -. OUT holds, once a source, what
  * the host must know of it: its push constants as a struct and its specialization constants as numbers, read from the SPIR-V, so that the
  * host never repeats them; and, for whoever defines LM_VK_MODULE_DATA, the code without names and lines, seven bits of a word a byte, the low
  * ones first and the eighth bit where more follow, with its bindings, capabilities and local size. All modules of a source must agree. */
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_MEMBERS = 32, MAX_SPECS = 16, MAX_MODULES = 256, MAX_PUSH = 128 };
+enum { MAX_VALUES = 8, MAX_LISTED = 128, MAX_MEMBERS = 32, MAX_SPECS = 16, MAX_MODULES = 256, MAX_PUSH = 128 };
 enum { OP_SOURCE_CONTINUED = 2, OP_SOURCE = 3, OP_SOURCE_EXTENSION = 4, OP_NAME = 5, OP_MEMBER_NAME = 6, OP_STRING = 7, OP_LINE = 8, OP_ENTRY_POINT = 15,
        OP_EXECUTION_MODE = 16, OP_CAPABILITY = 17, OP_TYPE_FLOAT = 22, OP_TYPE_STRUCT = 30, OP_TYPE_POINTER = 32, OP_SPEC_TRUE = 48, OP_SPEC_FALSE = 49,
        OP_SPEC_CONSTANT = 50, OP_VARIABLE = 59, OP_DECORATE = 71, OP_MEMBER_DECORATE = 72, OP_NO_LINE = 317, CAPABILITY_SUBGROUPS = 61, CAPABILITY_SHUFFLE = 65 };
@@ -28,7 +28,12 @@ typedef struct module {
     uint32_t bindings, capabilities, local[3];
 } module;
 
+/* What a specialization constant may be; n_values 0: anything. */
+typedef struct listed { char source[64], name[64]; uint32_t values[MAX_VALUES], n_values, elsewhere; int used; } listed;
+
 static module modules[MAX_MODULES];
+static listed list[MAX_LISTED];
+static int n_listed;
 
 static void fail(const char *file, const char *why)
 {
@@ -184,6 +189,69 @@ static void write_source(FILE *out, const module *m)
         }
 }
 
+/* A line SOURCE.CONSTANT VALUE...; others are not for us. */
+static void read_line(char *line, const char *file)
+{
+    char *word = strtok(line, " \t\r\n"), *dot = word && *word != '#' ? strchr(word, '.') : NULL;
+    listed *l = &list[n_listed];
+    if (!dot)
+        return;
+    if (n_listed == MAX_LISTED || dot - word > 63 || strlen(dot + 1) > 63)
+        fail(file, "more specialization constants than the table has room for");
+    memcpy(l->source, word, (size_t)(dot - word));
+    strcpy(l->name, dot + 1);
+    while ((word = strtok(NULL, " \t\r\n")) && strcmp(word, "*") != 0) {
+        if (l->n_values == MAX_VALUES)
+            fail(file, "more than eight values of a specialization constant");
+        l->elsewhere |= (uint32_t)(*word == '(') << l->n_values;
+        l->values[l->n_values++] = (uint32_t)atoi(word + (*word == '('));
+    }
+    if (!word && l->n_values == 0)
+        fail(file, "a specialization constant without a value");
+    n_listed++;
+}
+
+static void read_list(const char *file)
+{
+    char line[1024];
+    FILE *f = fopen(file, "r");
+    if (!f)
+        fail(file, "cannot be read");
+    while (fgets(line, sizeof line, f))
+        read_line(line, file);
+    fclose(f);
+}
+
+/* Every constant has its line and every line its constant. */
+static void write_values(FILE *out, const char *file)
+{
+    fprintf(out, "\nstatic const lm_vk_spec lm_vk_spec_table[] = {\n");
+    for (int i = 0; i < n_listed; i++)
+        for (module *m = modules; m->source[0] && !list[i].used; m++)
+            for (uint32_t k = 0; k < MAX_SPECS; k++)
+                if (strcmp(m->source, list[i].source) == 0 && strcmp(m->specs[k], list[i].name) == 0) {
+                    list[i].used = 1;
+                    fprintf(out, "    { \"%s\", \"%s\", %u, %u, 0x%x, {", list[i].source, list[i].name, k, list[i].n_values, list[i].elsewhere);
+                    for (uint32_t v = 0; v < MAX_VALUES; v++)
+                        fprintf(out, " %u,", list[i].values[v]);
+                    fprintf(out, " } },\n");
+                }
+    fprintf(out, "};\n");
+    for (int i = 0; i < n_listed; i++)
+        if (!list[i].used)
+            fail(file, "a specialization constant is listed that no shader has");
+    for (const module *m = modules; m->source[0]; m++)
+        for (uint32_t k = 0; k < MAX_SPECS; k++) {
+            int found = m->specs[k][0] == 0;
+            for (int i = 0; i < n_listed; i++)
+                found = found || (strcmp(list[i].source, m->source) == 0 && strcmp(list[i].name, m->specs[k]) == 0);
+            if (!found) {
+                fprintf(stderr, "spirv_table: %s.%s: ", m->source, m->specs[k]);
+                fail(file, "does not say what this specialization constant may be");
+            }
+        }
+}
+
 static void write_code(FILE *out, const module *m)
 {
     uint32_t n = 0;
@@ -207,24 +275,25 @@ static void write_by_type(FILE *out, int n, const module *m)
 
 int main(int argc, char **argv)
 {
-    int n = argc - 2;
-    if (argc < 3 || n > MAX_MODULES) {
-        fprintf(stderr, "usage: spirv_table OUT NAME:SOURCE:TYPE:FILE.spv...\n");
+    int n = argc - 3;
+    if (argc < 4 || n >= MAX_MODULES) {
+        fprintf(stderr, "usage: spirv_table OUT VARIANTS NAME:SOURCE:TYPE:FILE.spv...\n");
         return 2;
     }
     for (int i = 0; i < n; i++) {
         char type[8];
         int at = 0;
         module *m = &modules[i];
-        if (sscanf(argv[i + 2], "%63[^:]:%63[^:]:%7[^:]:%n", m->name, m->source, type, &at) != 3 || at == 0)
-            fail(argv[i + 2], "is not NAME:SOURCE:TYPE:FILE");
+        if (sscanf(argv[i + 3], "%63[^:]:%63[^:]:%7[^:]:%n", m->name, m->source, type, &at) != 3 || at == 0)
+            fail(argv[i + 3], "is not NAME:SOURCE:TYPE:FILE");
         m->type = strcmp(type, "-") == 0 ? -1 : atoi(type);
         if (m->type > 63)
-            fail(argv[i + 2], "types are numbers below 64");
-        read_words(m, argv[i + 2] + at);
-        reflect(m, argv[i + 2] + at);
+            fail(argv[i + 3], "types are numbers below 64");
+        read_words(m, argv[i + 3] + at);
+        reflect(m, argv[i + 3] + at);
         strip(m);
     }
+    read_list(argv[2]);
     FILE *out = fopen(argv[1], "w");
     if (!out)
         fail(argv[1], "cannot be written");
@@ -246,9 +315,10 @@ int main(int argc, char **argv)
         write_code(out, &modules[i]);
     fprintf(out, "\nstatic const lm_vk_module lm_vk_module_table[] = {\n");
     for (int i = 0; i < n; i++)
-        fprintf(out, "    { \"%s\", lm_vk_code_%s, %u, %u, 0x%x, 0x%x, %u, %d },\n", modules[i].name, modules[i].name, modules[i].n_kept, 4 * modules[i].n_members,
+        fprintf(out, "    { \"%s\", \"%s\", lm_vk_code_%s, %u, %u, 0x%x, 0x%x, %u, %d },\n", modules[i].name, modules[i].source, modules[i].name, modules[i].n_kept, 4 * modules[i].n_members,
                 modules[i].bindings, modules[i].capabilities, modules[i].local[0] * modules[i].local[1] * modules[i].local[2], modules[i].type);
     fprintf(out, "};\n");
+    write_values(out, argv[2]);
     for (int i = 0; i < n; i++) {
         int first = 0;
         while (strcmp(modules[first].source, modules[i].source) != 0)

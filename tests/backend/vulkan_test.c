@@ -1,11 +1,73 @@
 /* SPDX-License-Identifier: MIT
  * The Vulkan backend on a real driver, beside the CPU's reference: little models of odd shapes with float weights, every value of every
  * operation and the state within a stated bound; matrices cut into shards; the same bits on a second run, with deadlines, alone and beside
- * another session; cancelling; what may not be run. The validation layers, where they are, must have nothing to say. */
+ * another session; cancelling; what may not be run. The validation layers, where they are, must have nothing to say. And all that may be made
+ * of shaders/ has been run here beside the reference: every module, and every value of every specialization constant in shaders/variants.list. */
 #define LITTLE_SIZE 0.15f
 #include "little.h"
 
 #include "vulkan_open.h"
+
+#include "backend/vulkan/vulkan.h"
+
+/* ---- what was run ---------------------------------------------------------------------------------------------------------- */
+
+enum { VARIANTS_SPECS = 64 };
+static struct {
+    const lm_vk *vk;
+    PFN_vkCmdBindPipeline bind;                             /* the driver's */
+    bool aside, module[LM_VK_MODULES], value[VARIANTS_SPECS][LM_VK_SPEC_VALUES];       /* aside: what runs now is compared with nothing but itself */
+} variants;
+
+static VKAPI_ATTR void VKAPI_CALL variants_bind(VkCommandBuffer command, VkPipelineBindPoint point, VkPipeline pipeline)
+{
+    const lm_vk_pipeline *p = variants.vk->pipelines;
+    while (p && p->pipeline != pipeline)
+        p = p->next;
+    if (CHECK(p != NULL) && !variants.aside) {
+        const char *source = lm_vk_module_get(p->module)->source;
+        variants.module[p->module] = true;
+        const lm_vk_spec *s;
+        for (uint32_t i = 0; i < VARIANTS_SPECS && (s = lm_vk_spec_get(i)) != NULL; i++)
+            for (uint32_t v = 0; v < s->n && strcmp(s->source, source) == 0; v++)
+                variants.value[i][v] = variants.value[i][v] || p->specs[s->index] == s->values[v];
+    }
+    variants.bind(command, point, pipeline);
+}
+
+static void variants_watch(lm_backend *backend)
+{
+    lm_vk *vk = (lm_vk *)backend;
+    variants.vk = vk;
+    variants.bind = vk->fn.CmdBindPipeline;
+    vk->fn.CmdBindPipeline = variants_bind;
+}
+
+/* Nothing else is made: lanes that no line has. */
+static void variants_refused(lm_vk *vk)
+{
+    const uint32_t specs[LM_VK_MAX_SPECS] = { [LM_VK_SPEC_LINEAR_FEW_LANES] = 24, [LM_VK_SPEC_LINEAR_FEW_COLS] = 1 };
+    VkPipeline pipeline = VK_NULL_HANDLE;
+    llm_error error;
+    lm_vk_lock(vk);
+    CHECK(lm_vk_pipeline_get(vk, (uint32_t)lm_vk_module_few(LM_TYPE_F32), specs, &pipeline, &error) == LLM_E_INTERNAL && strstr(error.message, "LANES 24"));
+    lm_vk_unlock(vk);
+}
+
+static void variants_check(bool shuffle)
+{
+    const lm_vk_spec *s;
+    for (uint32_t i = 0; i < LM_VK_MODULES; i++) {
+        const lm_vk_module *m = lm_vk_module_get(i);
+        CHECK_MSG(variants.module[i] || (!shuffle && strcmp(m->source, "linear_wide") == 0), "module %s was never run beside the reference", m->name);
+    }
+    CHECK(lm_vk_spec_get(VARIANTS_SPECS) == NULL);
+    for (uint32_t i = 0; (s = lm_vk_spec_get(i)) != NULL; i++)
+        for (uint32_t v = 0; v < s->n && (shuffle || strcmp(s->source, "linear_wide") != 0); v++)
+            CHECK_MSG(variants.value[i][v] || (s->elsewhere >> v & 1), "%s was never run with %s %u beside the reference", s->source, s->name, s->values[v]);
+}
+
+/* ---- comparing ------------------------------------------------------------------------------------------------------------- */
 
 /* An f16 may be rounded to its neighbour, an int8 level too, and there the CPU multiplies eight-bit queries. By LLM_STATE_TYPE_*. */
 static const double vulkan_bounds[3] = { [LLM_STATE_TYPE_F32] = 1e-4, [LLM_STATE_TYPE_F16] = 1e-2, [LLM_STATE_TYPE_INT8] = 0.1 };
@@ -30,8 +92,8 @@ static little_shape vulkan_floats(const little_shape *from)
     return shape;
 }
 
-/* Prompts of 1, 7, 8, 9 and more rows, then rows one by one. */
-static void vulkan_compared(lm_backend *vulkan, const little_shape *shape, int32_t state_type, uint32_t n)
+/* Prompts of 1, 7, 8, 9 and more rows, then rows one by one. bare: norms have no vectors, and heads are not turned. */
+static void vulkan_compared_so(lm_backend *vulkan, const little_shape *shape, int32_t state_type, uint32_t n, bool bare)
 {
     little m;
     little_rig rig = { 0 };
@@ -42,6 +104,15 @@ static void vulkan_compared(lm_backend *vulkan, const little_shape *shape, int32
     if (!CHECK(little_open(&m, shape, NULL)))
         return;
     little_tokens(&m, tokens, n + 2, 3);
+    for (uint32_t o = 0; bare && o < m.program->n_ops; o++) {
+        lm_op *op = &m.program->ops[o];
+        op->weight[3] = LM_NONE;
+        if (op->kind == LM_OP_HEAD) {
+            op->u.head.rope = LM_ROPE_NONE;
+            op->u.head.n_rot = 0;
+            op->in[3] = LM_NONE;
+        }
+    }
     bool there = lm_cpu_backend_open(&m.host, &(lm_cpu_desc){ .n_threads = 1, .tier = LLM_CPU_REFERENCE }, &cpu, &error) == LLM_OK &&
                  lm_compare_backend_open(&m.host, cpu, vulkan, bound, bound, &both, &error) == LLM_OK;
     if (CHECK_MSG(there, "%s", error.message)) {
@@ -60,6 +131,8 @@ static void vulkan_compared(lm_backend *vulkan, const little_shape *shape, int32
     free(tokens);
     little_close(&m);
 }
+
+static void vulkan_compared(lm_backend *vulkan, const little_shape *shape, int32_t state_type, uint32_t n) { vulkan_compared_so(vulkan, shape, state_type, n, false); }
 
 /* Bits: twice, with a deadline that lets hardly a submission through, and the same prompt beside another session of as many rows. */
 static void vulkan_bits(lm_backend *vulkan, const little_shape *shape)
@@ -150,9 +223,13 @@ int main(void)
     if (!CHECK_MSG(status == LLM_OK, "%s", error.message))
         return TEST_DONE();
     const lm_backend_table *real = backend->table;
+    bool shuffle = ((lm_vk *)backend)->caps.shuffle;
     vulkan_kept(backend, &table);
+    variants_watch(backend);
+    variants_refused((lm_vk *)backend);
+    CHECK_MSG(lm_vk_test(backend, &error) == LLM_OK, "%s", error.message);
     for (size_t s = 0; s < LM_COUNT(little_shapes); s++) {
-        static const uint32_t rows[] = { 7, 40, 9, 33, 8, 70 };
+        static const uint32_t rows[] = { 7, 40, 9, 8, 33, 70 };
         little_shape shape = vulkan_floats(&little_shapes[s]);
         vulkan_compared(backend, &shape, (int32_t)(s % 3), rows[s % LM_COUNT(rows)]);
     }
@@ -174,8 +251,14 @@ int main(void)
         vulkan_compared(backend, &shape, cuts[i].state_type, cuts[i].rows);
         vulkan_compared(backend, &shape, cuts[i].state_type, 7);
     }
+    little_shape deep = vulkan_floats(&little_shapes[2]);   /* products along so much that all of a workgroup's invocations share rows, and go on several times */
+    deep.n_layers = 1;
+    deep.n_ff = 4169;
+    vulkan_compared_so(backend, &deep, LLM_STATE_TYPE_F16, 3, true);
     vulkan_types(backend);
+    variants.aside = true;
     vulkan_bits(backend, &little_shapes[0]);
+    variants.aside = false;
     backend->table = real;
     backend->table->close(backend);
     CHECK(host.mem.used == 0);
@@ -184,7 +267,10 @@ int main(void)
     status = vulkan_open(&host, (lm_vulkan_desc){ .no_subgroups = true }, &backend, &error);
     if (CHECK_MSG(status == LLM_OK, "%s", error.message)) {
         vulkan_kept(backend, &table);
-        for (size_t s = 0; s < 3; s++) {
+        variants_watch(backend);
+        for (size_t s = 0; s < LM_COUNT(little_shapes); s++) {
+            if (s == 0 || s == 3)                           /* nothing there that the others have not */
+                continue;
             little_shape shape = vulkan_floats(&little_shapes[s]);
             vulkan_compared(backend, &shape, LLM_STATE_TYPE_F32, 39);
         }
@@ -205,6 +291,7 @@ int main(void)
         backend->table->close(backend);
     }
     CHECK(host.mem.used == 0);
+    variants_check(shuffle);
     CHECK_MSG(vulkan_messages == 0, "%u messages of the validation layers", vulkan_messages);
     return TEST_DONE();
 }

@@ -13,6 +13,7 @@ _Static_assert(LM_COUNT(lm_vk_module_table) == LM_VK_MODULES && LM_VK_MODULES <=
 static const uint32_t pipelines_bindings[LM_VK_SET_KINDS] = { 3, 1 };   /* storage buffers of a set, by LM_VK_SET_* */
 
 const lm_vk_module *lm_vk_module_get(uint32_t module) { return &lm_vk_module_table[module]; }
+const lm_vk_spec *lm_vk_spec_get(uint32_t i) { return i < LM_COUNT(lm_vk_spec_table) ? &lm_vk_spec_table[i] : NULL; }
 int32_t lm_vk_module_few(uint32_t type) { return type < 64 ? (int32_t)lm_vk_linear_few_of_type[type] - 1 : -1; }
 int32_t lm_vk_module_many(uint32_t type) { return type < 64 ? (int32_t)lm_vk_linear_many_of_type[type] - 1 : -1; }
 int32_t lm_vk_module_wide(uint32_t type) { return type < 64 ? (int32_t)lm_vk_linear_wide_of_type[type] - 1 : -1; }
@@ -221,9 +222,25 @@ static lm_vk_pipeline *pipelines_find(const lm_vk *vk, uint32_t module, const ui
     return p;
 }
 
+/* Only what shaders/variants.list names is ever made: the tests run all of that. */
+static llm_status pipelines_listed(uint32_t module, const uint32_t specs[LM_VK_MAX_SPECS], llm_error *error)
+{
+    const lm_vk_module *m = &lm_vk_module_table[module];
+    for (uint32_t i = 0; i < LM_COUNT(lm_vk_spec_table); i++) {
+        const lm_vk_spec *s = &lm_vk_spec_table[i];
+        bool found = s->n == 0 || strcmp(s->source, m->source) != 0;
+        for (uint32_t v = 0; v < s->n; v++)
+            found = found || specs[s->index] == s->values[v];
+        if (!found)
+            return lm_fail(error, LLM_E_INTERNAL, "module %s: %s %u is not in shaders/variants.list", m->name, s->name, specs[s->index]);
+    }
+    return LLM_OK;
+}
+
 /* Under `compile` alone. */
 static llm_status pipelines_compile(lm_vk *vk, uint32_t module, const uint32_t specs[LM_VK_MAX_SPECS], lm_vk_pipeline **out, llm_error *error)
 {
+    LM_TRY(pipelines_listed(module, specs, error));
     lm_vk_pipeline *p = lm_mem_new(&vk->base.host->mem, sizeof *p, LLM_MEMORY_OTHER);
     if (!p)
         return lm_fail_memory(error, "a pipeline", sizeof *p);

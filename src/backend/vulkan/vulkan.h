@@ -104,11 +104,14 @@ void       lm_vk_memory_close(lm_vk *vk);
 /* ---- pipelines.c --------------------------------------------------------------------------------------------------------- */
 
 typedef struct lm_vk_module {
-    const char *name;
+    const char *name, *source;
     const uint8_t *code;                                    /* seven bits of a word a byte; the eighth: more follow */
     uint32_t n_words, push_bytes, bindings, capabilities, local;     /* bindings: bit 8 * set + binding; capabilities: LM_VK_CAN_* */
     int32_t type;                                           /* of its weights; -1: none */
 } lm_vk_module;
+/* What a specialization constant of a source's modules may be, as shaders/variants.list says. n 0: anything; elsewhere: bits of values that the test `vulkan` need not run. */
+enum { LM_VK_SPEC_VALUES = 8 };
+typedef struct lm_vk_spec { const char *source, *name; uint32_t index, n, elsewhere, values[LM_VK_SPEC_VALUES]; } lm_vk_spec;
 enum { LM_VK_CAN_SHADER = 1 << 1, LM_VK_CAN_SUBGROUPS = 1 << 29, LM_VK_CAN_SHUFFLE = 1 << 30 };     /* as tools/spirv_table.c numbers them */
 #include "backend/vulkan/modules.inc"
 
@@ -120,6 +123,7 @@ typedef struct lm_vk_set_pool { struct lm_vk_set_pool *next; VkDescriptorPool po
 typedef struct lm_vk_pipeline { struct lm_vk_pipeline *next; VkPipeline pipeline; uint32_t module, specs[LM_VK_MAX_SPECS]; } lm_vk_pipeline;
 
 const lm_vk_module *lm_vk_module_get(uint32_t module);
+const lm_vk_spec *lm_vk_spec_get(uint32_t i);           /* NULL: there are no more */
 /* Modules of a weight type; -1: none. */
 int32_t    lm_vk_module_few(uint32_t type);
 int32_t    lm_vk_module_many(uint32_t type);
