@@ -28,7 +28,7 @@ MAY_USE = {
     "files": LOW,
     "text": ["base"],
     "text/chat": ["text/*", "base"],
-    "text/grammar": ["text/json_scan.h", "base"],
+    "text/grammar": ["text/json_scan.h", "text/trie.h", "base"],
     "ops": LOW,
     "kernels": LOW,
     "kernels/ref": ["kernels/*"] + LOW,

@@ -15,31 +15,10 @@ static void grammar_free(llm_grammar *grammar)
     lm_mem *mem = &engine->host.mem;
     lm_matcher_free(grammar->matcher);
     lm_automaton_free(mem, grammar->automaton);
-    lm_trie_free(mem, grammar->trie);
+    lm_trie_drop(grammar->trie);
     lm_mutex_destroy(&grammar->lock);
     lm_mem_free(mem, grammar);
     lm_engine_drop(engine);
-}
-
-/* What each token adds to a text; nothing for those that a text is not made of. */
-static llm_status grammar_trie(lm_mem *mem, const lm_tokenizer *tokenizer, lm_trie **out, llm_error *error)
-{
-    uint32_t n = lm_tokenizer_n_vocab(tokenizer);
-    llm_str *tokens = lm_mem_new_array(mem, n, sizeof *tokens, LLM_MEMORY_TOKENIZER);
-    bool *ends = lm_mem_new_array(mem, n, sizeof *ends, LLM_MEMORY_TOKENIZER);
-    llm_status status = tokens && ends ? LLM_OK : lm_fail_memory(error, "the tree of a vocabulary", n * sizeof *tokens);
-    for (uint32_t i = 0; i < n && status == LLM_OK; i++) {
-        int32_t kind = lm_tokenizer_kind(tokenizer, (llm_token)i);
-        ends[i] = lm_tokenizer_ends(tokenizer, (llm_token)i);
-        tokens[i] = (llm_str){ "", 0 };
-        if (kind == LLM_TOKEN_NORMAL || kind == LLM_TOKEN_USER || kind == LLM_TOKEN_BYTE)
-            tokens[i] = lm_tokenizer_bytes(tokenizer, (llm_token)i, 0);
-    }
-    if (status == LLM_OK)
-        status = lm_trie_new(mem, tokens, ends, n, out, error);
-    lm_mem_free(mem, tokens);
-    lm_mem_free(mem, ends);
-    return status;
 }
 
 llm_status lm_grammar_new(llm_engine *engine, const lm_tokenizer *tokenizer, int32_t kind, uint32_t flags, const char *text, size_t len, llm_grammar **out,
@@ -58,7 +37,7 @@ llm_status lm_grammar_new(llm_engine *engine, const lm_tokenizer *tokenizer, int
     lm_engine_hold(engine);
     atomic_init(&grammar->refs, 1);
     grammar->n_vocab = lm_tokenizer_n_vocab(tokenizer);
-    status = grammar_trie(mem, tokenizer, &grammar->trie, error);
+    status = lm_tokenizer_trie(tokenizer, &grammar->trie, error);
     if (status == LLM_OK)
         status = lm_automaton_new(mem, kind, flags, text, len, grammar->trie->alone, &grammar->automaton, error);
     if (status == LLM_OK)
@@ -111,16 +90,26 @@ static llm_status grammar_follow(llm_grammar *g, lm_reply *reply, const lm_token
     return LLM_OK;
 }
 
+/* Sixty-four logits at a time, by what is rarer among them: tokens that may come or the others. */
 static void grammar_apply(const lm_trie *trie, const lm_token_mask *mask, bool ends, float *logits)
 {
+    float none[64], kept[64];
+    for (uint32_t k = 0; k < 64; k++)
+        none[k] = -INFINITY;
     for (uint32_t i = 0; i * 64 < trie->n_tokens; i++) {
-        uint64_t bits = mask->bits[i] | (ends ? trie->ends[i] : 0);
-        uint32_t n = LM_MIN(64u, trie->n_tokens - i * 64);
+        uint32_t n = LM_MIN(64u, trie->n_tokens - i * 64), most = 0;
+        uint64_t all = n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1, legal = (mask->bits[i] | (ends ? trie->ends[i] : 0)) & all, rest;
         float *at = logits + (size_t)i * 64;
-        if (bits == UINT64_MAX)
+        for (rest = legal; rest && most < 24; rest &= rest - 1, most++)
+            kept[most] = at[__builtin_ctzll(rest)];
+        if (rest == 0) {
+            memcpy(at, none, n * sizeof *at);
+            for (most = 0, rest = legal; rest; rest &= rest - 1)
+                at[__builtin_ctzll(rest)] = kept[most++];
             continue;
-        for (uint32_t k = 0; k < n; k++)
-            at[k] = bits >> k & 1 ? at[k] : -INFINITY;
+        }
+        for (rest = ~legal & all; rest; rest &= rest - 1)
+            at[__builtin_ctzll(rest)] = -INFINITY;
     }
 }
 

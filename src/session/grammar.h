@@ -15,7 +15,7 @@ struct llm_grammar {
     _Atomic uint32_t refs;
     uint32_t n_vocab;
     lm_mutex lock;
-    lm_trie *trie;
+    lm_trie *trie;                      /* held; the tokenizer's */
     lm_automaton *automaton;
     lm_matcher *matcher;
 };

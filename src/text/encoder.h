@@ -7,6 +7,8 @@
 #include "text/pretokenize.h"
 #include "text/tokenizer.h"
 
+#include "base/thread.h"
+
 #include <string.h>
 
 enum { LM_MARK_KIND = 7, LM_MARK_ENDS = 8, LM_MARK_TEXT = 16 };    /* bits of a mark; TEXT: text that has its bytes may become it */
@@ -21,6 +23,9 @@ typedef struct lm_special_index {
     uint8_t   begins[256];              /* 1: a user-defined token begins with this byte; 2: any other */
     uint64_t  best[256];                /* the longest that begins with this byte, of equals the lowest id, as a key of special.c */
 } lm_special_index;
+
+/* What is made late, once; so the only thing of a tokenizer that changes. */
+typedef struct lm_late { lm_mutex lock; lm_trie *trie /* or NULL */; } lm_late;
 
 /* Invariants: marks, tokens and pairs speak of ids below tokens.n; ids from n_vocab on are characters that are no tokens and
  * never leave encode. special[] holds ids below n_vocab or LLM_TOKEN_NONE. */
@@ -37,6 +42,7 @@ struct lm_tokenizer {
     uint32_t   ascii[128];              /* SPM, CHARS: id of a character, the space being U+2581 too */
     llm_token  special[LM_N_SPECIAL];
     lm_special_index index;
+    lm_late   *late;
     bool add_bos, add_eos, add_space_prefix, ignore_merges;
     bool cleans;                        /* what it decodes has spaces that LLM_DECODE_CLEAN_SPACES takes out */
     bool inner_space;                   /* SPM, CHARS: merges cross from a letter to a space */

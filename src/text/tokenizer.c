@@ -224,6 +224,20 @@ static llm_status tokenizer_fill(lm_tokenizer *t, const lm_vocab_desc *vocab, ui
     return LLM_OK;
 }
 
+static llm_status tokenizer_late(lm_tokenizer *t, llm_error *error)
+{
+    lm_mem *mem = &t->host->mem;
+    lm_late *late = lm_mem_new(mem, sizeof *late, LLM_MEMORY_TOKENIZER);
+    if (!late)
+        return lm_fail_memory(error, "a tokenizer", sizeof *late);
+    llm_status status = lm_mutex_init(&late->lock, error);
+    if (status < 0)
+        lm_mem_free(mem, late);
+    else
+        t->late = late;
+    return status;
+}
+
 llm_status lm_tokenizer_create(lm_host *host, const lm_vocab_desc *vocab, lm_tokenizer **out, llm_error *error)
 {
     const lm_pre *pre = NULL;
@@ -245,7 +259,9 @@ llm_status lm_tokenizer_create(lm_host *host, const lm_vocab_desc *vocab, lm_tok
         return lm_fail_memory(error, "a tokenizer", sizeof *t);
     t->host = host;
     t->pre = pre;
-    status = tokenizer_fill(t, vocab, &missing, error);
+    status = tokenizer_late(t, error);
+    if (status == LLM_OK)
+        status = tokenizer_fill(t, vocab, &missing, error);
     lm_mem_free(&host->mem, missing);
     if (status != LLM_OK) {
         lm_tokenizer_free(t);
@@ -261,6 +277,11 @@ void lm_tokenizer_free(lm_tokenizer *t)
     if (!t)
         return;
     mem = &t->host->mem;
+    if (t->late) {
+        lm_trie_drop(t->late->trie);
+        lm_mutex_destroy(&t->late->lock);
+        lm_mem_free(mem, t->late);
+    }
     lm_tokens_free(&t->tokens, mem);
     lm_pairs_free(&t->pairs, mem);
     lm_mem_free(mem, t->values);
@@ -425,6 +446,39 @@ llm_str lm_tokenizer_bytes(const lm_tokenizer *t, llm_token token, uint32_t flag
     if ((kind == LLM_TOKEN_CONTROL || kind == LLM_TOKEN_UNKNOWN) && !(flags & LLM_DECODE_SHOW_SPECIAL))
         return (llm_str){ "", 0 };
     return lm_tokens_str(&t->tokens, (uint32_t)token);
+}
+
+static llm_status tokenizer_make_trie(const lm_tokenizer *t, lm_trie **out, llm_error *error)
+{
+    lm_mem *mem = &t->host->mem;
+    llm_str *texts = lm_mem_new_array(mem, t->n_vocab, sizeof *texts, LLM_MEMORY_TOKENIZER);
+    bool *ends = lm_mem_new_array(mem, t->n_vocab, sizeof *ends, LLM_MEMORY_TOKENIZER);
+    llm_status status = texts && ends ? LLM_OK : lm_fail_memory(error, "the tree of a vocabulary", t->n_vocab * sizeof *texts);
+    for (uint32_t id = 0; id < t->n_vocab && status == LLM_OK; id++) {
+        uint32_t kind = lm_token_kind(t, id);
+        ends[id] = t->marks[id] & LM_MARK_ENDS;
+        if (kind == LLM_TOKEN_NORMAL || kind == LLM_TOKEN_USER || kind == LLM_TOKEN_BYTE)
+            texts[id] = lm_tokens_str(&t->tokens, id);
+    }
+    if (status == LLM_OK)
+        status = lm_trie_new(mem, texts, ends, t->n_vocab, out, error);
+    lm_mem_free(mem, texts);
+    lm_mem_free(mem, ends);
+    return status;
+}
+
+llm_status lm_tokenizer_trie(const lm_tokenizer *t, lm_trie **out, llm_error *error)
+{
+    llm_status status = LLM_OK;
+    lm_mutex_lock(&t->late->lock);
+    if (!t->late->trie)
+        status = tokenizer_make_trie(t, &t->late->trie, error);
+    if (status == LLM_OK) {
+        *out = t->late->trie;
+        lm_trie_hold(*out);
+    }
+    lm_mutex_unlock(&t->late->lock);
+    return status;
 }
 
 static llm_status tokenizer_decode(const lm_tokenizer *t, const llm_token *tokens, size_t n_tokens, uint32_t flags, char *out, size_t cap, size_t *n, llm_error *error)

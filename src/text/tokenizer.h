@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Tokenizers: text to ids and back. Fed with plain arrays, not with files. Immutable after creation. Floor 3.
+ * Tokenizers: text to ids and back. Fed with plain arrays, not with files. Immutable after creation, but for a tree under a lock. Floor 3.
  * Facts: SentencePiece's score-merge BPE, GPT-2's byte-level BPE. Threads: shared. */
 #ifndef LM_TEXT_TOKENIZER_H
 #define LM_TEXT_TOKENIZER_H
+
+#include "text/trie.h"
 
 #include "base/host.h"
 #include "base/status.h"
@@ -51,5 +53,10 @@ int32_t    lm_tokenizer_kind(const lm_tokenizer *tokenizer, llm_token token);   
 llm_str    lm_tokenizer_bytes(const lm_tokenizer *tokenizer, llm_token token, uint32_t flags);
 /* True if the first token of a text loses its leading space when decoded (SPM with a space prefix). */
 bool       lm_tokenizer_strips_space(const lm_tokenizer *tokenizer);
+
+
+/* What tokens add to a text, as a tree; *out is held for the caller. Made when it is first asked for and kept, so that what asks for it later has it
+ * at once; where that fails the tokenizer is as it was. Only what text is made of is in it: no control tokens, none that are unknown or unused. */
+llm_status lm_tokenizer_trie(const lm_tokenizer *tokenizer, lm_trie **out, llm_error *error);
 
 #endif

@@ -273,6 +273,76 @@ static void test_parallel(void)
     llm_engine_free(own);
 }
 
+/* Threads that make the first grammars of a tokenizer at once, and use one of them together; the tokenizer is gone before they are. */
+typedef struct grammar_maker { llm_tokenizer *tokenizer; llm_grammar *grammar; llm_sampler *sampler; llm_session *s; char text[256]; int32_t end; } grammar_maker;
+
+static void *make_grammar(void *arg)
+{
+    grammar_maker *maker = arg;
+    llm_sampler_desc recipe = LLM_INIT(llm_sampler_desc);
+    llm_error error;
+    CHECK_MSG(llm_grammar_create(maker->tokenizer, LLM_GRAMMAR_REGEX, 0, "[ab]{5,9}END hello world", LLM_NUL, &maker->grammar, &error) == LLM_OK, "%s", error.message);
+    recipe.temperature = 4;
+    recipe.grammar = maker->grammar;
+    CHECK(llm_sampler_create(maker->tokenizer, &recipe, &maker->sampler, &error) == LLM_OK);
+    return NULL;
+}
+
+static void *use_grammar(void *arg)
+{
+    grammar_maker *maker = arg;
+    llm_generate_desc reply = LLM_INIT(llm_generate_desc);
+    llm_error error;
+    reply.seed = 7;
+    reply.sampler = maker->sampler;
+    CHECK(llm_session_append(maker->s, prompt, 5, 0, &error) == LLM_OK && llm_session_generate(maker->s, &reply, &error) == LLM_OK);
+    CHECK_MSG(tiny_drain(maker->s, LLM_FOREVER, &error) == LLM_OK, "%s", error.message);
+    maker->end = llm_session_state(maker->s);
+    llm_session_read_text(maker->s, maker->text, sizeof maker->text);
+    return NULL;
+}
+
+static void test_grammars(void)
+{
+    enum { N = 4 };
+    grammar_maker makers[N];
+    pthread_t threads[N];
+    tiny_file file = tiny_make(&shape);
+    llm_source source = LLM_INIT(llm_source);
+    llm_tokenizer *tokenizer = NULL;
+    llm_error error;
+    source.kind = LLM_SOURCE_BUFFER;
+    source.data = file.data;
+    source.data_len = file.size;
+    if (!CHECK_MSG(llm_tokenizer_load(engine, &source, &tokenizer, &error) == LLM_OK, "%s", error.message))
+        return;
+    for (int i = 0; i < N; i++) {
+        makers[i] = (grammar_maker){ .tokenizer = tokenizer, .s = tiny_session(model, 0, 0) };
+        CHECK(pthread_create(&threads[i], NULL, make_grammar, &makers[i]) == 0);
+    }
+    for (int i = 0; i < N; i++)
+        pthread_join(threads[i], NULL);
+    llm_tokenizer_free(tokenizer);
+    for (int i = 0; i < N; i++) {
+        llm_sampler *own = makers[i].sampler;
+        makers[i].sampler = i % 2 ? makers[i - 1].sampler : own;    /* two threads, one grammar */
+        if (i % 2)
+            llm_sampler_free(own);
+        llm_grammar_free(makers[i].grammar);
+        CHECK(pthread_create(&threads[i], NULL, use_grammar, &makers[i]) == 0);
+    }
+    for (int i = 0; i < N; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK_MSG(makers[i].end == LLM_END_GRAMMAR && strcmp(makers[i].text, makers[0].text) == 0, "%d '%s'", makers[i].end, makers[i].text);
+    }
+    for (int i = 0; i < N; i++) {
+        llm_session_free(makers[i].s);
+        if (i % 2 == 0)
+            llm_sampler_free(makers[i].sampler);
+    }
+    free(file.data);
+}
+
 int main(void)
 {
     tiny_open(&shape, NULL, &engine, &model);
@@ -282,6 +352,7 @@ int main(void)
     test_forks();
     test_busy();
     test_parallel();
+    test_grammars();
     llm_model_free(model);
     llm_engine_free(engine);
     return TEST_DONE();

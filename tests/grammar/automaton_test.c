@@ -162,9 +162,12 @@ static int test_json(void)
 
 /* ---- masks ---- */
 
-/* All bytes, and pieces of what grammars below are about. */
-static lm_trie *vocabulary(uint32_t n, bool all_bytes)
+enum { PIECES, PIECES_OF_FEW_BYTES, WORDS };
+
+/* Bytes, and pieces of what grammars below are about; or words that share beginnings, so that whole subtrees are taken at once. */
+static lm_trie *vocabulary(uint32_t n, int of)
 {
+    static const char *const letters[] = { "a", "b", "e", "n", "t", "z", "A", "0", "7", " ", "-", "_", "\"", "\\", "\n", "\xc3\xa9", "\xe6\xb0\xb4", "\xf0\x9f\x99\x82", "\xe6\xb0", "\x82" };
     static const char *const pieces[] = { "{\"", "\":", "\",\"", "\"}", "\": ", "name", "age", "true", "false", "null", "[1", "], ", "12", "0.5", "\\u", "00", "{}", "[]",
                                           "}}", "]]", " \n", "abc", "aab", "a,", "((", "))", "e\"", "\xc3", "\xa9x", "\"x\":[", "ul", "\"],", ", \"" };
     static char store[4096][12];
@@ -174,15 +177,23 @@ static lm_trie *vocabulary(uint32_t n, bool all_bytes)
     lm_trie *trie = NULL;
     for (uint32_t i = 0; i < n; i++) {
         size_t len = 0;
-        if (i < 256 && (all_bytes || strchr("{}[]\":,aben0t1rufls. ", (int)i)))
+        if (i < 256 && (of != PIECES_OF_FEW_BYTES || strchr("{}[]\":,aben0t1rufls. ", (int)i)))
             store[i][len++] = (char)i;
-        for (uint32_t k = i < 256 ? 3 : dice(3); i >= 256 && k < 3; k++) {
+        for (uint32_t k = i < 256 || of == WORDS ? 3 : dice(3); k < 3; k++) {
             const char *piece = pieces[dice(sizeof pieces / sizeof *pieces)];
             size_t add = strlen(piece);
             if (len + add <= sizeof store[i]) {
                 memcpy(store[i] + len, piece, add);
                 len += add;
             }
+        }
+        while (of == WORDS && i >= 256 && dice(6)) {
+            const char *letter = letters[dice(2) ? dice(4) : dice(sizeof letters / sizeof *letters)];
+            size_t add = strlen(letter);
+            if (len + add > sizeof store[i])
+                break;
+            memcpy(store[i] + len, letter, add);
+            len += add;
         }
         tokens[i] = (llm_str){ store[i], len };
         ends[i] = i == n - 1;
@@ -198,14 +209,61 @@ static const char *token_text(const lm_trie *trie, uint32_t token, char *out, si
     char path[256];
     for (uint32_t i = 1; i < trie->n_nodes; i++) {
         path[trie->nodes[i].depth - 1] = (char)trie->nodes[i].byte;
-        for (uint32_t t = trie->nodes[i].token; t != UINT32_MAX; t = trie->same[t])
-            if (t == token) {
+        for (uint32_t rank = trie->nodes[i].rank; rank < trie->nodes[i + 1].rank; rank++)
+            if (trie->order[rank] == token) {
                 *len = trie->nodes[i].depth;
                 return memcpy(out, path, *len);
             }
     }
     *len = 0;
     return out;
+}
+
+static const llm_str *tree_tokens;
+
+static int tree_order(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    llm_str s = tree_tokens[x], t = tree_tokens[y];
+    int order = memcmp(s.ptr, t.ptr, s.len < t.len ? s.len : t.len);
+    return order ? order : s.len != t.len ? (s.len < t.len ? -1 : 1) : x < y ? -1 : 1;
+}
+
+/* The order of ranks is that of bytes, whatever tokens share; nodes spell the tokens of their ranks. */
+static void test_tree(void)
+{
+    enum { N = 5000 };
+    static char store[N][80];
+    static llm_str tokens[N];
+    static uint32_t order[N];
+    char path[256];
+    lm_trie *trie = NULL;
+    llm_error error;
+    for (uint32_t i = 0; i < N; i++) {
+        size_t len = i % 7 ? 1 + dice(12) : 8 * dice(10) + dice(3);
+        for (size_t k = 0; k < len; k++)
+            store[i][k] = (char)(i % 7 ? dice(3) * 127 : k + 3 < len ? 'x' : dice(2));
+        tokens[i] = (llm_str){ store[i], len };
+        order[i] = i;
+    }
+    tree_tokens = tokens;
+    qsort(order, N, sizeof *order, tree_order);
+    uint32_t empty = 0, rank = 0;
+    while (tokens[order[empty]].len == 0)
+        empty++;
+    if (!CHECK(lm_trie_new(&mem, tokens, NULL, N, &trie, &error) == LLM_OK))
+        return;
+    CHECK(trie->n_ranks == N - empty && memcmp(trie->order, order + empty, trie->n_ranks * sizeof *order) == 0);
+    for (uint32_t i = 1; i < trie->n_nodes; i++) {
+        const lm_trie_node *node = &trie->nodes[i];
+        path[node->depth - 1] = (char)node->byte;
+        CHECK(node->skip > i && node->skip <= trie->n_nodes && node->rank == rank);
+        CHECK(node->run_end == i || (node->run_end >= node->skip && !(node->kinds & ~(uint32_t)LM_TRIE_PLAIN)));
+        for (; rank < node[1].rank; rank++)
+            CHECK(tokens[trie->order[rank]].len == node->depth && memcmp(tokens[trie->order[rank]].ptr, path, node->depth) == 0);
+    }
+    CHECK(rank == trie->n_ranks);
+    lm_trie_drop(trie);
 }
 
 static const struct { int32_t kind; uint32_t flags; const char *text; } mask_grammars[] = {
@@ -216,25 +274,29 @@ static const struct { int32_t kind; uint32_t flags; const char *text; } mask_gra
     { LLM_GRAMMAR_REGEX, 0, "(a|aa|ab*c?)*,(true|false|null){1,3}" },
     { LLM_GRAMMAR_GBNF, 0, "root ::= \"(\" root \")\" | \"[\" root \"]\" root | \"a\"" },
     { LLM_GRAMMAR_GBNF, 0, "root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"\"" },
+    { LLM_GRAMMAR_JSON_SCHEMA, 0, "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":9}}}" },
+    { LLM_GRAMMAR_REGEX, 0, "[a-z\\u00e0-\\u00ff0-9]{3,12}|[^x]*7" },
+    { LLM_GRAMMAR_GBNF, 0, "root ::= (word \" \"*)+ | \"-\" root \"_\"\nword ::= [a-m] [a-z0-7]*" },
 };
 
 /* A walk of legal tokens by chance: each mask is what single tokens say, nothing is a dead end, forced bytes are. */
-static void test_masks(bool all_bytes)
+static void test_masks(int of)
 {
-    enum { N = 600 };
-    lm_trie *trie = vocabulary(N, all_bytes);
+    enum { N = 2000 };
+    uint32_t n_tokens = of == WORDS ? N : 600;
+    lm_trie *trie = vocabulary(n_tokens, of);
     static char texts[N][256];
     static size_t lens[N];
-    for (uint32_t i = 0; i < N && trie; i++)
+    for (uint32_t i = 0; i < n_tokens && trie; i++)
         token_text(trie, i, texts[i], &lens[i]);
     for (size_t g = 0; g < sizeof mask_grammars / sizeof *mask_grammars && trie; g++) {
         lm_automaton *a = NULL;
         llm_error error;
-        if (!all_bytes && lm_automaton_new(&mem, mask_grammars[g].kind, mask_grammars[g].flags, mask_grammars[g].text, strlen(mask_grammars[g].text), trie->alone, &a, &error) < 0)
+        if (of == PIECES_OF_FEW_BYTES && lm_automaton_new(&mem, mask_grammars[g].kind, mask_grammars[g].flags, mask_grammars[g].text, strlen(mask_grammars[g].text), trie->alone, &a, &error) < 0)
             continue;
         lm_automaton_free(&mem, a);
         lm_matcher *m = make(mask_grammars[g].kind, mask_grammars[g].flags, mask_grammars[g].text, strlen(mask_grammars[g].text), trie, &a);
-        for (int run = 0; run < (TEST_EMULATED ? 2 : 12) && m; run++) {
+        for (int run = 0; run < (TEST_EMULATED ? 2 : of == WORDS ? 4 : 12) && m; run++) {
             lm_place place = { 0 };
             CHECK(lm_matcher_start(m, &place, &error) == LLM_OK);
             for (int step = 0; step < 30; step++) {
@@ -247,7 +309,7 @@ static void test_masks(bool all_bytes)
                 CHECK(mask.may_end == lm_matcher_may_end(m, place));
                 CHECK(lm_matcher_forced(m, place, forced, sizeof forced, &n_forced, &error) == LLM_OK);
                 uint32_t n = 0, pick[N];
-                for (uint32_t i = 0; i < N; i++) {
+                for (uint32_t i = 0; i < n_tokens; i++) {
                     lm_place there = place;
                     bool legal = false;
                     size_t skip = strip && lens[i] && texts[i][0] == ' ';
@@ -272,7 +334,7 @@ static void test_masks(bool all_bytes)
         }
         drop(m, a);
     }
-    lm_trie_free(&mem, trie);
+    lm_trie_drop(trie);
 }
 
 /* Tables that are thrown away: places are lost, and the same texts stay legal. */
@@ -501,7 +563,7 @@ static llm_status use_all(lm_mem *m, int32_t kind, const char *text, llm_error *
     }
     lm_matcher_free(matcher);
     lm_automaton_free(m, a);
-    lm_trie_free(m, trie);
+    lm_trie_drop(trie);
     return status;
 }
 
@@ -538,8 +600,10 @@ int main(void)
     test_gbnf();
     if (!test_json())
         printf("no JSONTestSuite: ../shared/data/structured is absent\n");
-    test_masks(true);
-    test_masks(false);
+    test_tree();
+    test_masks(PIECES);
+    test_masks(PIECES_OF_FEW_BYTES);
+    test_masks(WORDS);
     test_flush();
     test_hostile();
     test_fuzz();

@@ -112,6 +112,25 @@ for options in "--xtc-probability 0" "--typical 1" "--top-nsigma -1" "--dry-mult
                "--samplers penalties;dry;top_n_sigma;topk;typ-p;nucleus;min_p;xtc;temp"; do
     expect 0 "$@" $base -n 30 --seed 7 -q $options; same "$work/out" "$work/seven" "$options: off, and yet another text"
 done
+echo "--- run: replies of a given form"
+form="run -p Mia --no-display-prompt -q --seed 3 --temp 3 -n 300"
+printf '%s' '{"type":"object","properties":{"name":{"type":"string","maxLength":9},"age":{"type":"integer","minimum":7,"maximum":9},"pet":{"enum":["cat","dog",null]}},"required":["name","age","pet"],"additionalProperties":false}' > "$work/person.json"
+printf 'root ::= line{2,3}\nline ::= ("red" | "blue") " " [0-9]{2} "\\n"\n' > "$work/lines.gbnf"
+printf '{"type":"objekt"}' > "$work/wrong.json"
+for seed in 1 2 3; do
+    expect 0 "$@" $form --seed $seed --json-schema "$work/person.json"
+    parses "$work/out" 'assert list(d) == ["name","age","pet"] and len(d["name"]) <= 9 and d["age"] in (7, 8, 9) and d["pet"] in ("cat", "dog", None)'
+    expect 0 "$@" $form --seed $seed --grammar "$work/lines.gbnf"
+    [ "$(grep -cE '^(red|blue) [0-9][0-9]$' "$work/out")" -ge 2 ] && [ "$(grep -cvE '^((red|blue) [0-9][0-9])?$' "$work/out")" -eq 0 ] || fail "--grammar: $(cat "$work/out")"
+    expect 0 "$@" $form --seed $seed --regex '(yes|no), [a-f]{3,5}!'
+    grep -qE '^(yes|no), [a-f]{3,5}!$' "$work/out" || fail "--regex: $(cat "$work/out")"
+done
+expect 0 "$@" run -p Mia --no-display-prompt --temp 0 -n 300 --regex 'ab{2}c'; says out '^abbc$'; says err 'grammar'
+expect 1 "$@" $form --json-schema "$work/wrong.json";   says err 'wrong.json'; says err '"type": expected null'; silent out
+expect 1 "$@" $form --json-schema "$work/none.json";    says err 'none.json'
+expect 1 "$@" $form --grammar "$work/person.json";      says err 'person.json'
+expect 1 "$@" $form --regex '(a';                       says err 'regex'
+expect 2 "$@" $form --regex a --grammar "$work/lines.gbnf"; says err 'one of them'
 expect 2 "$@" $base --samplers "top_k;wings";       says err 'samplers top_k;wings'
 expect 2 "$@" $base --samplers "top_k;top_k";       says err 'each once'
 expect 2 "$@" $base --mirostat 3;                   says err 'mirostat 3'

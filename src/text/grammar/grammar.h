@@ -7,29 +7,12 @@
 #ifndef LM_TEXT_GRAMMAR_GRAMMAR_H
 #define LM_TEXT_GRAMMAR_GRAMMAR_H
 
+#include "text/trie.h"
+
 #include "base/mem.h"
 #include "base/status.h"
 
 #include <stdbool.h>
-
-/* ---- a vocabulary's bytes as a tree (trie.c). Immutable. Threads: shared ---- */
-
-enum { LM_TRIE_MOST_BYTES = 255 };          /* longer tokens are never legal */
-
-/* In the order of a walk from the root, children by rising byte. A node's descendants are (i, skip). */
-typedef struct lm_trie_node { uint32_t skip, token /* UINT32_MAX: none ends here */; uint8_t byte, depth; uint16_t reserved; } lm_trie_node;
-typedef struct lm_trie {
-    uint32_t n_tokens, n_nodes;
-    uint64_t fingerprint;                   /* of the tokens */
-    uint8_t  alone[32];                     /* bits: bytes that are a token of their own */
-    uint32_t *same;                         /* [n_tokens]: the next token with the same bytes, UINT32_MAX: none */
-    uint64_t *ends;                         /* bits: tokens that end a text */
-    lm_trie_node *nodes;                    /* nodes[0] is the root, of depth 0; a byte at depth d has d - 1 before it */
-} lm_trie;
-
-/* tokens [n]: what each adds to a text; empty: nothing that a grammar may use. ends [n]: those that end a text, or NULL. */
-llm_status lm_trie_new(lm_mem *mem, const llm_str *tokens, const bool *ends, uint32_t n, lm_trie **out, llm_error *error);
-void lm_trie_free(lm_mem *mem, lm_trie *trie);
 
 /* ---- automata (automaton.c). Immutable. Threads: shared ---- */
 

@@ -4,9 +4,12 @@
  * Where a text stands is a set of threads, each a state with a stack of states to come back to. Sets and stacks are kept once each and known
  * by number; where a byte leads from a set is found when it is first asked for, and kept. So walking is a look into a table soon.
  *
- * A mask is a walk over the tree of the vocabulary. What it finds depends on the tops of the stacks alone as long as a token does not end
- * what all threads are in. So the walk is done for the set with its common stack cut off, once, and notes the places where tokens leave it;
- * only from there on tokens are looked at again for each stack. A string within ten arrays costs no new walk.
+ * A mask is a walk over the tree of the vocabulary. Where most bytes lead from one set to the same other one, as within a string, whole subtrees are
+ * taken at once: those whose kinds of bytes all lead there (matcher_judge), as far down as they go. Few nodes are left to be looked at one by one.
+ *
+ * What a walk finds depends on the tops of the stacks alone as long as a token does not end what all threads are in. So it is done for the set with
+ * its common stack cut off, once, and notes the places where tokens leave it; only from there on tokens are looked at again for each stack. A
+ * string within ten arrays costs no new walk. Where a set is left at many places, each set has a walk of its own.
  *
  * Invariants: 1. set 0 is "not known yet", 1 is dead. 2. The threads of a set are sorted, and stand in states that read bytes. 3. A set that
  * would have more than MATCHER_MOST_THREADS is dead: what leads there is not legal. 4. Tables grow until they hold `limit` bytes; then
@@ -18,9 +21,12 @@
 
 enum { MATCHER_MOST_THREADS = 4096, MATCHER_VISITS = 16384, MATCHER_SLOTS = 1 << 14, MATCHER_DEAD = 1, MATCHER_SPARE = 4 };
 #define MATCHER_LIMIT ((size_t)LM_BOUND(64, 4) << 20)
+enum { MATCHER_JUDGED = 1, MATCHER_JUDGED_BEYOND, MATCHER_WORTH = 8, MATCHER_MOST_EXITS = 2048, MATCHER_MOST_LEADS = 4096 };
 
 typedef struct matcher_thread { uint32_t state, stack; } matcher_thread;
-typedef struct matcher_set { uint32_t at, n, chain, mask; bool ends; } matcher_set;     /* mask: number, 0 none yet */
+/* mask, top: numbers, 0: none yet; top: with exits, as the top of other sets. kinds: those of which every byte, or character, leads `to`. far: so
+ * many characters of PLAIN kinds are legal, and none of them is an end. */
+typedef struct matcher_set { uint32_t at, n, chain, mask, top, kinds, to; bool ends; uint8_t judged, far; } matcher_set;
 typedef struct matcher_stack { uint32_t back, under, chain, depth; } matcher_stack;     /* 0: empty */
 typedef struct matcher_mask { uint64_t *bits; uint32_t n_legal, *exits, n_exits; } matcher_mask;
 typedef struct matcher_visit { uint32_t stamp, state, stack; } matcher_visit;
@@ -39,7 +45,8 @@ struct lm_matcher {
     uint32_t *set_slots, *stack_slots;      /* [MATCHER_SLOTS] */
     matcher_visit *visits;                  /* [MATCHER_VISITS], those of this stamp */
     matcher_thread *found; uint32_t n_found;/* [MATCHER_VISITS / 2]: the set being made */
-    uint32_t *exits; uint32_t n_exits;      /* [n_nodes]: of the walk in progress */
+    uint32_t *exits; uint32_t n_exits;      /* [MATCHER_MOST_EXITS + 1]: of the walk in progress */
+    uint64_t *ranks; uint32_t n_put;        /* bits: ranks of the tokens that the walk in progress has found; none between walks */
     uint64_t *spare;                        /* a mask that is not kept */
     bool ends;
     llm_status status;                      /* of the call in progress */
@@ -198,7 +205,7 @@ static uint32_t matcher_intern(lm_matcher *m)
     if (n)
         memcpy(m->threads + m->n_threads, m->found, n * sizeof *m->found);
     memset(m->next + (size_t)m->n_sets * m->a->n_classes, 0, m->a->n_classes * sizeof *m->next);
-    m->sets[m->n_sets] = (matcher_set){ m->n_threads, n, m->set_slots[hash], 0, m->ends };
+    m->sets[m->n_sets] = (matcher_set){ .at = m->n_threads, .n = n, .chain = m->set_slots[hash], .ends = m->ends };
     m->n_threads += n;
     m->set_slots[hash] = m->n_sets;
     return m->n_sets++;
@@ -311,30 +318,155 @@ static uint32_t matcher_cut(lm_matcher *m, uint32_t set, uint32_t common)
     return matcher_intern(m);
 }
 
-static void matcher_legal(const lm_trie *trie, uint64_t *bits, uint32_t token)
+/* Characters beyond ASCII, by first bytes: what may follow. */
+static const struct { uint8_t lo, hi, next_lo, next_hi, missing; } matcher_leads[] = {
+    { 0xc2, 0xdf, 0x80, 0xbf, 1 }, { 0xe0, 0xe0, 0xa0, 0xbf, 2 }, { 0xe1, 0xec, 0x80, 0xbf, 2 }, { 0xed, 0xed, 0x80, 0x9f, 2 },
+    { 0xee, 0xef, 0x80, 0xbf, 2 }, { 0xf0, 0xf0, 0x90, 0xbf, 3 }, { 0xf1, 0xf3, 0x80, 0xbf, 3 }, { 0xf4, 0xf4, 0x80, 0x8f, 3 },
+};
+
+/* Do these bytes, and `missing` - 1 behind each, all lead from set to `to`, over no end? false too when it failed, or is too much to look at. */
+static bool matcher_leads_to(lm_matcher *m, uint32_t set, uint32_t lo, uint32_t hi, uint32_t missing, uint32_t to, uint32_t *n_steps)
 {
-    for (; token != UINT32_MAX; token = trie->same[token])
-        bits[token / 64] |= (uint64_t)1 << token % 64;
+    const uint8_t *classes = m->a->classes;
+    for (uint32_t byte = lo; byte <= hi; byte++) {
+        if (byte > lo && classes[byte] == classes[byte - 1])
+            continue;
+        uint32_t there = matcher_step(m, set, (uint8_t)byte);
+        if (++*n_steps > MATCHER_MOST_LEADS || there <= MATCHER_DEAD)
+            return false;
+        if (missing == 1 ? there != to : m->sets[there].ends || !matcher_leads_to(m, there, 0x80, 0xbf, missing - 1, to, n_steps))
+            return false;
+    }
+    return true;
 }
 
-/* Nodes [from, to), which lie below one that `set` holds at depth `depth`. Puts exits into m->exits if `note`. */
-static bool matcher_walk(lm_matcher *m, uint32_t from, uint32_t to, uint32_t set, uint32_t depth, uint64_t *bits, bool note)
+static bool matcher_beyond(lm_matcher *m, uint32_t set, uint32_t to)
+{
+    uint32_t n_steps = 0;
+    for (size_t i = 0; i < LM_COUNT(matcher_leads); i++)
+        for (uint32_t byte = matcher_leads[i].lo; byte <= matcher_leads[i].hi; byte++) {
+            if (byte > matcher_leads[i].lo && m->a->classes[byte] == m->a->classes[byte - 1])
+                continue;
+            uint32_t there = matcher_step(m, set, (uint8_t)byte);
+            if (there <= MATCHER_DEAD || m->sets[there].ends ||
+                !matcher_leads_to(m, there, matcher_leads[i].next_lo, matcher_leads[i].next_hi, matcher_leads[i].missing, to, &n_steps))
+                return false;
+        }
+    return true;
+}
+
+/* Where most kinds of ASCII bytes lead from a set, and which all do. false: failed. */
+static bool matcher_judge(lm_matcher *m, uint32_t set)
+{
+    uint32_t to[LM_TRIE_ASCII_KINDS] = { 0 }, best = 0, most = 0, kinds = 0;
+    for (uint32_t b = 0; b < 128; b++) {
+        uint32_t there = matcher_step(m, set, (uint8_t)b), *kind = &to[lm_trie_kinds[b]];
+        if (there == 0)
+            return false;
+        *kind = *kind == 0 || *kind == there ? there : MATCHER_DEAD;
+    }
+    for (uint32_t k = 0; k < LM_TRIE_ASCII_KINDS; k++) {
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < LM_TRIE_ASCII_KINDS && to[k] > MATCHER_DEAD; i++)
+            n += to[i] == to[k];
+        best = n > most ? to[k] : best;
+        most = LM_MAX(n, most);
+    }
+    for (uint32_t k = 0; k < LM_TRIE_ASCII_KINDS && most; k++)
+        kinds |= to[k] == best ? (uint32_t)1 << k : 0;
+    m->sets[set].kinds = kinds;
+    m->sets[set].to = best;
+    m->sets[set].judged = MATCHER_JUDGED;
+    return true;
+}
+
+/* The same of characters beyond ASCII, where they are asked for: they have many sets on their way. */
+static bool matcher_judge_beyond(lm_matcher *m, uint32_t set)
+{
+    bool takes = m->sets[set].kinds && matcher_beyond(m, set, m->sets[set].to);
+    if (m->status < 0)
+        return false;
+    m->sets[set].kinds |= takes ? LM_TRIE_BEYOND : 0;
+    m->sets[set].judged = MATCHER_JUDGED_BEYOND;
+    return true;
+}
+
+/* Is all legal that has these kinds alone and so many characters, from a set on? With note: and no end among it. false too when it failed. */
+static bool matcher_takes(lm_matcher *m, uint32_t set, uint32_t kinds, uint32_t chars, bool note)
+{
+    uint32_t first = set, n = chars;
+    bool ends = false;
+    if (chars <= m->sets[set].far && !(kinds & ~(uint32_t)LM_TRIE_PLAIN))
+        return true;
+    for (;; n--) {
+        if (!m->sets[set].judged && !matcher_judge(m, set))
+            return false;
+        if ((kinds & ~m->sets[set].kinds & ~(uint32_t)LM_TRIE_BEYOND) != 0)
+            return false;
+        if (kinds & LM_TRIE_BEYOND && m->sets[set].judged != MATCHER_JUDGED_BEYOND && !matcher_judge_beyond(m, set))
+            return false;
+        uint32_t to = m->sets[set].to;
+        ends = ends || m->sets[to].ends;
+        if (kinds & ~m->sets[set].kinds || (note && ends))
+            return false;
+        if (to == set || n <= 1)
+            break;
+        set = to;
+    }
+    if (kinds == LM_TRIE_PLAIN && !ends)
+        m->sets[first].far = (uint8_t)chars;
+    return true;
+}
+
+static void matcher_put(lm_matcher *m, uint32_t from, uint32_t to)      /* ranks [from, to) */
+{
+    m->n_put += to - from;
+    for (uint32_t word = from / 64; from < to; word++) {
+        uint32_t end = LM_MIN(to, (word + 1) * 64), n = end - from;
+        m->ranks[word] |= (n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1) << from % 64;
+        from = end;
+    }
+}
+
+/* The node behind those from i on, beside one another below what `set` holds, that are all legal; i: none are, or not all. A set is judged for what
+ * is worth it. */
+static uint32_t matcher_taken(lm_matcher *m, uint32_t set, uint32_t i, bool note)
+{
+    const lm_trie_node *node = &m->trie->nodes[i];
+    bool judged = m->sets[set].judged;
+    uint32_t kinds = judged ? m->sets[set].kinds | LM_TRIE_BEYOND : UINT32_MAX, worth = judged ? 1 : MATCHER_WORTH;
+    if (node->run_end - i >= worth && !(LM_TRIE_PLAIN & ~kinds) && matcher_takes(m, set, LM_TRIE_PLAIN, node->run_chars, note))
+        return node->run_end;
+    if (m->status == LLM_OK && node->skip - i >= worth && !(node->kinds & ~kinds) && matcher_takes(m, set, node->kinds, node->chars, note))
+        return node->skip;
+    return i;
+}
+
+/* Nodes [from, to), which lie below one that `set` holds at depth `depth`: legal ones into m->ranks, if note exits into m->exits, until they are too
+ * many. false: failed. */
+static bool matcher_walk(lm_matcher *m, uint32_t from, uint32_t to, uint32_t set, uint32_t depth, bool note)
 {
     const lm_trie_node *nodes = m->trie->nodes;
     uint32_t sets[LM_TRIE_MOST_BYTES + 1];
     sets[depth] = set;
-    for (uint32_t i = from; i < to;) {
+    for (uint32_t i = from; i < to && m->n_exits <= MATCHER_MOST_EXITS;) {
         const lm_trie_node *node = &nodes[i];
-        uint32_t there = matcher_step(m, sets[node->depth - 1], node->byte);
+        uint32_t before = sets[node->depth - 1], end = matcher_taken(m, before, i, note);
+        if (end > i) {
+            matcher_put(m, node->rank, nodes[end].rank);
+            i = end;
+            continue;
+        }
+        uint32_t there = matcher_step(m, before, node->byte);
+        if (m->status < 0)
+            return false;
         if (there <= MATCHER_DEAD) {
-            if (there == 0)
-                return false;
             i = node->skip;
             continue;
         }
         sets[node->depth] = there;
-        if (node->token != UINT32_MAX)
-            matcher_legal(m->trie, bits, node->token);
+        if (node[1].rank != node->rank)
+            matcher_put(m, node->rank, node[1].rank);
         if (note && m->sets[there].ends)
             m->exits[m->n_exits++] = i;
         i++;
@@ -344,27 +476,68 @@ static bool matcher_walk(lm_matcher *m, uint32_t from, uint32_t to, uint32_t set
 
 static uint32_t matcher_count(const uint64_t *bits, uint32_t n_words)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < n_words; i++)
-        for (uint64_t word = bits[i]; word; word &= word - 1)
-            n++;
-    return n;
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < n_words; i++) {
+        uint64_t word = bits[i];
+        word -= word >> 1 & 0x5555555555555555u;
+        word = (word & 0x3333333333333333u) + (word >> 2 & 0x3333333333333333u);
+        n += ((word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56;
+    }
+    return (uint32_t)n;
+}
+
+static void matcher_forget(lm_matcher *m)
+{
+    memset(m->ranks, 0, (m->trie->n_ranks / 64 + 1) * sizeof *m->ranks);
+    m->n_put = m->n_exits = 0;
+}
+
+/* What walks have found goes from m->ranks to bits, by tokens. */
+static void matcher_flush(lm_matcher *m, uint64_t *bits)
+{
+    const lm_trie *trie = m->trie;
+    for (uint32_t at = 0; at < trie->n_ranks; at += 64)
+        for (uint64_t word = m->ranks[at / 64]; word; word &= word - 1) {
+            uint32_t token = trie->order[at + (uint32_t)__builtin_ctzll(word)];
+            bits[token / 64] |= (uint64_t)1 << token % 64;
+        }
+    matcher_forget(m);
+}
+
+/* The same for a mask of nothing else, in the time of what is rarer: legal tokens or the others. */
+static void matcher_flush_all(lm_matcher *m, uint64_t *bits)
+{
+    const lm_trie *trie = m->trie;
+    if (m->n_put <= trie->n_ranks / 2) {
+        memset(bits, 0, (trie->n_tokens / 64 + 1) * sizeof *bits);
+        matcher_flush(m, bits);
+        return;
+    }
+    memcpy(bits, trie->usable, (trie->n_tokens / 64 + 1) * sizeof *bits);
+    for (uint32_t at = 0; at < trie->n_ranks; at += 64) {
+        uint32_t n = LM_MIN(64u, trie->n_ranks - at);
+        for (uint64_t word = ~m->ranks[at / 64] & (n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1); word; word &= word - 1) {
+            uint32_t token = trie->order[at + (uint32_t)__builtin_ctzll(word)];
+            bits[token / 64] &= ~((uint64_t)1 << token % 64);
+        }
+    }
+    matcher_forget(m);
 }
 
 /* Keeps a mask made of m->exits and bits, which it takes. 0: failed. */
-static uint32_t matcher_keep(lm_matcher *m, uint64_t *bits)
+static uint32_t matcher_keep(lm_matcher *m, uint64_t *bits, uint32_t n_legal, uint32_t n_exits)
 {
-    size_t words = m->trie->n_tokens / 64 + 1, bytes = words * sizeof *bits + m->n_exits * sizeof *m->exits;
-    matcher_mask mask = { bits, matcher_count(bits, (uint32_t)words), NULL, m->n_exits };
-    if (m->n_exits && (mask.exits = lm_mem_new_array(m->mem, m->n_exits, sizeof *mask.exits, LLM_MEMORY_OTHER)) == NULL)
-        matcher_fail_memory(m, m->n_exits * sizeof *mask.exits);
+    size_t words = m->trie->n_tokens / 64 + 1, bytes = words * sizeof *bits + n_exits * sizeof *m->exits;
+    matcher_mask mask = { bits, n_legal, NULL, n_exits };
+    if (n_exits && (mask.exits = lm_mem_new_array(m->mem, n_exits, sizeof *mask.exits, LLM_MEMORY_OTHER)) == NULL)
+        matcher_fail_memory(m, n_exits * sizeof *mask.exits);
     if (m->status < 0 || !MATCHER_ROOM(m, masks, m->n_masks + 1, cap_masks)) {
         lm_mem_free(m->mem, mask.exits);
         lm_mem_free(m->mem, bits);
         return 0;
     }
-    if (m->n_exits)
-        memcpy(mask.exits, m->exits, m->n_exits * sizeof *m->exits);
+    if (n_exits)
+        memcpy(mask.exits, m->exits, n_exits * sizeof *m->exits);
     m->held += bytes;
     m->masks[m->n_masks] = mask;
     return m->n_masks++;
@@ -372,47 +545,68 @@ static uint32_t matcher_keep(lm_matcher *m, uint64_t *bits)
 
 static uint64_t *matcher_new_bits(lm_matcher *m)
 {
-    uint64_t *bits = lm_mem_new_array(m->mem, m->trie->n_tokens / 64 + 1, sizeof *bits, LLM_MEMORY_OTHER);
+    uint64_t *bits = lm_mem_raw(m->mem, (m->trie->n_tokens / 64 + 1) * sizeof *bits, LLM_MEMORY_OTHER);
     if (!bits)
         matcher_fail_memory(m, m->trie->n_tokens / 8);
-    m->n_exits = 0;
     return bits;
 }
 
-/* The mask of a set whose stacks have nothing in common, with its exits. 0: failed. */
-static uint32_t matcher_plain_mask(lm_matcher *m, uint32_t set)
+/* A mask by one walk; with exits, if note. 0: failed; UINT32_MAX: it has too many exits. */
+static uint32_t matcher_walk_mask(lm_matcher *m, uint32_t set, bool note)
 {
-    if (m->sets[set].mask)
-        return m->sets[set].mask;
-    uint64_t *bits = matcher_new_bits(m);
-    if (!bits)
-        return 0;
-    if (!matcher_walk(m, 1, m->trie->n_nodes, set, 0, bits, true)) {
-        lm_mem_free(m->mem, bits);
+    if (!matcher_walk(m, 1, m->trie->n_nodes, set, 0, note)) {
+        matcher_forget(m);
         return 0;
     }
-    return m->sets[set].mask = matcher_keep(m, bits);
+    uint32_t n_exits = m->n_exits, n_legal = m->n_put;
+    if (n_exits > MATCHER_MOST_EXITS) {
+        matcher_forget(m);
+        return UINT32_MAX;
+    }
+    uint64_t *bits = matcher_new_bits(m);
+    if (!bits) {
+        matcher_forget(m);
+        return 0;
+    }
+    matcher_flush_all(m, bits);
+    return matcher_keep(m, bits, n_legal, n_exits);
 }
 
-static uint32_t matcher_find_mask(lm_matcher *m, uint32_t set)
+/* The mask of a set that is `top` on the stack `common`. 0: failed. */
+static uint32_t matcher_stacked_mask(lm_matcher *m, uint32_t top, uint32_t common)
 {
-    uint32_t common = matcher_common(m, set);
-    if (common == 0)
-        return matcher_plain_mask(m, set);
-    uint32_t top = matcher_cut(m, set, common), plain = top ? matcher_plain_mask(m, top) : 0;
-    uint32_t below = plain ? matcher_set_of(m, m->stacks[common].back, m->stacks[common].under) : 0;
+    matcher_mask plain = m->masks[m->sets[top].top];
+    uint32_t below = matcher_set_of(m, m->stacks[common].back, m->stacks[common].under);
     uint64_t *bits = below ? matcher_new_bits(m) : NULL;
     if (!bits)
         return 0;
-    memcpy(bits, m->masks[plain].bits, (m->trie->n_tokens / 64 + 1) * sizeof *bits);
-    for (uint32_t i = 0; i < m->masks[plain].n_exits; i++) {
-        uint32_t node = m->masks[plain].exits[i];
-        if (!matcher_walk(m, node + 1, m->trie->nodes[node].skip, below, m->trie->nodes[node].depth, bits, false)) {
+    memcpy(bits, plain.bits, (m->trie->n_tokens / 64 + 1) * sizeof *bits);
+    for (uint32_t i = 0; i < plain.n_exits; i++) {
+        uint32_t node = plain.exits[i];
+        if (!matcher_walk(m, node + 1, m->trie->nodes[node].skip, below, m->trie->nodes[node].depth, false)) {
+            matcher_forget(m);
             lm_mem_free(m->mem, bits);
             return 0;
         }
     }
-    return m->sets[set].mask = matcher_keep(m, bits);
+    matcher_flush(m, bits);
+    return matcher_keep(m, bits, matcher_count(bits, m->trie->n_tokens / 64 + 1), 0);
+}
+
+static uint32_t matcher_find_mask(lm_matcher *m, uint32_t set)
+{
+    uint32_t common = matcher_common(m, set), mask = 0;
+    if (common) {
+        uint32_t top = matcher_cut(m, set, common);
+        if (top && m->sets[top].top == 0)
+            mask = matcher_walk_mask(m, top, true), m->sets[top].top = mask;
+        if (m->status < 0)
+            return 0;
+        if (m->sets[top].top != UINT32_MAX)
+            return m->sets[set].mask = matcher_stacked_mask(m, top, common);
+    }
+    mask = matcher_walk_mask(m, set, false);
+    return m->sets[set].mask = mask;
 }
 
 /* A token's leading space is dropped: those below it count from here. Not kept. */
@@ -423,10 +617,14 @@ static bool matcher_strip_mask(lm_matcher *m, uint32_t set, const uint64_t *bits
     for (uint32_t i = 1; i < trie->n_nodes; i = trie->nodes[i].skip) {
         if (trie->nodes[i].byte != ' ')
             continue;
-        for (uint32_t k = i; k < trie->nodes[i].skip; k++)
-            for (uint32_t token = trie->nodes[k].token; token != UINT32_MAX; token = trie->same[token])
-                m->spare[token / 64] &= ~((uint64_t)1 << token % 64);
-        return matcher_walk(m, i + 1, trie->nodes[i].skip, set, 1, m->spare, false);
+        for (uint32_t rank = trie->nodes[i].rank; rank < trie->nodes[trie->nodes[i].skip].rank; rank++)
+            m->spare[trie->order[rank] / 64] &= ~((uint64_t)1 << trie->order[rank] % 64);
+        bool ok = matcher_walk(m, i + 1, trie->nodes[i].skip, set, 1, false);
+        if (ok)
+            matcher_flush(m, m->spare);
+        else
+            matcher_forget(m);
+        return ok;
     }
     return true;
 }
@@ -443,9 +641,10 @@ llm_status lm_matcher_new(lm_mem *mem, const lm_automaton *automaton, const lm_t
     m->stack_slots = lm_mem_new_array(mem, MATCHER_SLOTS, sizeof *m->stack_slots, LLM_MEMORY_OTHER);
     m->visits = lm_mem_new_array(mem, MATCHER_VISITS, sizeof *m->visits, LLM_MEMORY_OTHER);
     m->found = lm_mem_new_array(mem, MATCHER_VISITS / 2, sizeof *m->found, LLM_MEMORY_OTHER);
-    m->exits = lm_mem_new_array(mem, trie ? trie->n_nodes : 1, sizeof *m->exits, LLM_MEMORY_OTHER);
+    m->exits = lm_mem_new_array(mem, MATCHER_MOST_EXITS + 1, sizeof *m->exits, LLM_MEMORY_OTHER);
+    m->ranks = lm_mem_new_array(mem, trie ? trie->n_ranks / 64 + 1 : 1, sizeof *m->ranks, LLM_MEMORY_OTHER);
     m->spare = lm_mem_new_array(mem, trie ? trie->n_tokens / 64 + 1 : 1, sizeof *m->spare, LLM_MEMORY_OTHER);
-    if (!m->set_slots || !m->stack_slots || !m->visits || !m->found || !m->exits || !m->spare) {
+    if (!m->set_slots || !m->stack_slots || !m->visits || !m->found || !m->exits || !m->ranks || !m->spare) {
         lm_matcher_free(m);
         return lm_fail_memory(error, "a grammar's matcher", MATCHER_VISITS * sizeof *m->visits);
     }
@@ -463,6 +662,7 @@ void lm_matcher_free(lm_matcher *m)
     lm_mem_free(m->mem, m->visits);
     lm_mem_free(m->mem, m->found);
     lm_mem_free(m->mem, m->exits);
+    lm_mem_free(m->mem, m->ranks);
     lm_mem_free(m->mem, m->spare);
     lm_mem_free(m->mem, m);
 }
