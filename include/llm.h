@@ -681,7 +681,8 @@ LLM_API llm_status llm_session_rewind(llm_session *s, size_t n_tokens, llm_error
 enum {
     LLM_GENERATE_IGNORE_END = 1,            /* end tokens do not end */
     LLM_GENERATE_SCORE = 2,                 /* keep drawn tokens' log-probabilities */
-    LLM_GENERATE_SHOW_SPECIAL = 4           /* control tokens are part of the text that is read, as what they are called: see llm_chat_read */
+    LLM_GENERATE_SHOW_SPECIAL = 4,          /* control tokens are part of the text that is read, as what they are called: see llm_chat_read */
+    LLM_GENERATE_CONTINUE = 8               /* no new reply: the one that the timeline ends with goes on (below) */
 };
 typedef struct llm_generate_desc {
     uint32_t struct_size, flags;            /* LLM_GENERATE_* */
@@ -698,7 +699,14 @@ typedef struct llm_generate_desc {
 /* From here on, whenever nothing is pending, a step draws a token, until an end or the next put-in. Begins a new reply: text not yet
  * read of an earlier one is dropped, a cancel not yet reported is forgotten. Tokens drawn, those of an end or a stop too, stand in the
  * timeline; the last one is pending. The sampler is kept as long as it is needed; on_logits and user until the next generate.
- * Fails: STATE (an empty timeline; a failed session); BUSY. Threads: exclusive. Since 0.1. */
+ *
+ * With LLM_GENERATE_CONTINUE a reply goes on that was cancelled, came to max_tokens or to the end of the context, failed and was mended by a rewind to
+ * its end, or came with a restore or a fork, as if nothing had been between: text that nobody has read, half characters and what may become a stop too, is read
+ * next, its grammar knows where it stands, max_tokens counts from its beginning. The description is given anew, the same but for max_tokens;
+ * a save has no samplers and stops.
+ * Fails: STATE (an empty timeline; a failed session; LLM_GENERATE_CONTINUE where the timeline does not end with a reply, or with one that ended by a token,
+ * a stop or its grammar, or a grammar's beginning was forgotten by sliding); INVALID (LLM_GENERATE_CONTINUE: max_tokens is reached; another stop stands
+ * in its text); BUSY. Threads: exclusive. Since 0.1. */
 LLM_API llm_status llm_session_generate(llm_session *s, const llm_generate_desc *desc, llm_error *error);
 
 enum { LLM_STEP_NO_WAIT = 1 };              /* GPU: gives it what fits in the budget (at most one submission, llm_vulkan.submit_ms) and returns; a later
@@ -843,7 +851,8 @@ enum {
     LLM_RESTORE_NEED_STATE = 1,             /* where the state cannot be used: refuse (UNSUPPORTED) instead of taking the tokens in anew */
     LLM_RESTORE_OTHER_MODEL = 2             /* take the tokens of another model too, if its vocabulary is the same; always anew */
 };
-/* Makes the timeline what was saved. The session may have one already, which goes: its reply too, and text not yet read. On failure nothing has
+/* Makes the timeline what was saved. The session may have one already, which goes: its reply too, and text not yet read. The reply that was
+ * saved goes on by llm_session_generate with LLM_GENERATE_CONTINUE. On failure nothing has
  * changed. Until it succeeds the memory for both is held: llm_session_park before, where that is too much. Mends a failed session. flags: LLM_RESTORE_*.
  *
  *   ```c

@@ -83,7 +83,7 @@ def main(argv):
     print(f"version {version}, {n_sections} sections, {size} bytes, arithmetic {arithmetic}, state type {state_type}")
     print(f"model {model:016x}, vocabulary {vocabulary:016x}, {n_vocab} tokens in it")
     print(f"{n_tokens} tokens, {n_evaluated} taken in, {n_slid} dropped, {n_reply} of the last reply, context {n_ctx}, positions {seen}")
-    at, last, names = 128, 0, {1: "tokens", 2: "memories", 3: "scores", 4: "logits", 5: "note", 6: "state"}
+    at, last, names = 128, 0, {1: "tokens", 2: "memories", 3: "scores", 4: "logits", 5: "note", 6: "state", 0x80000007: "reply"}
     for _ in range(n_sections):
         kind, zero, length = struct.unpack_from("<IIQ", data, at)
         end = at + 16 + (length + 7) // 8 * 8
@@ -110,6 +110,10 @@ def main(argv):
                 wanted += (n_evaluated - firsts[c]) * heads * row
             check(wanted == length, "size of the state")
             print(f": {streams} streams in {classes} classes, from positions {firsts}")
+        elif kind == 0x80000007:
+            gone, unread, flags, zero = struct.unpack("<QQII", body)
+            check(flags < 4 and zero == 0 and gone <= n_slid, "reply")
+            print(f": {gone} tokens of it dropped, {unread} bytes not read, flags {flags}")
         else:
             print()
         at, last = end + 8, kind

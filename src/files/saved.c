@@ -182,7 +182,7 @@ llm_status lm_saved_next(lm_saved *s, lm_saved_section *out, llm_error *error)
         s->kind = head.kind;
         s->at += sizeof head;
         s->end = s->at + head.bytes;
-        if (head.kind <= LM_SAVED_KINDS) {
+        if (head.kind <= LM_SAVED_KINDS || head.kind == LM_SAVED_REPLY) {
             *out = head;
             return LLM_MORE;
         }

@@ -14,6 +14,8 @@ enum { LM_SAVED_VERSION = 1 };          /* of the format; a file of a higher one
 
 /* Kinds of sections; they stand in this order, each at most once. */
 enum { LM_SAVED_TOKENS = 1, LM_SAVED_MEMORIES = 2, LM_SAVED_SCORES = 3, LM_SAVED_LOGITS = 4, LM_SAVED_NOTE = 5, LM_SAVED_STATE = 6, LM_SAVED_KINDS = 6 };
+enum { LM_SAVED_MOST_SECTIONS = LM_SAVED_KINDS + 1 };
+#define LM_SAVED_REPLY 0x80000007u      /* with the bit of what may be passed over */
 
 /* Of the header, as it lies in the file. */
 typedef struct lm_saved_about {

@@ -163,6 +163,7 @@ llm_status lm_session_slide(llm_session *s, size_t need, llm_error *error)
     s->n_memories = left;
     if (s->reply)
         lm_reply_slide(s->reply, keep, n);
+    s->past.known = false;
     s->n_tokens -= n;
     s->n_slid += n;
     s->n_evaluated = LM_MIN(s->n_evaluated, keep);

@@ -18,7 +18,7 @@ enum { REPLY_CHUNK = 512, REPLY_MAX_STOPS = 4096, REPLY_MAX_STOP_BYTES = 65536 }
 static llm_status reply_check(const llm_model *model, const llm_generate_desc *desc, size_t *text_bytes, size_t *max_stop, llm_error *error)
 {
     uint32_t n_vocab = model->model->n_vocab;
-    if (desc->flags & ~(uint32_t)(LLM_GENERATE_IGNORE_END | LLM_GENERATE_SCORE | LLM_GENERATE_SHOW_SPECIAL))
+    if (desc->flags & ~(uint32_t)(LLM_GENERATE_IGNORE_END | LLM_GENERATE_SCORE | LLM_GENERATE_SHOW_SPECIAL | LLM_GENERATE_CONTINUE))
         return lm_fail(error, LLM_E_UNSUPPORTED, "llm_generate_desc.flags is 0x%x: an unknown flag is set", desc->flags);
     if (desc->max_tokens < 0)
         return lm_fail(error, LLM_E_INVALID, "llm_generate_desc.max_tokens is %d: expected 0 or more", desc->max_tokens);
@@ -47,11 +47,44 @@ static llm_status reply_check(const llm_model *model, const llm_generate_desc *d
     return LLM_OK;
 }
 
-llm_status lm_reply_new(const llm_model *model, const llm_generate_desc *desc, const llm_token *tokens, size_t n_tokens, lm_reply **out,
+static llm_status reply_check_past(const llm_generate_desc *desc, const lm_reply_past *past, size_t n_tokens, llm_error *error)
+{
+    if (!past->known || past->end != n_tokens)
+        return lm_fail(error, LLM_E_STATE, "the timeline ends with no reply that could go on");
+    if (past->over)
+        return lm_fail(error, LLM_E_STATE, "the reply has come to its end: it does not go on");
+    if (desc->max_tokens != 0 && past->n_drawn + past->n_gone >= (uint64_t)desc->max_tokens)
+        return lm_fail(error, LLM_E_INVALID, "llm_generate_desc.max_tokens is %d: the reply that goes on has %llu already", desc->max_tokens,
+                       (unsigned long long)(past->n_drawn + past->n_gone));
+    if (past->n_gone != 0 && desc->sampler && desc->sampler->desc.grammar)
+        return lm_fail(error, LLM_E_STATE, "the context has slid over the reply's beginning: its place in a grammar is lost");
+    return LLM_OK;
+}
+
+static bool reply_scan(lm_reply *reply, llm_str text);
+static void reply_advance(lm_reply *reply, const lm_tokenizer *tokenizer, const llm_token *tokens, size_t n);
+
+/* The reply comes to where it was. */
+static llm_status reply_resume(lm_reply *reply, const lm_tokenizer *tokenizer, const llm_token *tokens, const lm_reply_past *past, llm_error *error)
+{
+    reply->begin = reply->at_token = (size_t)(past->end - past->n_drawn);
+    reply->n_drawn = (size_t)past->n_drawn;
+    reply->n_gone = past->n_gone;
+    reply->strip = past->strip;
+    for (size_t i = reply->begin; i < past->end; i++)
+        if (reply_scan(reply, lm_reply_text(reply, tokenizer, tokens[i], i)))
+            return lm_fail(error, LLM_E_INVALID, "llm_generate_desc.stops: one stands in the reply's text already");
+    reply_advance(reply, tokenizer, tokens, (size_t)(reply->n_bytes - LM_MIN(reply->n_bytes, past->n_unread)));
+    return LLM_OK;
+}
+
+llm_status lm_reply_new(const llm_model *model, const llm_generate_desc *desc, const llm_token *tokens, size_t n_tokens, const lm_reply_past *past, lm_reply **out,
                         llm_error *error)
 {
     size_t text_bytes = 0, max_stop = 0;
     LM_TRY(reply_check(model, desc, &text_bytes, &max_stop, error));
+    if (desc->flags & LLM_GENERATE_CONTINUE)
+        LM_TRY(reply_check_past(desc, past, n_tokens, error));
     size_t tail = max_stop ? max_stop - 1 + model->longest_token : 0;
     size_t bytes = sizeof(lm_reply) + desc->n_stops * sizeof(llm_str) + desc->n_stop_tokens * sizeof(llm_token) + text_bytes + tail;
     lm_reply *reply = lm_mem_new(&model->engine->host.mem, bytes, LLM_MEMORY_OTHER);
@@ -87,8 +120,21 @@ llm_status lm_reply_new(const llm_model *model, const llm_generate_desc *desc, c
         reply->sampler = desc->sampler;
         lm_sampler_hold((llm_sampler *)(uintptr_t)desc->sampler);
     }
+    llm_status status = desc->flags & LLM_GENERATE_CONTINUE ? reply_resume(reply, tokenizer, tokens, past, error) : LLM_OK;
+    if (status < 0) {
+        lm_reply_free(&model->engine->host, reply);
+        return status;
+    }
     *out = reply;
     return LLM_OK;
+}
+
+lm_reply_past lm_reply_remember(const lm_reply *reply)
+{
+    lm_reply_past past = { 0 };
+    if (reply && !reply->cut)
+        past = (lm_reply_past){ true, reply->over, reply->strip, reply->begin + reply->n_drawn, reply->n_drawn, reply->n_gone, reply->n_bytes - reply->read };
+    return past;
 }
 
 void lm_reply_free(lm_host *host, lm_reply *reply)
@@ -148,6 +194,7 @@ int32_t lm_reply_accept(lm_reply *reply, const lm_tokenizer *tokenizer, llm_toke
             end = LLM_END_STOP;
     if (end == LLM_STATE_WORKING && reply_scan(reply, lm_reply_text(reply, tokenizer, token, i)))
         end = LLM_END_STOP;
+    reply->over = end != LLM_STATE_WORKING;
     if (end == LLM_STATE_WORKING && reply->max_tokens != 0 && reply->n_drawn + reply->n_gone >= reply->max_tokens)
         end = LLM_END_LENGTH;
     if (end != LLM_STATE_WORKING)
@@ -168,6 +215,7 @@ void lm_reply_cut(lm_reply *reply, size_t n_tokens)
         return;
     reply->n_bytes = reply->ready = reply->read;
     reply->final = true;
+    reply->cut = true;
 }
 
 size_t lm_reply_may_forget(const lm_reply *reply, size_t keep, size_t wanted)

@@ -8,11 +8,21 @@
 
 #include "text/grammar/grammar.h"
 
+/* What of a reply cannot be found again from its tokens: what stands in a save beside them, and what going on needs. */
+typedef struct lm_reply_past {
+    bool known;                         /* false: there is none */
+    bool over;                          /* ended by a token, a stop or its grammar: does not go on */
+    bool strip;                         /* as in lm_reply */
+    uint64_t end, n_drawn;              /* its tokens are timeline[end - n_drawn, end) */
+    uint64_t n_gone, n_unread;          /* n_unread: bytes of text that nobody has read */
+} lm_reply_past;
+
 typedef struct lm_reply {
     uint32_t flags;                     /* LLM_GENERATE_* */
     bool active;                        /* draws go on; false: ended */
     bool strip;                         /* the first token begins the text: it loses the space that its tokenizer puts there */
     bool final;                         /* no byte will follow */
+    bool over, cut;                     /* over: as in lm_reply_past; cut: some of its tokens are no more */
     uint64_t seed, max_tokens;          /* max_tokens 0: no bound */
     const llm_sampler *sampler;         /* held; NULL: greedy */
     void (*on_logits)(void *user, float *logits, int32_t n_vocab);
@@ -30,9 +40,11 @@ typedef struct lm_reply {
     char *tail;                         /* the last max_stop - 1 bytes, and room for one token more */
 } lm_reply;
 
-/* tokens: the timeline that the reply continues. Owns: *out, freed with lm_reply_free. */
-llm_status lm_reply_new(const llm_model *model, const llm_generate_desc *desc, const llm_token *tokens, size_t n_tokens, lm_reply **out,
+/* tokens: the timeline that the reply continues. past: for LLM_GENERATE_CONTINUE, what it goes on with. Owns: *out, freed with lm_reply_free. */
+llm_status lm_reply_new(const llm_model *model, const llm_generate_desc *desc, const llm_token *tokens, size_t n_tokens, const lm_reply_past *past, lm_reply **out,
                         llm_error *error);
+/* reply may be NULL. */
+lm_reply_past lm_reply_remember(const lm_reply *reply);
 void lm_reply_free(lm_host *host, lm_reply *reply);
 /* What a token of the reply adds to its text. i: its place in the timeline. */
 llm_str lm_reply_text(const lm_reply *reply, const lm_tokenizer *tokenizer, llm_token token, size_t i);

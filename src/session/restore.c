@@ -16,6 +16,7 @@ typedef struct restore_plan {
     bool use_state;
     const char *why_not;                /* use_state is false */
     size_t n_tokens, n_memories, n_scores;
+    lm_reply_past past;
     lm_ids *tokens;
     lm_memories *memories;
     float *scores;
@@ -219,6 +220,21 @@ static llm_status restore_state(restore_plan *p, const lm_saved_section *section
     return status;
 }
 
+/* ---- the reply */
+
+static llm_status restore_reply(restore_plan *p, const lm_saved_section *section, llm_error *error)
+{
+    const lm_saved_about *about = &p->saved.about;
+    lm_save_reply reply;
+    if (section->bytes != sizeof reply)
+        return restore_lie(p, "what it knows of a reply has another size than it can have", error);
+    LM_TRY(lm_saved_read(&p->saved, &reply, sizeof reply, error));
+    if (reply.flags & ~(uint32_t)(LM_SAVE_STRIP | LM_SAVE_OVER) || reply.reserved != 0 || reply.n_gone > about->n_slid)
+        return restore_lie(p, "what it knows of a reply cannot be", error);
+    p->past = (lm_reply_past){ true, (reply.flags & LM_SAVE_OVER) != 0, (reply.flags & LM_SAVE_STRIP) != 0, about->n_tokens, about->n_reply, reply.n_gone, reply.n_unread };
+    return LLM_OK;
+}
+
 /* ---- all of it */
 
 static llm_status restore_section(restore_plan *p, const lm_saved_section *section, llm_error *error)
@@ -229,6 +245,7 @@ static llm_status restore_section(restore_plan *p, const lm_saved_section *secti
     case LM_SAVED_SCORES: return restore_scores(p, section, error);
     case LM_SAVED_LOGITS: return restore_logits(p, section, error);
     case LM_SAVED_STATE: return restore_state(p, section, error);
+    case LM_SAVED_REPLY: return restore_reply(p, section, error);
     default: return LLM_OK;
     }
 }
@@ -273,6 +290,7 @@ static void restore_swap(restore_plan *p)
     lm_session_drop_pass(s);
     lm_reply_free(host, s->reply);
     s->reply = NULL;
+    s->past = p->past;
     s->tokens = p->tokens;
     s->n_tokens = p->n_tokens;
     s->memories = p->memories;

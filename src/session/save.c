@@ -13,7 +13,8 @@ typedef struct save_plan {
     bool state;                         /* what was taken in goes along */
     uint64_t first[LM_MAX_PAGE_CLASSES];
     lm_saved_about about;
-    lm_saved_section sections[LM_SAVED_KINDS];
+    lm_saved_section sections[LM_SAVED_MOST_SECTIONS];
+    lm_reply_past past;
     uint32_t n_sections;
 } save_plan;
 
@@ -84,8 +85,8 @@ static llm_status save_plan_make(save_plan *p, llm_error *error)
     lm_loaded_fingerprint(s->model, &p->about.model, &p->about.vocabulary);
     p->about.n_tokens = s->n_tokens;
     p->about.n_evaluated = p->state ? s->n_evaluated : 0;
-    if (s->reply && s->reply->begin + s->reply->n_drawn == s->n_tokens)
-        p->about.n_reply = s->reply->n_drawn;
+    p->past = lm_session_past(s);
+    p->about.n_reply = p->past.known ? p->past.n_drawn : 0;
     p->about.n_slid = s->n_slid;
     p->about.n_ctx = s->n_ctx;
     p->about.n_vocab = model->n_vocab;
@@ -100,6 +101,7 @@ static llm_status save_plan_make(save_plan *p, llm_error *error)
     save_section(p, LM_SAVED_LOGITS, p->state && s->logits_at == s->n_evaluated ? s->logits->n * sizeof *s->logits->values : 0);
     save_section(p, LM_SAVED_NOTE, p->desc->note_len);
     save_section(p, LM_SAVED_STATE, state);
+    save_section(p, LM_SAVED_REPLY, p->past.known ? sizeof(lm_save_reply) : 0);
     return LLM_OK;
 }
 
@@ -152,6 +154,12 @@ static llm_status save_state(const save_plan *p, lm_saved_writer *w, llm_error *
     return status;
 }
 
+static llm_status save_reply(const lm_reply_past *past, lm_saved_writer *w, llm_error *error)
+{
+    lm_save_reply reply = { past->n_gone, past->n_unread, (past->strip ? LM_SAVE_STRIP : 0) | (past->over ? LM_SAVE_OVER : 0), 0 };
+    return lm_saved_write(w, &reply, sizeof reply, error);
+}
+
 static llm_status save_contents(const save_plan *p, uint32_t kind, lm_saved_writer *w, llm_error *error)
 {
     const llm_session *s = p->s;
@@ -161,6 +169,7 @@ static llm_status save_contents(const save_plan *p, uint32_t kind, lm_saved_writ
     case LM_SAVED_SCORES: return lm_saved_write(w, s->scores, s->n_scores * sizeof *s->scores, error);
     case LM_SAVED_LOGITS: return lm_saved_write(w, s->logits->values, s->logits->n * sizeof *s->logits->values, error);
     case LM_SAVED_NOTE: return lm_saved_write(w, p->desc->note, p->desc->note_len, error);
+    case LM_SAVED_REPLY: return save_reply(&p->past, w, error);
     default: return save_state(p, w, error);
     }
 }

@@ -21,6 +21,9 @@ llm_status lm_saved_note_get(llm_model *model, const llm_source *source, void *n
 /* How the section of state begins: this, a line for each stream, and for each page class the first position that is there. */
 typedef struct lm_save_state { uint32_t n_streams, n_classes; } lm_save_state;
 typedef struct lm_save_stream { uint32_t page_class, n_heads, k_dim, v_dim, keep, reserved; } lm_save_stream;
+/* What a save knows of a reply beside its tokens: lm_reply_past. */
+enum { LM_SAVE_STRIP = 1, LM_SAVE_OVER = 2 };
+typedef struct lm_save_reply { uint64_t n_gone, n_unread; uint32_t flags, reserved; } lm_save_reply;
 lm_save_stream lm_save_stream_of(const lm_stream *stream);
 /* Bytes of one position of a class. */
 uint64_t lm_save_row_bytes(const lm_program *program, int32_t state_type, uint32_t page_class);

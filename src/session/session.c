@@ -189,6 +189,7 @@ llm_status lm_session_copy(llm_session *s, llm_session **out, llm_error *error)
     fork->n_evaluated = s->n_evaluated;
     fork->logits_at = s->logits_at;
     fork->failed = s->failed;
+    fork->past = lm_session_past(s);
     if ((status = lm_page_table_share(s->pages, &s->table, lm_pages_count(s->n_evaluated), &fork->table, error)) == LLM_OK && s->n_scores) {
         size_t n = s->n_scores;
         if ((status = lm_session_scores_room(fork, n, error)) == LLM_OK) {
@@ -267,6 +268,13 @@ void lm_session_check_window(llm_session *s)
     lm_page_table_restart(s->pages, &s->table);
 }
 
+lm_reply_past lm_session_past(const llm_session *s)
+{
+    lm_reply_past past = s->reply ? lm_reply_remember(s->reply) : s->past;
+    past.known = past.known && past.end == s->n_tokens;
+    return past;
+}
+
 /* The timeline becomes its first `kept` tokens and n more. All or nothing. */
 static llm_status session_put(llm_session *s, size_t kept, const llm_token *tokens, size_t n, bool score, llm_error *error)
 {
@@ -280,6 +288,7 @@ static llm_status session_put(llm_session *s, size_t kept, const llm_token *toke
         lm_reply_end(s->reply);
         lm_reply_cut(s->reply, kept);
     }
+    s->past.known = s->past.known && kept >= s->past.end;
     if (n != 0)
         memcpy(s->tokens->ids + kept, tokens, n * sizeof *tokens);
     while (s->n_memories != 0 && s->memories->at[s->n_memories - 1].position >= kept)
@@ -442,11 +451,12 @@ llm_status lm_session_generate(llm_session *s, const llm_generate_desc *desc, ll
 {
     LM_TRY(lm_session_enter(s, error));
     lm_reply *reply = NULL;
+    lm_reply_past past = lm_session_past(s);
     llm_status status = session_check_failed(s, error);
     if (status == LLM_OK && s->n_tokens == 0)
         status = lm_fail(error, LLM_E_STATE, "nothing to continue: the timeline is empty");
     if (status == LLM_OK)
-        status = lm_reply_new(s->model, desc, s->tokens ? s->tokens->ids : NULL, s->n_tokens, &reply, error);
+        status = lm_reply_new(s->model, desc, s->tokens ? s->tokens->ids : NULL, s->n_tokens, &past, &reply, error);
     if (status == LLM_OK && (desc->flags & LLM_GENERATE_SCORE))
         status = lm_session_scores_room(s, s->n_tokens + 1, error);
     if (status == LLM_OK && desc->sampler && desc->sampler->remembers)

@@ -41,6 +41,7 @@ struct llm_session {
     size_t logits_at;                   /* 0: none */
     lm_page_table table;
     lm_reply *reply;                    /* or NULL: generate was never called */
+    lm_reply_past past;                 /* without a reply: of one that came with a restore or a fork */
     lm_lane *lane;                      /* the pass in progress that we are in */
     _Atomic uint64_t turn;              /* number of our last pass: who waited longest goes first */
     llm_session *before, *after;        /* in the engine's list; under its roll */
@@ -55,6 +56,8 @@ uint32_t lm_session_n_ctx(const llm_session_desc *desc, uint32_t n_ctx_train);  
 llm_status lm_session_new(llm_model *model, const llm_session_desc *desc, llm_session **out, llm_error *error);
 llm_status lm_session_copy(llm_session *session, llm_session **out, llm_error *error);
 void lm_session_close(llm_session *session);
+/* The reply that the timeline ends with, if any. */
+lm_reply_past lm_session_past(const llm_session *session);
 
 llm_status lm_session_append(llm_session *s, const llm_token *tokens, size_t n, uint32_t flags, llm_error *error);
 llm_status lm_session_append_text(llm_session *s, const char *text, size_t len, uint32_t flags, llm_error *error);

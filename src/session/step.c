@@ -506,6 +506,7 @@ static int32_t step_force(llm_session *s)
         over = false;
     if (end == LLM_STATE_WORKING && over) {
         lm_reply_end(reply);
+        reply->over = true;
         end = LLM_END_GRAMMAR;
     }
     return end;
@@ -530,6 +531,7 @@ static llm_status step_draw(llm_session *s, llm_error *error)
     LM_TRY(step_pick(s, &token, &memory, error));
     if (token == LLM_TOKEN_NONE) {
         lm_reply_end(reply);
+        reply->over = true;
         s->ended = LLM_END_GRAMMAR;
         return LLM_OK;
     }

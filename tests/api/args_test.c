@@ -312,7 +312,7 @@ static void test_session_desc(llm_engine *engine, llm_model *model)
     llm_str empty = { "", 0 }, absent = { NULL, 3 }, good = { "abc", LLM_NUL };
     RIGHT(llm_session_append(s, &one, 1, 0, &error));
 #define GENERATE(status, ...) do { llm_generate_desc desc = LLM_INIT(llm_generate_desc); __VA_ARGS__; WRONG(status, llm_session_generate(s, &desc, &error)); } while (0)
-    GENERATE(LLM_E_UNSUPPORTED, desc.flags = 8);
+    GENERATE(LLM_E_UNSUPPORTED, desc.flags = 16);
     GENERATE(LLM_E_UNSUPPORTED, desc.reserved = 8);
     GENERATE(LLM_E_UNSUPPORTED, desc.reserved_ptr = &one);
     GENERATE(LLM_E_INVALID, desc.max_tokens = -1);

@@ -230,6 +230,118 @@ static void test_samplers(void)
         }
 }
 
+/* ---- a reply that goes on: its text as if nothing had been between, half characters, stops and grammars too */
+
+typedef struct going { const llm_sampler *sampler; llm_str stops[2]; uint32_t flags; char text[4096]; size_t len; int32_t end; } going;
+
+/* At most n steps of the reply; what can be read is read, but for the last of it where `late`. */
+static void go(going *g, llm_session *s, uint32_t flags, int32_t max_tokens, int n, int late)
+{
+    llm_generate_desc desc = LLM_INIT(llm_generate_desc);
+    llm_error error;
+    llm_status status = LLM_MORE;
+    desc.flags = flags | g->flags;
+    desc.seed = 5;
+    desc.max_tokens = max_tokens;
+    desc.sampler = g->sampler;
+    desc.stops = g->stops;
+    desc.n_stops = 2;
+    OK(llm_session_generate(s, &desc, &error));
+    for (int i = 0; i < n && status == LLM_MORE; i++) {
+        status = llm_session_step(&s, 1, LLM_FOREVER, 0, &error);
+        CHECK_MSG(status >= 0, "%s", error.message);
+        size_t cap = sizeof g->text - g->len;
+        if (!late || i + 4 < n)
+            g->len += llm_session_read_text(s, g->text + g->len, late && cap > 9 ? 9 : cap);
+    }
+    while (status == LLM_OK && sizeof g->text - g->len > 5 && (n = (int)llm_session_read_text(s, g->text + g->len, sizeof g->text - g->len)) > 0)
+        g->len += (size_t)n;
+    g->text[g->len] = 0;
+    g->end = llm_session_state(s);
+}
+
+static void test_going_on(void)
+{
+    const llm_token prompt[3] = { TINY_BOS, TINY_A, TINY_B };
+    llm_grammar *grammar = NULL;
+    llm_error error;
+    OK(llm_grammar_create(llm_model_tokenizer(model), LLM_GRAMMAR_REGEX, 0, "([a-d]|\\u00e9|\\u6c34){30}(hello world)?x?", LLM_NUL, &grammar, &error));
+    for (int i = 0; i < 4; i++) {
+        llm_sampler_desc desc = LLM_INIT(llm_sampler_desc);
+        llm_sampler *sampler = NULL;
+        going whole = { .flags = i == 1 ? 0 : LLM_GENERATE_IGNORE_END };
+        desc.temperature = i == 3 ? 1 : 4;
+        desc.grammar = i == 2 ? grammar : NULL;
+        OK(llm_sampler_create(llm_model_tokenizer(model), &desc, &sampler, &error));
+        whole.sampler = sampler;
+        whole.stops[0] = (llm_str){ "\xef\xbf\xbd\xef\xbf\xbdzzz", LLM_NUL };
+        whole.stops[1] = (llm_str){ "e", i == 3 ? 1 : LLM_NUL };
+        if (i != 3)
+            whole.stops[1] = (llm_str){ "hello worldhello worldhello world!", LLM_NUL };
+        llm_session *s = tiny_session(model, 0, 0);
+        OK(llm_session_append(s, prompt, i % 2 ? 3 : 1, 0, &error));
+        going first = whole;
+        go(&whole, s, 0, 70, 10000, 0);
+        size_t n_all = llm_session_n_tokens(s);
+        llm_session_free(s);
+        for (int cut = 1; cut < 60; cut++) {
+            going part = first;
+            saving f = { 0 };
+            llm_save_desc how = LLM_INIT(llm_save_desc);
+            llm_session *a = tiny_session(model, 0, 0), *b = tiny_session(model, 0, 0), *fork = NULL;
+            how.flags = cut % 3 == 0 ? LLM_SAVE_TOKENS_ONLY : 0;
+            OK(llm_session_append(a, prompt, i % 2 ? 3 : 1, 0, &error));
+            go(&part, a, 0, 70, cut, cut % 2);
+            OK(saving_put(a, &f, &how, &error));
+            OK(saving_get(b, &f, 0, &error));
+            free(f.data);
+            f = (saving){ 0 };
+            OK(saving_put(b, &f, &how, &error));            /* and once more: nothing of it is lost on the way */
+            OK(saving_get(a, &f, 0, &error));
+            free(f.data);
+            OK(llm_session_fork(a, &fork, &error));
+            if (part.end != LLM_STATE_WORKING) {            /* over: it does not go on */
+                llm_generate_desc more = LLM_INIT(llm_generate_desc);
+                more.flags = LLM_GENERATE_CONTINUE;
+                more.max_tokens = 70;
+                CHECK(llm_session_generate(a, &more, &error) == (part.end == LLM_END_LENGTH ? LLM_E_INVALID : LLM_E_STATE));
+                CHECK(part.end == whole.end && strcmp(part.text, whole.text) == 0);
+            } else {
+                going other = part;
+                go(&part, a, LLM_GENERATE_CONTINUE, 70, 10000, 0);
+                go(&other, fork, LLM_GENERATE_CONTINUE, 70, 10000, 0);
+                CHECK_MSG(part.end == whole.end && strcmp(part.text, whole.text) == 0 && llm_session_n_tokens(a) == n_all,
+                          "reply %d cut after %d steps, %d for %d:\n%s\n%s", i, cut, part.end, whole.end, part.text, whole.text);
+                CHECK(other.end == whole.end && strcmp(other.text, whole.text) == 0);
+            }
+            llm_session_free(a);
+            llm_session_free(b);
+            llm_session_free(fork);
+        }
+        printf("a reply of %zu tokens and %zu bytes goes on behind each of them\n", n_all, whole.len);
+        llm_sampler_free(sampler);
+    }
+    llm_grammar_free(grammar);
+    llm_session *s = tiny_session(model, 0, 0);             /* where there is nothing to go on with */
+    llm_generate_desc desc = LLM_INIT(llm_generate_desc);
+    desc.flags = LLM_GENERATE_CONTINUE | LLM_GENERATE_IGNORE_END;
+    OK(llm_session_append(s, prompt, 3, 0, &error));
+    CHECK(llm_session_generate(s, &desc, &error) == LLM_E_STATE);
+    reply(s, NULL, 5);
+    OK(llm_session_append(s, prompt, 1, 0, &error));
+    CHECK(llm_session_generate(s, &desc, &error) == LLM_E_STATE);
+    OK(llm_session_rewind(s, 8, &error));                   /* back at its end: by length, so it goes on */
+    desc.max_tokens = 5;
+    CHECK(llm_session_generate(s, &desc, &error) == LLM_E_INVALID);
+    desc.max_tokens = 6;
+    OK(llm_session_generate(s, &desc, &error));
+    OK(tiny_drain(s, LLM_FOREVER, &error));
+    CHECK(llm_session_n_tokens(s) == 9);
+    OK(llm_session_rewind(s, 7, &error));                   /* within it */
+    CHECK(llm_session_generate(s, &desc, &error) == LLM_E_STATE);
+    llm_session_free(s);
+}
+
 /* ---- what does not fit */
 
 static void test_fits(void)
@@ -384,6 +496,7 @@ int main(void)
     test_forks();
     test_scores();
     test_samplers();
+    test_going_on();
     test_fits();
     test_replaces();
     test_paths();

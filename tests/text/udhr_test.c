@@ -35,7 +35,7 @@ static size_t stream(llm_model *model, const lm_tokenizer *t, const llm_token *t
     char part[64];
     size_t n_out = 0;
     llm_error error;
-    if (!CHECK_MSG(lm_reply_new(model, desc, tokens, begin, &reply, &error) == LLM_OK, "%s", error.message))
+    if (!CHECK_MSG(lm_reply_new(model, desc, tokens, begin, NULL, &reply, &error) == LLM_OK, "%s", error.message))
         return 0;
     for (size_t i = begin; i <= n; i++) {
         size_t cap, got;
