@@ -8,7 +8,7 @@
 - A file includes its own header first, then lower floors top-down, then libc.
 - Nothing that a guest must not do: no abort, exit, assert, stdio, environment, locale, signals, allocation outside base/mem.c and base/os_*.c.
 - No #if inside a function body.
-- CMakeLists.txt, src/llm_all.c and the disk agree on the sources and on their order.
+- CMakeLists.txt, src/llm_all.c, src/llm_vulkan_all.c and the disk agree on the sources and on their order.
 - Examples, bindings and tests of the API see llm.h alone.
 """
 import os
@@ -56,6 +56,8 @@ FORBIDDEN = [
     (r"rand|srand|random", "randomness comes from base/rand.h"),
 ]
 ALLOCATION = r"malloc|calloc|realloc|aligned_alloc|posix_memalign|_aligned_malloc|_aligned_free|strdup|free"
+
+ONE_FILES = ["llm_all.c", "llm_vulkan_all.c"]    # include the others; outside the floors
 
 problems = []
 
@@ -194,10 +196,14 @@ def check_source_lists():
     for folder, _, files in os.walk(os.path.join(ROOT, "src")):
         for name in files:
             path = os.path.relpath(os.path.join(folder, name), os.path.join(ROOT, "src")).replace(os.sep, "/")
-            if path.endswith(".c") and path != "llm_all.c":
+            if path.endswith(".c") and path not in ONE_FILES:
                 on_disk.add(path)
     optional = re.search(r"set\(floor_6_vulkan\s+([^)]*)\)", cmake)          # needs headers from elsewhere: no part of llm_all.c
-    planned += optional.group(1).split() if optional else []
+    optional = optional.group(1).split() if optional else []
+    with open(os.path.join(ROOT, "src/llm_vulkan_all.c")) as f:
+        if re.findall(r'^#include "([^"]+)"', f.read(), flags=re.M) != optional:
+            problem("llm_vulkan_all.c", 1, "its files are not those of floor_6_vulkan in CMakeLists.txt, in the same order")
+    planned += optional
     for path in sorted(on_disk - set(planned)):
         problem(path, 1, "is in no list of CMakeLists.txt")
     for path in sorted(set(planned) - on_disk):
@@ -260,7 +266,7 @@ def main():
     n_files = 0
     for folder, _, files in sorted(os.walk(os.path.join(ROOT, "src"))):
         for name in sorted(files):
-            if not name.endswith((".c", ".h")) or (name == "llm_all.c"):
+            if not name.endswith((".c", ".h")) or name in ONE_FILES:
                 continue
             path = os.path.relpath(os.path.join(folder, name), os.path.join(ROOT, "src")).replace(os.sep, "/")
             with open(os.path.join(folder, name), encoding="utf-8") as f:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# setup.sh build|test|all|editor|hosts: installs what building, testing, every check, or the check of the editor example or of those with a window needs, on Debian 12 and
+# setup.sh build|test|all|editor|hosts|packages: installs what building, testing, every check, or the check of the editor example, of those with a window or of packages needs, on Debian 12 and
 # its relatives. What is there already is left alone.
 set -eu
 build="gcc libc6-dev cmake ninja-build libedit-dev"
@@ -13,18 +13,22 @@ editor="$build python3 libcjson-dev vim xvfb xterm fonts-dejavu-core fonts-dejav
 # The examples with a window: SDL2, a font, a screen in memory.
 hosts="$build libsdl2-dev libsdl2-ttf-dev libsdl2-image-dev fonts-dejavu-core xvfb xauth"
 
+# Packages: what looks at them.
+packages="$build $vulkan pkg-config dpkg-dev lintian"
+
 case "${1:-}" in
     build) packages=$build have="cc cmake ninja" ;;
     test) packages=$test have="cc cmake ninja c++ python3 pkg-config" ;;
     all) packages=$all have="cc cmake ninja c++ python3 pkg-config clang llvm-cov clang-tidy cppcheck aarch64-linux-gnu-gcc qemu-aarch64 x86_64-w64-mingw32-gcc abidiff" ;;
     editor) packages=$editor have="cc cmake ninja python3 vim Xvfb xterm" ;;
     hosts) packages=$hosts have="cc cmake ninja xvfb-run xauth" ;;
-    *) echo "usage: setup.sh build|test|all|editor|hosts" >&2; exit 2 ;;
+    packages) packages=$packages have="cc cmake ninja pkg-config dpkg-shlibdeps lintian" ;;
+    *) echo "usage: setup.sh build|test|all|editor|hosts|packages" >&2; exit 2 ;;
 esac
 
 files=/usr/include/histedit.h
 case "$1" in
-    test | all) have="$have glslangValidator" files="$files /usr/include/vulkan/vulkan_core.h /usr/share/vulkan/icd.d /usr/share/vulkan/explicit_layer.d" ;;
+    test | all | packages) have="$have glslangValidator" files="$files /usr/include/vulkan/vulkan_core.h /usr/share/vulkan/icd.d /usr/share/vulkan/explicit_layer.d" ;;
     editor) files="$files /usr/include/cjson/cJSON.h /usr/share/fonts/truetype/dejavu/DejaVuSansMono-Oblique.ttf" ;;
     hosts) files="$files /usr/include/SDL2/SDL.h /usr/include/SDL2/SDL_ttf.h /usr/include/SDL2/SDL_image.h /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf" ;;
 esac

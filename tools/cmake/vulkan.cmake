@@ -3,7 +3,11 @@
 # backend/vulkan/modules.inc lies). The table can be made once and carried to machines without glslang: LLM_VULKAN_SPIRV=path of it.
 set(LLM_VULKAN AUTO CACHE STRING "The Vulkan backend: ON, OFF, or AUTO: where its headers and glslang are found")
 set_property(CACHE LLM_VULKAN PROPERTY STRINGS AUTO ON OFF)
-set(LLM_VULKAN_SPIRV "" CACHE FILEPATH "A modules.inc made before, instead of compiling shaders/")
+set(llm_vulkan_made "")          # a release archive has the table
+if(EXISTS ${PROJECT_SOURCE_DIR}/generated/backend/vulkan/modules.inc)
+  set(llm_vulkan_made ${PROJECT_SOURCE_DIR}/generated/backend/vulkan/modules.inc)
+endif()
+set(LLM_VULKAN_SPIRV "${llm_vulkan_made}" CACHE FILEPATH "A modules.inc made before, instead of compiling shaders/")
 set(LLM_VULKAN_ON OFF)
 set(LLM_VULKAN_DIR ${PROJECT_BINARY_DIR}/generated)
 if(LLM_VULKAN STREQUAL OFF)
