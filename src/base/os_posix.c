@@ -48,14 +48,14 @@ void lm_os_release(void *ptr) { free(ptr); }
 
 int64_t lm_now_ns(void)
 {
-    struct timespec now;
+    struct timespec now = { 0, 0 };
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 int64_t lm_os_wall_ns(void)
 {
-    struct timespec now;
+    struct timespec now = { 0, 0 };
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }

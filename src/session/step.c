@@ -326,14 +326,17 @@ static llm_status step_begin(step_call *call, lm_lane **out)
 
 /* ---- running one ---------------------------------------------------------------------------------------------------------- */
 
-static void step_account(lm_lane *lane, int64_t ns)
+/* The time from begin to now, of which one may be 0: see lm_now_ns. */
+static uint64_t step_spent(int64_t begin, int64_t now) { return begin > 0 && now > begin ? (uint64_t)(now - begin) : 0; }
+
+static void step_account(lm_lane *lane, uint64_t ns)
 {
     for (uint32_t i = 0; i < lane->n_members; i++) {
         llm_session *s = lane->members[i];
         if (s->reply_drawn && lane->n_rows[i] == 1)
-            s->generate_ns += (uint64_t)ns;
+            s->generate_ns += ns;
         else
-            s->prompt_ns += (uint64_t)ns;
+            s->prompt_ns += ns;
     }
 }
 
@@ -403,7 +406,7 @@ static llm_status step_run(step_call *call, lm_lane *lane, llm_error *why)
             lane->op = control.stop_op + 1;
         }
         int64_t now = lm_now_ns();
-        step_account(lane, now - begin);
+        step_account(lane, step_spent(begin, now));
         if (status == LLM_OK)
             return LLM_OK;
         if (status != LLM_MORE && status != LLM_E_CANCELLED)
@@ -614,7 +617,7 @@ static void step_draw_waiting(step_call *call)
         s->stepped = true;
         int64_t begin = lm_now_ns();
         llm_status status = step_draw(s, &why);
-        s->generate_ns += (uint64_t)(lm_now_ns() - begin);
+        s->generate_ns += step_spent(begin, lm_now_ns());
         if (status < 0)
             step_fail(call, s, status, &why);
     }
