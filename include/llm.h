@@ -53,6 +53,8 @@
  *   Threads  shared:    any number of threads at once.
  *            exclusive: one thread at a time, any thread; a second one gets LLM_E_BUSY.
  *            anytime:   any thread, also from inside callbacks. No call may be in progress on an object being freed.
+ *            fork(): a child has its parent's objects, but not their threads. There every call that makes, changes or computes something with
+ *            them is LLM_E_STATE and _free does nothing; what only tells goes on telling. Create an engine in the child.
  *   Since    the ABI minor version that brought the function; 0.1 unless it says otherwise.
  *
  * STRINGS    UTF-8, pointer and length in bytes. Length LLM_NUL: NUL-terminated. NULL pointer: absent. Length 0: empty.

@@ -26,7 +26,7 @@ IMPORTS = set("""
     malloc calloc free aligned_alloc posix_memalign qsort bsearch
     fma fmaf sqrt sqrtf
     open open64 openat openat64 close read pread pread64 fstat fstat64 stat stat64 lseek lseek64
-    sysconf getauxval sched_yield sched_getaffinity sched_setaffinity __sched_cpucount syscall
+    getpid sysconf getauxval sched_yield sched_getaffinity sched_setaffinity __sched_cpucount syscall
     clock_gettime nanosleep clock_nanosleep __errno_location
     madvise sigfillset
     pwrite pwrite64 fsync rename unlink getrlimit getrlimit64

@@ -10,6 +10,7 @@ llm_status llm_chat_create(llm_model *model, const llm_chat_desc *desc, llm_chat
 {
     llm_chat_desc full;
     LM_API_NEED(model, error);
+    LM_TRY(lm_engine_here(model->engine, error));
     LM_API_NEED(out, error);
     LM_TRY(LM_API_DESC(desc, &full, llm_chat_desc, error));
     LM_TRY(lm_api_text(full.template_text, &full.template_text_len, "llm_chat_desc.template_text", error));
@@ -25,7 +26,7 @@ llm_status llm_chat_create(llm_model *model, const llm_chat_desc *desc, llm_chat
 
 void llm_chat_free(llm_chat *chat)
 {
-    if (chat)
+    if (chat && lm_engine_is_here(chat->model->engine))
         lm_chat_close(chat);
 }
 

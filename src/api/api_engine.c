@@ -84,7 +84,7 @@ llm_status llm_engine_create(uint32_t abi, const llm_engine_desc *desc, llm_engi
 
 void llm_engine_free(llm_engine *engine)
 {
-    if (engine)
+    if (engine && lm_engine_is_here(engine))
         lm_engine_drop(engine);
 }
 
@@ -107,6 +107,7 @@ llm_status llm_engine_device_info(const llm_engine *engine, int32_t index, llm_d
 {
     llm_device_info ours = LLM_INIT(llm_device_info);
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     LM_TRY(lm_api_info_check(info, "llm_device_info", error));
     LM_TRY(lm_engine_device((llm_engine *)engine, index, &ours, error));     /* no GPU is opened for it: as const as it looks */
     lm_api_info_give(&ours, sizeof ours, info);
@@ -116,12 +117,14 @@ llm_status llm_engine_device_info(const llm_engine *engine, int32_t index, llm_d
 llm_status llm_engine_device_test(llm_engine *engine, int32_t device, llm_error *error)
 {
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     return lm_api_done(lm_engine_device_test(engine, device, error), error);
 }
 
 llm_status llm_engine_device_report(llm_engine *engine, int32_t device, char *text, size_t cap, size_t *n, llm_error *error)
 {
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     LM_API_NEED(n, error);
     if (!text && cap != 0)
         return lm_fail(error, LLM_E_INVALID, "text is NULL, cap is %zu", cap);
@@ -131,6 +134,7 @@ llm_status llm_engine_device_report(llm_engine *engine, int32_t device, char *te
 llm_status llm_engine_device_cache(llm_engine *engine, int32_t device, void *out, size_t cap, size_t *n, llm_error *error)
 {
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     LM_API_NEED(n, error);
     if (!out && cap != 0)
         return lm_fail(error, LLM_E_INVALID, "out is NULL, cap is %zu", cap);
@@ -140,6 +144,7 @@ llm_status llm_engine_device_cache(llm_engine *engine, int32_t device, void *out
 llm_status llm_engine_device_set_cache(llm_engine *engine, int32_t device, const void *data, size_t n, llm_error *error)
 {
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     LM_API_NEED(data, error);
     return lm_api_done(lm_engine_device_set_cache(engine, device, data, n, error), error);
 }

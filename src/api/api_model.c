@@ -68,6 +68,7 @@ llm_status llm_model_load_from(llm_engine *engine, const llm_source *const *part
     llm_model_desc full;
     api_model_parts taken;
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     LM_API_NEED(out, error);
     LM_TRY(api_model_desc(desc, &full, error));
     LM_TRY(api_model_parts_take(engine, parts, n_parts, &taken, error));
@@ -88,7 +89,7 @@ llm_status llm_model_load(llm_engine *engine, const char *path, size_t path_len,
 
 void llm_model_free(llm_model *model)
 {
-    if (model)
+    if (model && lm_engine_is_here(model->engine))
         lm_loaded_drop(model);
 }
 
@@ -105,6 +106,7 @@ llm_status llm_model_get_info(const llm_model *model, llm_model_info *info, llm_
 llm_status llm_model_plan(const llm_model *model, char *text, size_t cap, size_t *n, llm_error *error)
 {
     LM_API_NEED(model, error);
+    LM_TRY(lm_engine_here(model->engine, error));
     LM_API_NEED(n, error);
     if (!text && cap != 0)
         return lm_fail(error, LLM_E_INVALID, "text is NULL, cap is %zu", cap);
@@ -117,6 +119,7 @@ llm_status llm_model_write_importance(llm_model *model, const llm_sink *sink, co
     llm_writer writer;
     llm_importance_desc full;
     LM_API_NEED(model, error);
+    LM_TRY(lm_engine_here(model->engine, error));
     LM_TRY(lm_api_sink(sink, &full_sink, &writer, error));
     LM_TRY(LM_API_DESC(desc, &full, llm_importance_desc, error));
     LM_TRY(lm_api_text(full.dataset, &full.dataset_len, "llm_importance_desc.dataset", error));
@@ -134,6 +137,7 @@ llm_status llm_model_quantize(llm_engine *engine, const llm_source *const *parts
     llm_reader reader;
     api_model_parts taken;
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     if (info)
         LM_TRY(lm_api_info_check(info, "llm_quantize_info", error));
     LM_TRY(LM_API_DESC(desc, &full, llm_quantize_desc, error));
@@ -215,6 +219,7 @@ llm_status llm_tokenizer_load(llm_engine *engine, const llm_source *source, llm_
     llm_source full;
     llm_reader reader;
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     LM_API_NEED(out, error);
     LM_TRY(api_model_source(source, &full, &reader, error));
     return lm_api_done(lm_loaded_tokenizer_new(engine, &full, out, error), error);
@@ -228,6 +233,7 @@ llm_status llm_model_estimate(llm_engine *engine, const llm_source *const *parts
     llm_estimate_info ours = LLM_INIT(llm_estimate_info);
     api_model_parts taken;
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     LM_TRY(lm_api_info_check(out, "llm_estimate_info", error));
     LM_TRY(api_model_desc(model, &full_model, error));
     LM_TRY(LM_API_DESC(session, &full_session, llm_session_desc, error));

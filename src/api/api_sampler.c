@@ -11,6 +11,7 @@
 llm_status llm_grammar_create(const llm_tokenizer *t, int32_t kind, uint32_t flags, const char *text, size_t len, llm_grammar **out, llm_error *error)
 {
     LM_API_NEED(t, error);
+    LM_TRY(lm_engine_here(t->engine, error));
     LM_API_NEED(text, error);
     LM_API_NEED(out, error);
     LM_TRY(lm_api_text(text, &len, "text", error));
@@ -19,13 +20,15 @@ llm_status llm_grammar_create(const llm_tokenizer *t, int32_t kind, uint32_t fla
 
 void llm_grammar_free(llm_grammar *grammar)
 {
-    lm_grammar_drop(grammar);
+    if (grammar && lm_engine_is_here(grammar->engine))
+        lm_grammar_drop(grammar);
 }
 
 llm_status llm_sampler_create(const llm_tokenizer *t, const llm_sampler_desc *desc, llm_sampler **out, llm_error *error)
 {
     llm_sampler_desc full;
     LM_API_NEED(t, error);
+    LM_TRY(lm_engine_here(t->engine, error));
     LM_API_NEED(out, error);
     LM_TRY(LM_API_DESC(desc, &full, llm_sampler_desc, error));
     uint64_t mode = lm_fp_enter();
@@ -36,5 +39,6 @@ llm_status llm_sampler_create(const llm_tokenizer *t, const llm_sampler_desc *de
 
 void llm_sampler_free(llm_sampler *sampler)
 {
-    lm_sampler_drop(sampler);
+    if (sampler && lm_engine_is_here(sampler->engine))
+        lm_sampler_drop(sampler);
 }

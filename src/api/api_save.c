@@ -59,6 +59,7 @@ llm_status llm_saved_get_info(llm_model *model, const llm_source *source, llm_sa
 {
     llm_saved_info ours = LLM_INIT(llm_saved_info);
     LM_API_NEED(model, error);
+    LM_TRY(lm_engine_here(model->engine, error));
     LM_API_NEED(source, error);
     LM_TRY(lm_api_info_check(info, "llm_saved_info", error));
     LM_TRY(lm_saved_info_get(model, source, &ours, error));
@@ -69,6 +70,7 @@ llm_status llm_saved_get_info(llm_model *model, const llm_source *source, llm_sa
 llm_status llm_saved_note(llm_model *model, const llm_source *source, void *note, size_t cap, size_t *n, llm_error *error)
 {
     LM_API_NEED(model, error);
+    LM_TRY(lm_engine_here(model->engine, error));
     LM_API_NEED(source, error);
     LM_API_NEED(n, error);
     if (cap != 0)
@@ -86,6 +88,7 @@ llm_status llm_engine_trim(llm_engine *engine, uint64_t bytes, uint32_t flags, u
 {
     uint64_t n = 0;
     LM_API_NEED(engine, error);
+    LM_TRY(lm_engine_here(engine, error));
     if (flags & ~(uint32_t)LLM_TRIM_PARK)
         return lm_fail(error, LLM_E_UNSUPPORTED, "flags is 0x%x: an unknown LLM_TRIM_* is set", flags);
     lm_sessions_trim(engine, bytes, (flags & LLM_TRIM_PARK) != 0, &n);

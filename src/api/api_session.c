@@ -8,6 +8,7 @@ llm_status llm_session_create(llm_model *model, const llm_session_desc *desc, ll
 {
     llm_session_desc full;
     LM_API_NEED(model, error);
+    LM_TRY(lm_engine_here(model->engine, error));
     LM_API_NEED(out, error);
     LM_TRY(LM_API_DESC(desc, &full, llm_session_desc, error));
     return lm_api_done(lm_session_new(model, &full, out, error), error);
@@ -22,7 +23,7 @@ llm_status llm_session_fork(llm_session *session, llm_session **out, llm_error *
 
 void llm_session_free(llm_session *session)
 {
-    if (session)
+    if (session && lm_engine_is_here(session->model->engine))
         lm_session_close(session);
 }
 

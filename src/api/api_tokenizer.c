@@ -6,7 +6,7 @@
 
 void llm_tokenizer_free(llm_tokenizer *tokenizer)
 {
-    if (tokenizer)
+    if (tokenizer && lm_engine_is_here(tokenizer->engine))
         lm_loaded_tokenizer_drop(tokenizer);
 }
 

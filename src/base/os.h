@@ -14,6 +14,7 @@ void    lm_os_release(void *ptr);
 /* Clocks give 0 where the system refuses: then a bound on time is not kept, and nothing else may depend on it. */
 int64_t lm_now_ns(void);                /* monotonic */
 int64_t lm_os_wall_ns(void);            /* since 1970, by the clock that files are stamped with */
+uint64_t lm_os_process(void);           /* the number of this process: another one in a child of fork() */
 int32_t lm_os_cores(void);              /* physical performance cores this process may run on; at least 1 */
 
 typedef struct lm_file { int64_t handle; } lm_file;     /* POSIX descriptor or Windows HANDLE */

@@ -60,6 +60,8 @@ int64_t lm_os_wall_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+uint64_t lm_os_process(void) { return (uint64_t)getpid(); }
+
 /* ---- files */
 
 /* strerror depends on the locale and may not be thread-safe. */

@@ -49,6 +49,8 @@ int64_t lm_os_wall_ns(void)
     return os_since_1970(now);
 }
 
+uint64_t lm_os_process(void) { return GetCurrentProcessId(); }
+
 /* Physical cores of the best efficiency class in this process's group. */
 int32_t lm_os_cores(void)
 {

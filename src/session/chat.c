@@ -141,6 +141,7 @@ void lm_chat_close(llm_chat *chat)
 
 llm_status lm_chat_enter(llm_chat *chat, llm_error *error)
 {
+    LM_TRY(lm_engine_here(chat->model->engine, error));
     return atomic_exchange(&chat->busy, 1) == 0 ? LLM_OK : lm_fail(error, LLM_E_BUSY, "another call is in progress on this chat");
 }
 

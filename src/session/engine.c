@@ -60,6 +60,7 @@ llm_status lm_engine_new(const llm_engine_desc *desc, llm_engine **out, llm_erro
     atomic_store(&engine->host.mem.peak, atomic_load(&mem.peak));
     if (desc->logger)
         engine->host.logger = *desc->logger;
+    engine->process = lm_os_process();
     atomic_init(&engine->refs, 1);
     atomic_init(&engine->lanes_given, 0);
     atomic_init(&engine->n_passes, 0);
@@ -114,6 +115,13 @@ llm_status lm_engine_add_backend(llm_engine *engine, lm_backend *backend, llm_er
         return lm_fail(error, LLM_E_LIMIT, "an engine holds at most %d devices", LM_MAX_BACKENDS);
     engine->backends[engine->n_backends++] = backend;
     return LLM_OK;
+}
+
+bool lm_engine_is_here(const llm_engine *engine) { return engine->process == lm_os_process(); }
+
+llm_status lm_engine_here(const llm_engine *engine, llm_error *error)
+{
+    return lm_engine_is_here(engine) ? LLM_OK : lm_fail(error, LLM_E_STATE, "the engine was made before a fork(), by the parent of this process: make a new one here");
 }
 
 void lm_engine_hold(llm_engine *engine)

@@ -50,12 +50,17 @@ struct llm_engine {
     _Atomic uint32_t lanes_given;       /* counts lanes given back: who finds none free waits on it */
     _Atomic uint64_t n_passes;
     uint64_t base_bytes;                /* what the engine itself holds, from before the first model */
+    uint64_t process;                   /* where it was made */
 };
 
 /* desc: complete and of the right size (the API's business). */
 llm_status lm_engine_new(const llm_engine_desc *desc, llm_engine **out, llm_error *error);
 /* For tests: a further device, closed with the engine. Ids go on: 2, 3, ...; GPUs come behind. Not while other threads use the engine. */
 llm_status lm_engine_add_backend(llm_engine *engine, lm_backend *backend, llm_error *error);
+/* false in a child of fork(). Its workers stayed with the parent, and a lock that somebody held there is held here for ever: nothing may be
+ * waited for, and nothing that others look after may be touched. */
+bool lm_engine_is_here(const llm_engine *engine);
+llm_status lm_engine_here(const llm_engine *engine, llm_error *error);      /* E_STATE then */
 void lm_engine_hold(llm_engine *engine);
 void lm_engine_drop(llm_engine *engine);
 void lm_engine_info(const llm_engine *engine, llm_engine_info *out);

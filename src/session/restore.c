@@ -22,7 +22,7 @@ typedef struct restore_plan {
     float *scores;
     lm_logits *logits;
     lm_page_table table;
-    bool has_state;
+    bool has_state, has_logits;         /* which sections there were */
 } restore_plan;
 
 static llm_status restore_lie(const restore_plan *p, const char *what, llm_error *error)
@@ -126,6 +126,7 @@ static llm_status restore_logits(restore_plan *p, const lm_saved_section *sectio
     for (uint32_t i = 0; i < n; i++)
         if (!restore_finite(p->logits->values[i]))
             return restore_lie(p, "a logit is NaN or infinite", error);
+    p->has_logits = true;
     return LLM_OK;
 }
 
@@ -286,7 +287,6 @@ static void restore_swap(restore_plan *p)
     llm_session *s = p->s;
     lm_host *host = &s->model->engine->host;
     restore_plan old = { .tokens = s->tokens, .memories = s->memories, .scores = s->scores, .logits = s->logits, .table = s->table };
-    bool logits = p->logits && p->use_state;
     lm_session_drop_pass(s);
     lm_reply_free(host, s->reply);
     s->reply = NULL;
@@ -301,7 +301,7 @@ static void restore_swap(restore_plan *p)
     s->logits = p->logits;
     s->table = p->table;
     s->n_evaluated = p->use_state ? (size_t)p->saved.about.n_evaluated : 0;
-    s->logits_at = logits ? s->n_evaluated : 0;
+    s->logits_at = p->has_logits && p->use_state ? s->n_evaluated : 0;      /* RESERVE has made room for them in any case */
     s->anew = !p->use_state && p->saved.about.n_tokens != 0;
     s->n_slid = p->saved.about.n_slid;
     s->ended = 0;

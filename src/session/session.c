@@ -43,6 +43,7 @@ void lm_session_release(llm_session *s)
 
 llm_status lm_session_enter(llm_session *s, llm_error *error)
 {
+    LM_TRY(lm_engine_here(s->model->engine, error));
     if (lm_session_claim(s))
         return LLM_OK;
     return lm_fail(error, LLM_E_BUSY, "another call is in progress on this session");

@@ -708,7 +708,7 @@ static llm_status step_check(llm_session *const *sessions, size_t n, uint32_t fl
             return lm_fail(error, LLM_E_INVALID, "sessions[%zu] is NULL", i);
         else if (sessions[i]->model != sessions[0]->model)
             return lm_fail(error, LLM_E_INVALID, "sessions[%zu] belongs to another model than sessions[0]", i);
-    return LLM_OK;
+    return lm_engine_here(sessions[0]->model->engine, error);
 }
 
 /* Claims all or none. */

@@ -107,6 +107,35 @@ static void test_pending(void)
     free(f.data);
 }
 
+/* Saved between two chunks of a prompt, where there are no logits, into a session that has room for some: what stands in that room is none. */
+static void test_no_logits(void)
+{
+    llm_error error;
+    llm_token tokens[100];
+    const float *logits;
+    size_t n;
+    saving f = { 0 };
+    llm_session *a = tiny_session(model, 0, 0), *b = NULL;
+    llm_session_desc reserved = LLM_INIT(llm_session_desc);
+    reserved.flags = LLM_SESSION_RESERVE;
+    tiny_tokens(tokens, 100, tiny_small.n_vocab, 12);
+    OK(llm_session_append(a, tokens, 100, 0, &error));
+    CHECK(llm_session_step(&a, 1, LLM_FOREVER, 0, &error) == LLM_MORE && llm_session_n_pending(a) == 100 - 64);
+    OK(saving_put(a, &f, NULL, &error));
+    OK(llm_session_create(model, &reserved, &b, &error));
+    OK(saving_get(b, &f, LLM_RESTORE_NEED_STATE, &error));
+    CHECK(llm_session_n_pending(b) == 100 - 64 && llm_session_logits(b, &logits, &n, &error) == LLM_E_STATE);
+    for (int i = 0; i < 2; i++)
+        OK(llm_session_sync(i ? b : a, tokens, 64, 0, &error));
+    CHECK(llm_session_n_pending(b) == 1);
+    OK(tiny_drain(a, LLM_FOREVER, &error));
+    OK(tiny_drain(b, LLM_FOREVER, &error));
+    CHECK(tiny_logits_hash(b) != 0 && saving_hash(a) == saving_hash(b));
+    llm_session_free(a);
+    llm_session_free(b);
+    free(f.data);
+}
+
 static void test_forks(void)
 {
     llm_error error;
@@ -493,6 +522,7 @@ int main(void)
     desc.n_chunk = 64;
     tiny_open(&tiny_small, &desc, &engine, &model);
     test_pending();
+    test_no_logits();
     test_forks();
     test_scores();
     test_samplers();
