@@ -17,11 +17,31 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* Two timelines in turn, until killed: each save says in its note which one it is. */
-static void save_for_ever(llm_session *const s[2])
+static void make(llm_session *s[2], llm_engine **engine, llm_model **model)
+{
+    llm_engine_desc desc = LLM_INIT(llm_engine_desc);
+    llm_token tokens[300];
+    llm_error error;
+    desc.n_threads = 1;
+    tiny_open(&tiny_small, &desc, engine, model);
+    for (int i = 0; i < 2; i++) {
+        s[i] = tiny_session(*model, 0, 0);
+        tiny_tokens(tokens, 300, tiny_small.n_vocab, 20 + (uint32_t)i);
+        CHECK(llm_session_append(s[i], tokens, i ? 300 : 170, 0, &error) == LLM_OK && tiny_drain(s[i], LLM_FOREVER, &error) == LLM_OK);
+    }
+}
+
+/* Two timelines in turn, until killed: each save says in its note which one it is. With an engine of its own; says when it begins. */
+static void save_for_ever(int first, int ready)
 {
     llm_error error;
-    for (int i = 0;; i ^= 1) {
+    llm_engine *engine;
+    llm_model *model;
+    llm_session *s[2];
+    make(s, &engine, &model);
+    if (test_failures || write(ready, "", 1) != 1)
+        _exit(1);
+    for (int i = first;; i ^= 1) {
         llm_save_desc desc = LLM_INIT(llm_save_desc);
         desc.note = i ? "b" : "a";
         desc.note_len = 1;
@@ -32,22 +52,15 @@ static void save_for_ever(llm_session *const s[2])
 
 int main(void)
 {
-    llm_engine_desc desc = LLM_INIT(llm_engine_desc);
     llm_engine *engine;
     llm_model *model;
     llm_error error;
-    llm_token tokens[300];
     llm_session *s[2], *back;
     uint64_t hash[2], x = 88172645463325252u;
     int seen[2] = { 0, 0 }, n_kills = TEST_EMULATED ? 20 : 200;
-    desc.n_threads = 1;                                     /* a fork has one thread */
-    tiny_open(&tiny_small, &desc, &engine, &model);
-    for (int i = 0; i < 2; i++) {
-        s[i] = tiny_session(model, 0, 0);
-        tiny_tokens(tokens, 300, tiny_small.n_vocab, 20 + (uint32_t)i);
-        CHECK(llm_session_append(s[i], tokens, i ? 300 : 170, 0, &error) == LLM_OK && tiny_drain(s[i], LLM_FOREVER, &error) == LLM_OK);
+    make(s, &engine, &model);
+    for (int i = 0; i < 2; i++)
         hash[i] = saving_hash(s[i]);
-    }
     back = tiny_session(model, 0, 0);
     remove(path);
     CHECK(llm_session_save(s[0], path, LLM_NUL, NULL, &error) == LLM_OK);
@@ -57,10 +70,17 @@ int main(void)
     span = span > 3000 ? 24000 : span < 100 ? 800 : span * 8;       /* some saves long, but not the test for ever */
     for (int i = 0; i < n_kills; i++) {
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        int ready[2];
+        char byte;
+        if (!CHECK(pipe(ready) == 0))
+            break;
         pid_t child = fork();
         if (child == 0)
-            save_for_ever(s);
-        if (!CHECK(child > 0))
+            save_for_ever(i & 1, ready[1]);
+        close(ready[1]);
+        int began = child > 0 && read(ready[0], &byte, 1) == 1;
+        close(ready[0]);
+        if (!CHECK(began))
             break;
         usleep((useconds_t)(x % (uint64_t)span));
         int status = 0;
