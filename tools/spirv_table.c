@@ -3,7 +3,8 @@
  *
  *     spirv_table OUT VARIANTS NAME:SOURCE:TYPE:FILE.spv...
  *
- * VARIANTS: shaders/variants.list, of which the lines SOURCE.CONSTANT VALUE... are read: what a specialization constant may be.  * NAME: of the module; SOURCE: the shader that it was made from; TYPE: GGUF's id of its weight type, or -. OUT holds, once a source, what
+ * VARIANTS: shaders/variants.list, of which the lines SOURCE.CONSTANT VALUE... are read: what a specialization constant may be.
+ * NAME: of the module; SOURCE: the shader that it was made from; TYPE: GGUF's id of its weight type, or -. OUT holds, once a source, what
  * the host must know of it: its push constants as a struct and its specialization constants as numbers, read from the SPIR-V, so that the
  * host never repeats them; and, for whoever defines LM_VK_MODULE_DATA, the code without names and lines, seven bits of a word a byte, the low
  * ones first and the eighth bit where more follow, with its bindings, capabilities and local size. All modules of a source must agree. */
