@@ -121,7 +121,7 @@ static llm_status spm_cut_all(lm_tokenizer *t, spm_cuts *cuts, llm_error *error)
         cuts->powers[i] = cuts->powers[i - 1] * (uint64_t)LM_HASH_BASE;
     for (uint32_t id = 0; id < t->n_vocab; id++) {
         llm_str token = lm_tokens_str(&t->tokens, id);
-        if (token.len >= 2 && lm_token_plain(t, id) && (t->tokens.n_twins == 0 || lm_tokens_find(&t->tokens, token.ptr, token.len, lm_hash_more(0, token.ptr, token.len)) == id))
+        if (token.len >= 2 && lm_token_plain(t, id) && t->marks[id] & LM_MARK_TEXT && (t->tokens.n_twins == 0 || lm_tokens_find(&t->tokens, token.ptr, token.len, lm_hash_more(0, token.ptr, token.len)) == id))
             LM_TRY(spm_cut(t, id, cuts, error));
     }
     return spm_find_cuts(t, cuts, error);

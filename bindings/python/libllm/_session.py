@@ -66,6 +66,7 @@ class GenerateOptions(SamplerOptions, total=False):
     ignore_end: bool  # end tokens do not end
     score: bool  # keep drawn tokens' log-probabilities, for scores()
     show_special: bool  # control tokens are part of the text, as what they are called
+    continue_: bool  # no new reply: the one that the timeline ends with goes on, also behind a restore or a fork
     # Gets the logits before each draw, as a writable array, which is ours: it is written over by the next draw.
     # Called on the thread that steps, or one beside it; may use nothing of this session but cancel(). If it raises,
     # the reply is cancelled and the step raises the same.
@@ -248,6 +249,7 @@ class Session:
             (_abi.LLM_GENERATE_IGNORE_END if given.pop("ignore_end", False) else 0)
             | (_abi.LLM_GENERATE_SCORE if given.pop("score", False) else 0)
             | (_abi.LLM_GENERATE_SHOW_SPECIAL if given.pop("show_special", False) else 0)
+            | (_abi.LLM_GENERATE_CONTINUE if given.pop("continue_", False) else 0)
         )
         desc = new(
             _abi.llm_generate_desc, flags=flags, seed=given.pop("seed", 0), max_tokens=given.pop("max_tokens", 0)

@@ -2,6 +2,7 @@
 """The generated module is what the header gives, and what the C compiler makes of it."""
 
 import ctypes
+import keyword
 import os
 import re
 import shutil
@@ -84,6 +85,7 @@ def test_options_are_the_descriptors_fields():
     assert set(libllm.SamplerOptions.__annotations__) == fields(_abi.llm_sampler_desc) - {"struct_size", "flags"}
     # The flags of llm_generate_desc are options of their own.
     flags = {name[len("LLM_GENERATE_") :].lower() for name in vars(_abi) if name.startswith("LLM_GENERATE_")}
+    flags = {name + "_" * keyword.iskeyword(name) for name in flags}
     own = set(libllm.GenerateOptions.__annotations__) - set(libllm.SamplerOptions.__annotations__)
     assert own == (fields(_abi.llm_generate_desc) - {"struct_size", "flags", "user", "stops"}) | flags | {"stop"}
 

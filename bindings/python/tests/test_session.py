@@ -370,6 +370,21 @@ def test_chat(model):
     assert own.render() == "Say: héllo 2026"
 
 
+def test_a_reply_goes_on(model, tmp_path):
+    with model.session() as one, model.session() as two:
+        one.append("Once upon a time")
+        whole = "".join(one.generate(max_tokens=24, seed=7, temperature=0.8))
+        two.append("Once upon a time")
+        begun = "".join(two.generate(max_tokens=9, seed=7, temperature=0.8))
+        two.save(tmp_path / "half.llm")
+        with model.session() as three:
+            three.restore(tmp_path / "half.llm")
+            for session in (two, three):
+                assert begun + "".join(session.generate(continue_=True, max_tokens=24, seed=7, temperature=0.8)) == whole
+        with pytest.raises(libllm.InvalidError):
+            two.begin(continue_=True, max_tokens=24)
+
+
 def test_saved(model, session, tmp_path):
     path = tmp_path / "story.llm"
     session.append("Once upon a time", score=True)
