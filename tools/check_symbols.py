@@ -35,9 +35,11 @@ IMPORTS = set("""
 """.split())
 # What compilers add by themselves.
 IMPORTS_MATCH = re.compile(r"pthread_\w+|sem_\w+|__stack_chk_\w+|__\w+_chk|__cxa_finalize|__gmon_start__|__getauxval|_ITM_\w+TMCloneTable|__tls_get_addr")
-# What the C runtime puts into every shared object: names in .data, .bss and the like, and bytes of its lists of functions.
-KEEPS = {"__dso_handle", "completed.0", "__TMC_END__", "_edata", "_end", "__bss_start", "__data_start", "data_start", "__EH_FRAME_BEGIN__", "object.0"}
-KEEPS_BYTES = {".data": 16, ".bss": 64, ".init_array": 8, ".fini_array": 8, ".tm_clone_table": 0, ".got.plt": None, ".got": None, ".dynamic": None, ".data.rel.ro": None}
+# What the C runtime puts into every shared object: names in .data, .bss and the like, and bytes of its lists of functions. On aarch64 libgcc asks
+# at the start which atomics the processor has. (Constructors of our own are found in the objects.)
+KEEPS = {"__dso_handle", "completed.0", "__TMC_END__", "_edata", "_end", "__bss_start", "__data_start", "data_start", "__EH_FRAME_BEGIN__", "object.0",
+         "__aarch64_have_lse_atomics"}
+KEEPS_BYTES = {".data": 16, ".bss": 64, ".init_array": 16, ".fini_array": 8, ".tm_clone_table": 0, ".got.plt": None, ".got": None, ".dynamic": None, ".data.rel.ro": None}
 
 problems = []
 
