@@ -602,8 +602,10 @@ static uint32_t matcher_find_mask(lm_matcher *m, uint32_t set)
             mask = matcher_walk_mask(m, top, true), m->sets[top].top = mask;
         if (m->status < 0)
             return 0;
-        if (m->sets[top].top != UINT32_MAX)
-            return m->sets[set].mask = matcher_stacked_mask(m, top, common);
+        if (m->sets[top].top != UINT32_MAX) {
+            mask = matcher_stacked_mask(m, top, common);    /* sets may move meanwhile */
+            return m->sets[set].mask = mask;
+        }
     }
     mask = matcher_walk_mask(m, set, false);
     return m->sets[set].mask = mask;
